@@ -1,0 +1,36 @@
+//! Header values with meaning, parsed one at a time when asked, never written back over what was
+//! received.
+
+use super::error::ValueError;
+
+/// A value, or why it is none.
+pub type ValueResult<T> = Result<T, ValueError>;
+
+/// A header whose value has a type of its own.
+pub trait TypedHeader: Sized {
+    /// Long name.
+    const NAME: &'static str;
+    /// Whether one field may hold several values separated by commas (RFC 3261 §7.3.1).
+    const LIST: bool = false;
+    /// Reads one unfolded, trimmed value.
+    fn parse_value(value: &[u8]) -> ValueResult<Self>;
+}
+
+pub mod address;
+pub mod cseq;
+pub mod date;
+pub mod list;
+pub mod media_type;
+pub mod number;
+pub mod params;
+pub mod uri;
+pub mod via;
+
+pub use address::{Contact, From, NameAddr, PAssertedIdentity, Route, To};
+pub use cseq::CSeq;
+pub use date::SipDate;
+pub use media_type::MediaType;
+pub use number::{ContentLengthValue, Expires, MaxForwards};
+pub use params::Params;
+pub use uri::{Host, SipUri, Uri};
+pub use via::Via;
