@@ -1,1 +1,20 @@
-//! placeholder
+//! imspec: does an instant-messaging server keep the rules for deferred messages?
+//!
+//! The data goes one way, each stage with one job and a type at its border:
+//!
+//! ```text
+//! scenarios/*.yaml ─[scenario]→ Scenario ─[plan]→ Case ─[run]→ Trace ─[judge]→ RunRecord ─[reports]→ files
+//! ```
+//!
+//! - [`scenario`]: the language: model, loader with diagnostics, references, JSON Schema.
+//! - [`catalogue`]: the requirements.
+//! - [`sut`]: the profile of a server under test, and the adapters that reach into it.
+//! - [`plan`]: which cases, with which values, side by side with which others.
+//! - [`agent`]: the user agents that talk SIP.
+//! - [`run`]: the timeline and the interpreter; gives traces.
+//! - [`evidence`]: what a trace says about a name such as `sent`; used while running and while judging.
+//! - [`judge`]: verdicts as a pure function of trace, requirements and waivers.
+//! - [`cli`]: one file a command.
+
+pub mod cli;
+pub mod scenario;
