@@ -6,14 +6,15 @@
 pub mod build;
 pub mod compare;
 pub mod error;
+mod index;
 pub mod message;
 pub mod name;
 pub mod stream;
+mod text;
 pub mod typed;
 
 pub use build::{Builder, ContentLength};
 pub use compare::{Comparison, Relation};
 pub use error::{Limits, ParseError, ValueError};
 pub use message::{Header, Message, StartLine};
-pub use name::HeaderName;
-pub use stream::StreamDecoder;
+pub use stream::{Frame, StreamDecoder};

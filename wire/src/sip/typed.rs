@@ -1,5 +1,8 @@
 //! Header values with meaning, parsed one at a time when asked, never written back over what was
 //! received.
+//!
+//! These parsers keep to the grammar of RFC 3261 §25.1. Where practice differs from it without any
+//! doubt about the meaning they take what practice sends, and the comment there says so.
 
 use super::error::ValueError;
 
@@ -18,7 +21,9 @@ pub trait TypedHeader: Sized {
 
 pub mod address;
 pub mod cseq;
+pub(crate) mod cursor;
 pub mod date;
+pub mod host;
 pub mod list;
 pub mod media_type;
 pub mod number;
@@ -26,11 +31,14 @@ pub mod params;
 pub mod uri;
 pub mod via;
 
-pub use address::{Contact, From, NameAddr, PAssertedIdentity, Route, To};
+pub use address::{
+    Contact, From, NameAddr, PAssertedIdentity, PPreferredIdentity, RecordRoute, ReplyTo, Route, To,
+};
 pub use cseq::CSeq;
-pub use date::SipDate;
+pub use date::{SipDate, Weekday};
+pub use host::Host;
 pub use media_type::MediaType;
-pub use number::{ContentLengthValue, Expires, MaxForwards};
+pub use number::{ContentLengthValue, Expires, MaxForwards, MinExpires};
 pub use params::Params;
-pub use uri::{Host, SipUri, Uri};
+pub use uri::{SipUri, Uri};
 pub use via::Via;

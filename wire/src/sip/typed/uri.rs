@@ -1,9 +1,19 @@
 //! URIs of any scheme, with the comparison rules of RFC 3261 §19.1.4.
+//!
+//! `sip:` and `sips:` are taken apart, `tel:` into number and parameters; every other scheme stays one
+//! text, which is all that a server may rely on.
 
-use std::net::IpAddr;
+use std::fmt;
+
+use memchr::memchr;
 
 use super::ValueResult;
+use super::cursor::Cursor;
+pub use super::host::Host;
+use super::host::host_port;
 use super::params::Params;
+use crate::sip::error::ValueError;
+use crate::sip::name;
 
 /// A URI: `sip:`/`sips:` in parts, every other scheme as scheme and rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,37 +55,815 @@ pub struct SipUri {
     pub headers: Option<String>,
 }
 
-/// A host name or address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// A name as written; compare without case.
-    Name(String),
-    /// IPv4, or IPv6 in brackets.
-    Ip(IpAddr),
-}
-
 impl Uri {
     /// Reads a URI. Octets that are not UTF-8 are an error.
-    pub fn parse(octets: &[u8]) -> ValueResult<Self> { let _ = octets; todo!() }
+    pub fn parse(octets: &[u8]) -> ValueResult<Self> {
+        let mut cursor = Cursor::new(octets);
+        let scheme = scheme(&mut cursor)?;
+        match scheme.as_str() {
+            "sip" => sip(&mut cursor, false).map(Self::Sip),
+            "sips" => sip(&mut cursor, true).map(Self::Sip),
+            "tel" => tel(&mut cursor),
+            _ => {
+                let rest = cursor
+                    .word(is_visible, "something after the scheme")?
+                    .to_owned();
+                at_end(&cursor)?;
+                Ok(Self::Other { scheme, rest })
+            }
+        }
+    }
+
     /// Scheme in lower case.
-    pub fn scheme(&self) -> &str { todo!() }
+    pub fn scheme(&self) -> &str {
+        match self {
+            Self::Sip(sip) if sip.secure => "sips",
+            Self::Sip(_) => "sip",
+            Self::Tel { .. } => "tel",
+            Self::Other { scheme, .. } => scheme,
+        }
+    }
+
     /// The parts, for `sip:` and `sips:`.
-    pub fn as_sip(&self) -> Option<&SipUri> { todo!() }
+    pub fn as_sip(&self) -> Option<&SipUri> {
+        match self {
+            Self::Sip(sip) => Some(sip),
+            _ => None,
+        }
+    }
+
     /// RFC 3261 §19.1.4 (sip, sips), RFC 3966 §4 (tel); other schemes: scheme without case, rest exact.
-    pub fn equivalent(&self, other: &Self) -> bool { let _ = other; todo!() }
+    pub fn equivalent(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sip(a), Self::Sip(b)) => a.equivalent(b),
+            (
+                Self::Tel {
+                    number: a,
+                    params: a_params,
+                },
+                Self::Tel {
+                    number: b,
+                    params: b_params,
+                },
+            ) => same_number(a, b) && same_tel_params(a_params, b_params),
+            (
+                Self::Other {
+                    scheme: a,
+                    rest: a_rest,
+                },
+                Self::Other {
+                    scheme: b,
+                    rest: b_rest,
+                },
+            ) => a == b && a_rest == b_rest,
+            _ => false,
+        }
+    }
 }
 
 impl SipUri {
     /// User part with escapes decoded: octets, since `%00` and `%ff` are legal.
-    pub fn user_decoded(&self) -> Option<Vec<u8>> { todo!() }
+    pub fn user_decoded(&self) -> Option<Vec<u8>> {
+        self.user
+            .as_deref()
+            .map(|user| Unescape::new(user).map(|(octet, _)| octet).collect())
+    }
+
     /// The address-of-record key of RFC 3261 §10.3 step 5: scheme, decoded user, lower-case host, port;
     /// without parameters. Two AORs are the same when their keys are.
-    pub fn aor_key(&self) -> String { todo!() }
+    ///
+    /// The user is escaped again in one fixed way, so that the key is text and `%00` shortens nothing.
+    pub fn aor_key(&self) -> String {
+        let mut key = String::from(if self.secure { "sips:" } else { "sip:" });
+        if let Some(user) = self.user_decoded() {
+            for octet in user {
+                if is_unreserved(octet) {
+                    key.push(char::from(octet));
+                } else {
+                    key.push('%');
+                    key.extend(
+                        [octet >> 4, octet & 15].map(|digit| {
+                            char::from_digit(u32::from(digit), 16).unwrap_or_default()
+                        }),
+                    );
+                }
+            }
+            key.push('@');
+        }
+        key.push_str(&self.host.to_string().to_ascii_lowercase());
+        if let Some(port) = self.port {
+            key.push(':');
+            key.push_str(&port.to_string());
+        }
+        key
+    }
+
+    /// RFC 3261 §19.1.4. Not transitive: `sip:carol@chicago.com` is equivalent to both
+    /// `;security=on` and `;security=off`, which are not to each other.
+    pub fn equivalent(&self, other: &Self) -> bool {
+        self.secure == other.secure
+            && same_part(self.user.as_deref(), other.user.as_deref(), false)
+            && same_part(self.password.as_deref(), other.password.as_deref(), false)
+            && self.host.same(&other.host)
+            && self.port == other.port
+            && same_uri_params(&self.params, &other.params)
+            && same_headers(self.headers.as_deref(), other.headers.as_deref())
+    }
 }
 
-impl std::fmt::Display for Uri {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { let _ = f; todo!() }
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sip(sip) => sip.fmt(f),
+            Self::Tel { number, params } => {
+                write!(f, "tel:{number}")?;
+                write_params(f, params)
+            }
+            Self::Other { scheme, rest } => write!(f, "{scheme}:{rest}"),
+        }
+    }
 }
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { let _ = f; todo!() }
+
+impl fmt::Display for SipUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.secure { "sips:" } else { "sip:" })?;
+        if let Some(user) = &self.user {
+            f.write_str(user)?;
+            if let Some(password) = &self.password {
+                write!(f, ":{password}")?;
+            }
+            f.write_str("@")?;
+        }
+        self.host.fmt(f)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write_params(f, &self.params)?;
+        if let Some(headers) = &self.headers {
+            write!(f, "?{headers}")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_params(f: &mut fmt::Formatter<'_>, params: &Params) -> fmt::Result {
+    for (name, value) in params.iter() {
+        write!(f, ";{name}")?;
+        if let Some(value) = value {
+            write!(f, "={value}")?;
+        }
+    }
+    Ok(())
+}
+
+// Reading.
+
+fn scheme(cursor: &mut Cursor) -> ValueResult<String> {
+    let expected = "a URI scheme and a colon";
+    let start = cursor.clone();
+    let is_scheme = |o: u8| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'-' | b'.');
+    let scheme = cursor.word(is_scheme, expected)?;
+    if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return start.error(expected);
+    }
+    cursor.expect(b':', "a colon after the URI scheme")?;
+    Ok(scheme.to_ascii_lowercase())
+}
+
+fn sip(cursor: &mut Cursor, secure: bool) -> ValueResult<SipUri> {
+    let (user, password) = match memchr(b'@', cursor.rest()) {
+        Some(_) => userinfo(cursor)?,
+        None => (None, None),
+    };
+    let (host, port) = host_port(cursor, false)?;
+    let params = uri_params(cursor)?;
+    let headers = if cursor.eat(b'?') {
+        Some(headers(cursor)?)
+    } else {
+        None
+    };
+    at_end(cursor)?;
+    Ok(SipUri {
+        secure,
+        user,
+        password,
+        host,
+        port,
+        params,
+        headers,
+    })
+}
+
+fn userinfo(cursor: &mut Cursor) -> ValueResult<(Option<String>, Option<String>)> {
+    let user = escaped_word(cursor, |octet| is_user(octet), "a user")?.to_owned();
+    let password = if cursor.eat(b':') {
+        // The one part that may be empty.
+        if cursor.peek() == Some(b'@') {
+            Some(String::new())
+        } else {
+            Some(escaped_word(cursor, is_password, "a password")?.to_owned())
+        }
+    } else {
+        None
+    };
+    cursor.expect(b'@', "`@`, or a character that a user part may hold")?;
+    Ok((Some(user), password))
+}
+
+fn uri_params(cursor: &mut Cursor) -> ValueResult<Params> {
+    let mut params = Vec::new();
+    while cursor.eat(b';') {
+        let name = escaped_word(cursor, is_param, "a URI parameter name")?.to_owned();
+        let value = if cursor.eat(b'=') {
+            Some(escaped_word(cursor, is_param, "a URI parameter value")?.to_owned())
+        } else {
+            None
+        };
+        params.push((name, value));
+    }
+    Ok(Params(params))
+}
+
+/// `header *( "&" header )`, checked but kept as one text.
+fn headers(cursor: &mut Cursor) -> ValueResult<String> {
+    let rest = cursor.rest();
+    let start = cursor.at();
+    loop {
+        escaped_word(cursor, is_header, "a header name")?;
+        cursor.expect(b'=', "`=` and a header value")?;
+        if cursor
+            .peek()
+            .is_some_and(|octet| octet == b'%' || is_header(octet))
+        {
+            escaped_word(cursor, is_header, "a header value")?;
+        }
+        if !cursor.eat(b'&') {
+            break;
+        }
+    }
+    let text = &rest[..cursor.at() - start];
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Both `global-number` and `local-number` of RFC 3966 §3, without asking for the phone-context that
+/// the latter must have: in a header without angle brackets it belongs to the header.
+fn tel(cursor: &mut Cursor) -> ValueResult<Uri> {
+    let expected = "a telephone number";
+    let start = cursor.clone();
+    cursor.eat(b'+');
+    let global = cursor.at() > start.at();
+    let is_digit = move |octet: u8| {
+        octet.is_ascii_digit()
+            || !global && (octet.is_ascii_hexdigit() || matches!(octet, b'*' | b'#'))
+    };
+    let digits = cursor.word(|octet| is_digit(octet) || is_separator(octet), expected)?;
+    if !digits.bytes().any(is_digit) {
+        return start.error(expected);
+    }
+    let number = if global {
+        format!("+{digits}")
+    } else {
+        digits.to_owned()
+    };
+    let params = uri_params(cursor)?;
+    at_end(cursor)?;
+    Ok(Uri::Tel { number, params })
+}
+
+fn at_end(cursor: &Cursor) -> ValueResult<()> {
+    match cursor.peek() {
+        None => Ok(()),
+        Some(_) => cursor.error("the end of the URI, or a character that may stand here"),
+    }
+}
+
+/// One or more octets of a class or `%HH`.
+fn escaped_word<'v>(
+    cursor: &mut Cursor<'v>,
+    class: impl Fn(u8) -> bool,
+    expected: &'static str,
+) -> ValueResult<&'v str> {
+    let start = cursor.clone();
+    let word = cursor.word(|octet| octet == b'%' || class(octet), expected)?;
+    let mut rest = word.as_bytes();
+    while let Some(at) = memchr(b'%', rest) {
+        match rest[at + 1..] {
+            [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = &rest[at + 3..],
+            _ => {
+                let offset = start.at() + word.len() - rest.len() + at;
+                return Err(ValueError {
+                    offset,
+                    expected: "two hexadecimal digits after `%`",
+                });
+            }
+        }
+    }
+    Ok(word)
+}
+
+// Character classes of RFC 3261 §25.1 and RFC 2396 §2.
+
+fn is_unreserved(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric()
+        || matches!(
+            octet,
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+        )
+}
+
+fn is_reserved(octet: u8) -> bool {
+    matches!(
+        octet,
+        b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b','
+    )
+}
+
+fn is_user(octet: u8) -> bool {
+    is_unreserved(octet) || matches!(octet, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
+}
+
+fn is_password(octet: u8) -> bool {
+    is_unreserved(octet) || matches!(octet, b'&' | b'=' | b'+' | b'$' | b',')
+}
+
+fn is_param(octet: u8) -> bool {
+    is_unreserved(octet) || matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$')
+}
+
+fn is_header(octet: u8) -> bool {
+    is_unreserved(octet) || matches!(octet, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$')
+}
+
+fn is_visible(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"')
+}
+
+fn is_separator(octet: u8) -> bool {
+    matches!(octet, b'-' | b'.' | b'(' | b')')
+}
+
+// Comparing.
+
+/// The octets of a text and whether each was escaped. Decoded once only: `%2541` is `%41`, not `A`.
+struct Unescape<'v> {
+    rest: &'v [u8],
+}
+
+impl<'v> Unescape<'v> {
+    fn new(text: &'v str) -> Self {
+        Self {
+            rest: text.as_bytes(),
+        }
+    }
+}
+
+impl Iterator for Unescape<'_> {
+    type Item = (u8, bool);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let digit = |octet: u8| {
+            char::from(octet)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        };
+        if let [b'%', high, low, rest @ ..] = self.rest
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            self.rest = rest;
+            return Some((high << 4 | low, true));
+        }
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some((*first, false))
+    }
+}
+
+/// A text for comparison: an escaped octet is the octet itself, unless it is reserved, where escaping
+/// takes its meaning away and so makes a difference.
+fn normalised(text: &str, fold_case: bool) -> impl Iterator<Item = (u8, bool)> {
+    Unescape::new(text).map(move |(octet, escaped)| {
+        let octet = if fold_case {
+            octet.to_ascii_lowercase()
+        } else {
+            octet
+        };
+        (octet, escaped && is_reserved(octet))
+    })
+}
+
+fn same_part(a: Option<&str>, b: Option<&str>, fold_case: bool) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => normalised(a, fold_case).eq(normalised(b, fold_case)),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// Parameters that do not match when only one side has them. `transport` is not in the list of
+/// parameters of RFC 3261 §19.1.4, but the paragraph on default values before it names it, and the
+/// examples treat it so.
+const NEVER_IGNORED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+
+fn same_uri_params(a: &Params, b: &Params) -> bool {
+    let each = |one: &Params, other: &Params| {
+        one.iter().all(|(name, _)| {
+            let (mine, theirs) = (values(one, name), values(other, name));
+            if theirs.is_empty() {
+                return !NEVER_IGNORED
+                    .iter()
+                    .any(|known| same_part(Some(known), Some(name), true));
+            }
+            mine.len() == theirs.len()
+                && mine
+                    .iter()
+                    .zip(&theirs)
+                    .all(|(a, b)| same_param_value(name, *a, *b))
+        })
+    };
+    each(a, b) && each(b, a)
+}
+
+/// All values of a name; names are compared like any other part, `%6Cr` is `lr`.
+fn values<'p>(params: &'p Params, name: &str) -> Vec<Option<&'p str>> {
+    params
+        .iter()
+        .filter(|(known, _)| same_part(Some(known), Some(name), true))
+        .map(|(_, value)| value)
+        .collect()
+}
+
+fn same_param_value(name: &str, a: Option<&str>, b: Option<&str>) -> bool {
+    // A method is case-sensitive wherever it stands (RFC 3261 §25.1 spells methods in octets).
+    if same_part(Some("method"), Some(name), true) {
+        return same_part(a, b, false);
+    }
+    if same_part(Some("maddr"), Some(name), true)
+        && let (Some(a), Some(b)) = (a, b)
+        && let (Ok(a), Ok(b)) = (Host::parse(a.as_bytes()), Host::parse(b.as_bytes()))
+    {
+        return a.same(&b);
+    }
+    same_part(a, b, true)
+}
+
+/// Order does not matter, nothing is ignored.
+fn same_headers(a: Option<&str>, b: Option<&str>) -> bool {
+    let pairs = |text: Option<&str>| -> Vec<(String, String)> {
+        let text = text.unwrap_or_default();
+        text.split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decoded(name), value.to_owned())
+            })
+            .collect()
+    };
+    let (a, mut b) = (pairs(a), pairs(b));
+    a.len() == b.len()
+        && a.iter().all(|(name, value)| {
+            let fold_case = !HEADERS_WITH_CASE
+                .iter()
+                .any(|known| name::same(known, name));
+            let found = b.iter().position(|(other, theirs)| {
+                name::same(name, other) && same_part(Some(value), Some(theirs), fold_case)
+            });
+            found.map(|at| b.swap_remove(at)).is_some()
+        })
+}
+
+/// Header values are compared without case unless their header says otherwise (RFC 3261 §7.3.1):
+/// Call-IDs do (§20.8), addresses do in their user part, a body is octets, a subject is a text.
+const HEADERS_WITH_CASE: &[&str] = &[
+    "body",
+    "Call-ID",
+    "Contact",
+    "From",
+    "In-Reply-To",
+    "Organization",
+    "P-Asserted-Identity",
+    "Record-Route",
+    "Refer-To",
+    "Referred-By",
+    "Replaces",
+    "Reply-To",
+    "Route",
+    "Subject",
+    "To",
+];
+
+fn decoded(text: &str) -> String {
+    let octets: Vec<u8> = Unescape::new(text).map(|(octet, _)| octet).collect();
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// RFC 3966 §4: both global or both local, the same digits without the visual separators, any case.
+fn same_number(a: &str, b: &str) -> bool {
+    let digits = |number: &str| -> Vec<u8> {
+        number
+            .bytes()
+            .filter(|o| !is_separator(*o))
+            .map(|o| o.to_ascii_lowercase())
+            .collect()
+    };
+    digits(a) == digits(b)
+}
+
+/// RFC 3966 §4: the same names on both sides, in any order.
+fn same_tel_params(a: &Params, b: &Params) -> bool {
+    a.len() == b.len()
+        && a.iter().all(|(name, _)| {
+            let (mine, theirs) = (values(a, name), values(b, name));
+            mine.len() == theirs.len()
+                && mine.iter().zip(&theirs).all(|(a, b)| match (a, b) {
+                    (Some(a), Some(b)) => same_tel_value(name, a, b),
+                    (None, None) => true,
+                    _ => false,
+                })
+        })
+}
+
+fn same_tel_value(name: &str, a: &str, b: &str) -> bool {
+    let is_number = |value: &str| value.starts_with('+');
+    let digits_only = name.eq_ignore_ascii_case("ext")
+        || name.eq_ignore_ascii_case("phone-context") && is_number(a) && is_number(b);
+    if digits_only {
+        same_number(a, b)
+    } else {
+        same_part(Some(a), Some(b), true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    fn read(text: &str) -> Uri {
+        Uri::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn offset(text: &str) -> usize {
+        Uri::parse(text.as_bytes())
+            .map_or_else(|error| error.offset, |uri| panic!("{text}: {uri:?}"))
+    }
+
+    fn equivalent(a: &str, b: &str) -> bool {
+        let (a, b) = (read(a), read(b));
+        assert_eq!(a.equivalent(&b), b.equivalent(&a), "symmetric");
+        assert!(a.equivalent(&a) && b.equivalent(&b), "reflexive");
+        a.equivalent(&b)
+    }
+
+    #[test]
+    fn reads_sip_uris() {
+        let uri = read("SIPS:al%69ce:s$cret@[2001:DB8::1]:5061;lr;maddr=[::1]?Subject=a%20b&to=");
+        let sip = uri.as_sip().unwrap();
+        assert!(sip.secure);
+        assert_eq!(uri.scheme(), "sips");
+        assert_eq!(sip.user.as_deref(), Some("al%69ce"));
+        assert_eq!(sip.user_decoded().unwrap(), b"alice");
+        assert_eq!(sip.password.as_deref(), Some("s$cret"));
+        assert_eq!(sip.host.to_string(), "[2001:db8::1]");
+        assert_eq!(sip.port, Some(5061));
+        assert_eq!(sip.params.get("maddr"), Some("[::1]"));
+        assert_eq!(sip.headers.as_deref(), Some("Subject=a%20b&to="));
+
+        // RFC 4475 §3.1.1.9: the semicolon belongs to the user.
+        let uri = read("sip:user;par=u%40example.net@example.com");
+        let sip = uri.as_sip().unwrap();
+        assert_eq!(sip.user_decoded().unwrap(), b"user;par=u@example.net");
+        assert!(sip.params.is_empty());
+
+        let odd = "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.\
+            (doesn't-it)@example.com";
+        assert_eq!(read(odd).to_string(), odd);
+        assert_eq!(
+            read("sip:%00%ff@h")
+                .as_sip()
+                .unwrap()
+                .user_decoded()
+                .unwrap(),
+            [0, 255]
+        );
+        assert_eq!(
+            read("sip:u:@h").as_sip().unwrap().password.as_deref(),
+            Some("")
+        );
+        let domain = read("sip:registrar.example.com");
+        assert_eq!(domain.as_sip().unwrap().user, None);
+    }
+
+    #[test]
+    fn reads_other_schemes() {
+        let Uri::Tel { number, params } = read("tel:+1-201-555-0123;ext=7;phone-context=x") else {
+            panic!("tel");
+        };
+        assert_eq!(number, "+1-201-555-0123");
+        assert_eq!(params.get("ext"), Some("7"));
+        for text in [
+            "tel:7042;phone-context=example.com",
+            "im:romeo@example.net",
+            "pres:a@b",
+            "urn:service:sos",
+            "msrp://atlanta.example.com:7654/jshA7weztas;tcp",
+            "nobodyKnowsThisScheme:totallyopaquecontent",
+            "soap.beep://192.0.2.103:3002",
+            "http://www.example.com",
+            "isbn:2983792873",
+        ] {
+            let (scheme, _) = text.split_once(':').unwrap();
+            assert_eq!(read(text).scheme(), scheme.to_ascii_lowercase());
+            assert!(read(text).to_string().eq_ignore_ascii_case(text));
+            assert!(read(text).as_sip().is_none());
+        }
+    }
+
+    #[test]
+    fn errors_have_their_place() {
+        for (text, at) in [
+            ("", 0),
+            ("bob", 3),
+            ("bob@example.org", 3),
+            (":a", 0),
+            ("1sip:a", 0),
+            ("sip:", 4),
+            ("sip:@h", 4),
+            ("sip:a@", 6),
+            ("sip:a@b@c", 7),
+            ("sip:a b@c", 5),
+            ("sip: a@c", 4),
+            ("sip:a%4@c", 5),
+            ("sip:a%zz@c", 5),
+            ("sip:a%00b%@c", 9),
+            ("sip:\u{e9}@c", 4),
+            ("sip:a#b@c", 5),
+            ("sip:a@b:", 8),
+            ("sip:a@b:70000", 8),
+            ("sip:a@b;", 8),
+            ("sip:a@b;;c", 8),
+            ("sip:a@b; lr", 8),
+            ("sip:a@b;c=", 10),
+            ("sip:a@b?", 8),
+            ("sip:a@b?x", 9),
+            ("sip:a@b?x=1&", 12),
+            ("sip:a@b?x=1 ", 11),
+            ("sip:2001:db8::10", 4),
+            ("sip:[2001:db8::10", 4),
+            ("<sip:a@b>", 0),
+            ("tel:", 4),
+            ("tel:+", 5),
+            ("tel:-", 4),
+            ("tel:+12x", 7),
+            ("urn:", 4),
+            ("urn:a b", 5),
+            ("urn:<", 4),
+        ] {
+            assert_eq!(offset(text), at, "{text}");
+        }
+        assert_eq!(Uri::parse(b"urn:\xff").unwrap_err().offset, 4);
+    }
+
+    #[test]
+    fn examples_of_rfc_3261_19_1_4_that_are_equivalent() {
+        for (a, b) in [
+            (
+                "sip:%61lice@atlanta.com;transport=TCP",
+                "sip:alice@AtLanTa.CoM;Transport=tcp",
+            ),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;security=on"),
+            (
+                "sip:carol@chicago.com;newparam=5",
+                "sip:carol@chicago.com;security=on",
+            ),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            (
+                "sip:carol@chicago.com",
+                "sip:carol@chicago.com;security=off",
+            ),
+        ] {
+            assert!(equivalent(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn examples_of_rfc_3261_19_1_4_that_are_not_equivalent() {
+        for (a, b) in [
+            (
+                "SIP:ALICE@AtLanTa.CoM;Transport=udp",
+                "sip:alice@AtLanTa.CoM;Transport=UDP",
+            ),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            (
+                "sip:bob@biloxi.com",
+                "sip:bob@biloxi.com:6000;transport=tcp",
+            ),
+            (
+                "sip:carol@chicago.com",
+                "sip:carol@chicago.com?Subject=next%20meeting",
+            ),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            (
+                "sip:carol@chicago.com;security=on",
+                "sip:carol@chicago.com;security=off",
+            ),
+        ] {
+            assert!(!equivalent(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn rules_of_rfc_3261_19_1_4() {
+        for (a, b, expected) in [
+            ("sip:a@b", "sips:a@b", false),
+            ("sip:b", "sip:a@b", false),
+            ("sip:a:p@b", "sip:a@b", false),
+            ("sip:a:p@b", "sip:a:P@b", false),
+            ("sip:a:p%71@b", "sip:a:pq@b", true),
+            ("sip:a@b;user=phone", "sip:a@b", false),
+            ("sip:a@b;ttl=1", "sip:a@b", false),
+            ("sip:a@b;method=INVITE", "sip:a@b", false),
+            ("sip:a@b;method=INVITE", "sip:a@b;method=invite", false),
+            ("sip:a@b;maddr=h", "sip:a@b", false),
+            ("sip:a@b;maddr=h", "sip:a@b;maddr=H", true),
+            ("sip:a@b;maddr=[::1]", "sip:a@b;maddr=[0:0::1]", true),
+            ("sip:a@b;lr", "sip:a@b", true),
+            ("sip:a@b;lr", "sip:a@b;%6cR", true),
+            ("sip:a@b;lr", "sip:a@b;lr=true", false),
+            ("sip:a@b;x=1;x=2", "sip:a@b;x=1", false),
+            ("sip:a@b;x=Y", "sip:a@b;X=y", true),
+            // Reserved characters and their escapes differ; escapes are decoded once.
+            ("sip:a%3Bb@c", "sip:a;b@c", false),
+            ("sip:a%3bb@c", "sip:a%3Bb@c", true),
+            ("sip:a%2541@c", "sip:aA@c", false),
+            ("sip:a%2541@c", "sip:a%25%34%31@c", true),
+            ("sip:a@[::1]", "sip:a@[0:0:0:0:0:0:0:1]", true),
+            ("sip:a@[::ffff:192.0.2.1]", "sip:a@192.0.2.1", false),
+            ("sip:a@b?x=1&x=2", "sip:a@b?x=2&x=1", true),
+            ("sip:a@b?x=1&x=1", "sip:a@b?x=1&x=2", false),
+            ("sip:a@b?s=Hi", "sip:a@b?Subject=Hi", true),
+            ("sip:a@b?s=Hi", "sip:a@b?Subject=hi", false),
+            ("sip:a@b?priority=urgent", "sip:a@b?Priority=URGENT", true),
+            ("sip:a@b?body=x", "sip:a@b?body=X", false),
+        ] {
+            assert_eq!(equivalent(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_compare_by_their_own_rules() {
+        for (a, b, expected) in [
+            ("tel:+1-201-555-0123", "TEL:+12015550123", true),
+            ("tel:+1-201-555-0123", "tel:12015550123", false),
+            (
+                "tel:7042;phone-context=Example.com",
+                "tel:70-42;PHONE-context=example.COM",
+                true,
+            ),
+            (
+                "tel:7042;phone-context=+1-2",
+                "tel:7042;phone-context=+12",
+                true,
+            ),
+            ("tel:+1;ext=1-2;a=b", "tel:+1;A=B;ext=12", true),
+            ("tel:+1;ext=1", "tel:+1", false),
+            ("tel:+1;a", "tel:+1;a=b", false),
+            ("tel:aF*", "tel:Af*", true),
+            ("IM:a@b", "im:a@b", true),
+            ("im:a@b", "im:a@B", false),
+            ("im:a@b", "sip:a@b", false),
+        ] {
+            assert_eq!(equivalent(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn aor_keys_are_canonical() {
+        let key = |text: &str| read(text).as_sip().unwrap().aor_key();
+        assert_eq!(
+            key("sip:%61lice:pw@Example.ORG;user=phone?a=b"),
+            "sip:alice@example.org"
+        );
+        assert_eq!(
+            key("sip:alice@example.org:5060"),
+            "sip:alice@example.org:5060"
+        );
+        assert_eq!(key("sips:ALICE@[2001:DB8::1]"), "sips:ALICE@[2001:db8::1]");
+        assert_eq!(key("sip:a%00b@h"), "sip:a%00b@h");
+        assert_eq!(key("sip:a%3Bb@h"), key("sip:a;b@h"));
+        assert_eq!(key("sip:a%2541@h"), "sip:a%2541@h");
+        assert_ne!(key("sip:a%2541@h"), key("sip:aA@h"));
+        assert_ne!(key("sip:%00@h"), key("sip:%00%00@h"));
+        assert_ne!(key("sip:h"), key("sip:a@h"));
+        assert_eq!(key("sip:%C3%A9@h"), "sip:%c3%a9@h");
+    }
 }
