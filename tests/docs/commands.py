@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Runs every command that the documentation shows.
+
+A fenced block marked `sh` is what a reader may type; each is run from the root of the project, with the
+release binary on the PATH as `imspec`. A block marked `sh background` is started, must be alive after
+two seconds, and is then ended. Blocks of the same text run once. Commands given as arguments ran before.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCS = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")),
+        *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("scenarios/**/*.md"))]
+FENCE = re.compile(r"^```sh( background)?\n(.*?)^```$", re.M | re.S)
+
+
+def main() -> int:
+    env = dict(os.environ, PATH=f"{ROOT}/target/release:{os.environ['PATH']}")
+    done = set(sys.argv[1:])
+    failed = 0
+    ran = 0
+    for doc in DOCS:
+        for background, block in FENCE.findall((ROOT / doc).read_text()):
+            text = block.strip()
+            if text in done:
+                continue
+            done.add(text)
+            ran += 1
+            print(f"{doc}: {text.splitlines()[0]}", flush=True)
+            command = ["bash", "-euo", "pipefail", "-c", text]
+            if background:
+                child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.PIPE, start_new_session=True)
+                try:
+                    child.wait(timeout=2)
+                    print(child.stderr.read().decode(), f"ended at once with {child.returncode}")
+                    failed += 1
+                except subprocess.TimeoutExpired:
+                    os.killpg(child.pid, signal.SIGTERM)
+                    child.wait(timeout=10)
+                continue
+            result = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, timeout=900)
+            # Status 1 of `imspec run` is a verdict about the server, not a broken command.
+            if result.returncode not in ((0, 1) if "imspec run" in text else (0,)):
+                print(result.stdout.decode(errors="replace")[-4000:], f"exit status {result.returncode}")
+                failed += 1
+    print(f"{ran - failed} passed, {failed} failed")
+    return 1 if failed or not ran else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
