@@ -1,0 +1,27 @@
+//! Is a request that a user received a delivery of that message?
+
+use imspec_wire::sip::Message;
+
+/// Whether `request` carries the body of `sent`. Text before or after it does not matter: a server that
+/// writes into the body is to be caught by a check of the body, not by being overlooked here. Outer white
+/// space does not matter either, for the same reason.
+pub fn carries(request: &Message, sent: &Message) -> bool {
+    let wanted = sent.body().trim_ascii();
+    if wanted.is_empty() {
+        return request.body().trim_ascii().is_empty();
+    }
+    contains(request.body(), wanted)
+}
+
+/// How alike two requests are, to choose the closest of several that do not fit: the length of the common
+/// beginning and end of their bodies.
+pub fn likeness(request: &Message, sent: &Message) -> usize {
+    let (a, b) = (request.body(), sent.body());
+    let front = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let back = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    front + back
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.len() >= needle.len() && haystack.windows(needle.len()).any(|window| window == needle)
+}

@@ -1,0 +1,295 @@
+//! Verdicts as a pure function of trace, requirements and waivers. No I/O, no clock, no dice: the same
+//! trace gives the same verdicts, today and when it is judged again.
+
+mod compare;
+mod matcher;
+mod outcome;
+mod receive;
+mod request;
+mod run;
+mod silence;
+mod stored;
+pub mod waiver;
+mod weigh;
+
+use imspec_reports::record::{Check, Evidence, Location, Observation, Outcome, Trace, Verdict};
+
+use crate::evidence::View;
+use crate::scenario::model::{Case, Pics, Step, Verb};
+
+pub use run::{Judged, RunFacts, record};
+pub use weigh::{Weighed, weigh};
+
+use outcome::{Observed, Ruling};
+
+/// What judging needs besides case and trace.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What the maker declares.
+    pub pics: &'a Pics,
+}
+
+/// The verdict of a case with everything that led to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The worst of the checks.
+    pub verdict: Verdict,
+    /// The first reason of that verdict, unless it is `pass` or `none`.
+    pub reason: Option<String>,
+    /// In the order of the steps.
+    pub checks: Vec<JudgedCheck>,
+}
+
+/// A check, and whether its failure contradicts only the profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedCheck {
+    /// For the record.
+    pub check: Check,
+    /// The SUT does something legal that its profile does not declare.
+    pub mismatch: bool,
+}
+
+/// Judges one case.
+pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
+    let view = View::new(case, trace);
+    let mut sheet = Sheet { view: &view, context, checks: Vec::new(), late: None, previous: None };
+    sheet.steps(&case.steps);
+    let checks = sheet.checks;
+    let verdict = fold(checks.iter().map(|judged| judged.check.verdict));
+    let reason = (verdict > Verdict::Pass)
+        .then(|| checks.iter().find(|judged| judged.check.verdict == verdict))
+        .flatten()
+        .map(|judged| sentence(&judged.check));
+    Judgement { verdict, reason, checks }
+}
+
+/// The verdict algebra: the worst wins, in whatever order; nothing is `none`.
+pub fn fold(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    verdicts.into_iter().fold(Verdict::None, Verdict::and)
+}
+
+/// A check in one sentence.
+pub(crate) fn sentence(check: &Check) -> String {
+    match check.verdict {
+        Verdict::Inconclusive | Verdict::Error => format!("{}: {}", check.subject, check.observed),
+        _ => format!("{}: expected {}, observed {}", check.subject, check.expected, check.observed),
+    }
+}
+
+/// The checks of a case while they are written.
+struct Sheet<'v, 'a> {
+    view: &'v View<'a>,
+    context: Context<'a>,
+    checks: Vec<JudgedCheck>,
+    /// Once the case was too slow for a boundary in time, what fails afterwards proves nothing: why.
+    late: Option<String>,
+    /// Path of the step before the current one in its list.
+    previous: Option<String>,
+}
+
+/// One judged expectation, before it is written down.
+struct Entry<'s> {
+    step: &'s Step,
+    at: &'s Location,
+    covers: Option<&'s Vec<String>>,
+    subject: String,
+    observation: Observation,
+    evidence: Option<Evidence>,
+}
+
+impl<'s> Entry<'s> {
+    fn of(step: &'s Step, subject: impl Into<String>, observation: Observation) -> Self {
+        Self { step, at: &step.at, covers: None, subject: subject.into(), observation, evidence: None }
+    }
+
+    fn at(mut self, at: &'s Location) -> Self {
+        self.at = at;
+        self
+    }
+
+    fn covers(mut self, covers: Option<&'s Vec<String>>) -> Self {
+        self.covers = covers.or(self.covers);
+        self
+    }
+
+    fn seen_in(mut self, event: u32) -> Self {
+        self.evidence = Some(Evidence { event, range: None, against: None });
+        self
+    }
+}
+
+impl Sheet<'_, '_> {
+    fn steps(&mut self, steps: &[Step]) {
+        self.previous = None;
+        for step in steps {
+            self.step(step);
+            self.previous = Some(step.path.clone());
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let Some(outcome) = self.view.outcome(&step.path) else {
+            // Begun but not ended only when the run was cut off in the middle; not begun when a branch of
+            // `when` was not taken.
+            if !self.view.step(&step.path).is_empty() {
+                self.inconclusive(step, "the run ended in the middle of this step".into());
+            }
+            return;
+        };
+        match outcome {
+            Outcome::NotReached { .. } => return,
+            Outcome::Impossible { why } => return self.inconclusive(step, why.clone()),
+            Outcome::Broken { why } => {
+                let entry = Entry::of(step, step.verb.name(), Observation::Harness);
+                return self.write(entry, Ruling::new(Verdict::Error, "the step to run", why.clone()));
+            }
+            Outcome::Done | Outcome::TimedOut { .. } => {}
+        }
+        match &step.verb {
+            Verb::Register(register) => request::judge(self, step, register.expect.as_ref()),
+            Verb::Message(message) => request::judge(self, step, message.expect.as_ref()),
+            Verb::Raw(raw) if raw.expect.is_none() => {}
+            Verb::Raw(raw) => request::judge(self, step, raw.expect.as_ref()),
+            Verb::Receive(wanted) => receive::judge(self, step, wanted),
+            Verb::Silence(wanted) => silence::judge(self, step, wanted),
+            Verb::Stored(wanted) => stored::judge(self, step, wanted),
+            Verb::Check(check) => self.check(step, check),
+            // Which branch was taken stands in the trace: the steps of the other were never begun.
+            Verb::When(when) => {
+                self.steps(&when.then);
+                self.steps(&when.otherwise);
+            }
+            Verb::Reading(readings) => {
+                for (defect, reading) in readings {
+                    let entry = Entry::of(step, format!("reading of {defect}"), Observation::Harness)
+                        .covers(Some(NO_REQUIREMENT));
+                    self.write(entry, Ruling::new(Verdict::Pass, "one of the readings", reading.clone()));
+                }
+            }
+            Verb::Parallel(branches) => branches.iter().for_each(|branch| self.steps(branch)),
+            Verb::Wait(wait) => self.guard(step, wait),
+            Verb::Restart(_) | Verb::Policy(_) | Verb::Repeat(_) => {}
+        }
+    }
+
+    fn check(&mut self, step: &Step, check: &crate::scenario::model::CheckStep) {
+        let mut values = Vec::new();
+        for template in &check.values {
+            match self.view.resolve(template, &step.path) {
+                Ok(crate::evidence::Value::List(list)) => values.extend(list),
+                Ok(value) => values.push(value),
+                Err(why) => values.push(crate::evidence::Value::Unknown(why.to_string())),
+            }
+        }
+        let observed = Observed::of_values(values);
+        let ruling = matcher::rule(self, &check.is, &observed, &matcher::Subject::Value, &step.path);
+        let observation = self.observation_of(&check.values);
+        let entry = Entry { evidence: self.evidence_of(&check.values), ..Entry::of(step, "value", observation) };
+        self.write(entry.at(&check.is.at), ruling);
+    }
+
+    /// `- tolerance` means "surely before". If the first thing that the case did afterwards came later than
+    /// that, nothing that fails from there on is the SUT's fault.
+    fn guard(&mut self, step: &Step, wait: &crate::scenario::model::Wait) {
+        if wait.tolerance >= 0 || self.late.is_some() {
+            return;
+        }
+        if let Some(why) = self.overran(step, wait) {
+            self.inconclusive(step, why.clone());
+            self.late = Some(why);
+        }
+    }
+
+    fn overran(&self, step: &Step, wait: &crate::scenario::model::Wait) -> Option<String> {
+        use crate::scenario::duration;
+        use imspec_reports::record::EventKind;
+        let length = self.view.text(&wait.length, &step.path).ok()?;
+        let length_us = i64::try_from(duration::parse_ms(&length)?).ok()?.checked_mul(1000)?;
+        let ended = self.view.step(&step.path).last()?;
+        let base = match &wait.after {
+            Some(name) => self.view.window(&self.view.text(name, &step.path).ok()?)?.0,
+            None => self.view.step(&step.path).first()?.store?,
+        };
+        let bound = base.at.plus_us(length_us - i64::from(base.uncertainty_ms) * 1000);
+        let acted = self.view.trace().events[ended.id as usize..].iter().find_map(|event| match &event.kind {
+            EventKind::Sent(_) => event.store,
+            _ => None,
+        })?;
+        let latest = acted.at.plus_us(i64::from(acted.uncertainty_ms) * 1000);
+        (latest >= bound).then(|| {
+            format!("the case was too slow: it acted at store time {latest}, and had to before {bound}")
+        })
+    }
+
+    fn inconclusive(&mut self, step: &Step, why: String) {
+        let entry = Entry::of(step, step.verb.name(), Observation::Harness);
+        self.write(entry, Ruling::new(Verdict::Inconclusive, "the step to show something", why));
+    }
+
+    fn write(&mut self, entry: Entry<'_>, mut ruling: Ruling) {
+        if ruling.verdict == Verdict::Fail
+            && let Some(why) = &self.late
+        {
+            ruling.verdict = Verdict::Inconclusive;
+            ruling.note = Some(why.clone());
+        }
+        let covers = entry.covers.or(entry.step.covers.as_ref()).unwrap_or(&self.view.case().scenario.covers);
+        let evidence = match (entry.evidence, ruling.range) {
+            (Some(evidence), range @ Some(_)) => Some(Evidence { range, ..evidence }),
+            (evidence, _) => evidence,
+        };
+        let evidence = evidence.map(|evidence| Evidence { against: ruling.against.or(evidence.against), ..evidence });
+        self.checks.push(JudgedCheck {
+            mismatch: ruling.mismatch,
+            check: Check {
+                step: entry.step.path.clone(),
+                source: entry.at.clone(),
+                subject: entry.subject,
+                verdict: ruling.verdict,
+                requirements: covers.clone(),
+                expected: ruling.expected,
+                observed: ruling.observed,
+                observation: entry.observation,
+                evidence,
+                note: match (ruling.note, &entry.step.note) {
+                    (Some(note), Some(more)) => Some(format!("{note}; {more}")),
+                    (note, more) => note.or_else(|| more.clone()),
+                },
+            },
+        });
+    }
+
+    /// Whether values come from the store or from the wire.
+    fn observation_of(&self, values: &[crate::scenario::Template]) -> Observation {
+        match self.sources(values).next() {
+            Some(crate::evidence::Saved::Records { .. }) => Observation::Store,
+            Some(_) => Observation::Wire,
+            None => Observation::Harness,
+        }
+    }
+
+    fn evidence_of(&self, values: &[crate::scenario::Template]) -> Option<Evidence> {
+        let event = match self.sources(values).next()? {
+            crate::evidence::Saved::Request { sent, response, .. } => response.map_or(sent, |(event, _)| event),
+            crate::evidence::Saved::Received { event, .. } | crate::evidence::Saved::Records { event, .. } => event,
+        };
+        Some(Evidence { event: event.id, range: None, against: None })
+    }
+
+    fn sources<'s>(
+        &'s self,
+        values: &'s [crate::scenario::Template],
+    ) -> impl Iterator<Item = crate::evidence::Saved<'s>> {
+        use crate::scenario::template::{Piece, Reference};
+        values.iter().flat_map(|template| &template.pieces).filter_map(|piece| match piece {
+            Piece::Reference(Reference::Saved { name, .. }) => self.view.saved(name),
+            Piece::Reference(Reference::All { stem, .. }) => self.view.saved(&format!("{stem}1")),
+            _ => None,
+        })
+    }
+}
+
+static NO_REQUIREMENT: &Vec<String> = &Vec::new();
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What was observed, and what was ruled about it.
+
+use std::fmt::Write as _;
+
+use imspec_reports::record::Verdict;
+
+use crate::evidence::Value;
+
+/// One header field, body or value as it was observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Name as written, for headers.
+    pub(super) name: String,
+    /// Value, unfolded and trimmed for headers.
+    pub(super) value: Vec<u8>,
+    /// The value as written.
+    pub(super) raw: Vec<u8>,
+    /// Where it stands in the message.
+    pub(super) range: Option<(u32, u32)>,
+}
+
+impl Seen {
+    pub(super) fn value(value: impl Into<Vec<u8>>) -> Self {
+        let value = value.into();
+        Self { name: String::new(), raw: value.clone(), value, range: None }
+    }
+}
+
+/// What there is to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Observed {
+    /// This; empty when it is known that there is nothing.
+    Known(Vec<Seen>),
+    /// Cannot be seen, for this reason.
+    Unknown(String),
+}
+
+impl Observed {
+    pub(super) fn one(value: impl Into<Vec<u8>>) -> Self {
+        Self::Known(vec![Seen::value(value)])
+    }
+
+    /// One unknown value makes the whole unknown; absent values are left out.
+    pub(super) fn of_values(values: Vec<Value>) -> Self {
+        let mut seen = Vec::new();
+        for value in values {
+            match value {
+                Value::Octets(octets) => seen.push(Seen::value(octets)),
+                Value::Absent => {}
+                Value::Unknown(why) => return Self::Unknown(why),
+                Value::List(list) => match Self::of_values(list) {
+                    Self::Known(more) => seen.extend(more),
+                    unknown @ Self::Unknown(_) => return unknown,
+                },
+            }
+        }
+        Self::Known(seen)
+    }
+
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::Unknown(why) => why.clone(),
+            Self::Known(seen) if seen.is_empty() => "nothing".into(),
+            Self::Known(seen) => {
+                seen.iter().map(|one| show(&one.value)).collect::<Vec<_>>().join(" and ")
+            }
+        }
+    }
+}
+
+/// What was ruled about an expectation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ruling {
+    pub(super) verdict: Verdict,
+    pub(super) expected: String,
+    pub(super) observed: String,
+    pub(super) note: Option<String>,
+    /// Octets of the message at which to look.
+    pub(super) range: Option<(u32, u32)>,
+    /// Event to compare with.
+    pub(super) against: Option<u32>,
+    /// Legal, but not declared.
+    pub(super) mismatch: bool,
+}
+
+impl Ruling {
+    pub(super) fn new(verdict: Verdict, expected: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            expected: expected.into(),
+            observed: observed.into(),
+            note: None,
+            range: None,
+            against: None,
+            mismatch: false,
+        }
+    }
+
+    pub(super) fn of(holds: bool, expected: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self::new(if holds { Verdict::Pass } else { Verdict::Fail }, expected, observed)
+    }
+
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    pub(super) fn range(mut self, range: Option<(u32, u32)>) -> Self {
+        self.range = range;
+        self
+    }
+}
+
+/// Octets for a sentence: text in quotes, cut at 80 characters; what is not text as hex.
+pub(super) fn show(octets: &[u8]) -> String {
+    const LONGEST: usize = 80;
+    match std::str::from_utf8(octets) {
+        Ok(text) => {
+            let shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+            let more = text.chars().count().saturating_sub(LONGEST);
+            if more > 0 { format!("\"{shown}…\" (and {more} more characters)") } else { format!("\"{shown}\"") }
+        }
+        Err(_) => {
+            let mut hex = String::new();
+            for octet in octets.iter().take(24) {
+                let _ = write!(hex, "{octet:02x} ");
+            }
+            let more = octets.len().saturating_sub(24);
+            let hex = hex.trim_end();
+            if more > 0 { format!("<{hex} … and {more} more octets>") } else { format!("<{hex}>") }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a user received: did it arrive, is it the message, is it as it must be?
+
+use imspec_reports::record::{EventKind, Observation, Outcome, Verdict};
+
+use super::matcher::{self, Subject};
+use super::outcome::{Observed, Ruling, Seen, show};
+use super::{Entry, Sheet, request};
+use crate::evidence::{delivery, message_of, packet_of};
+use crate::scenario::model::{Receive, Step};
+
+/// Judges a `receive`.
+pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
+    let view = sheet.view;
+    let of = wanted.of.as_ref().and_then(|of| view.text(of, &step.path).ok());
+    let expected = match &of {
+        Some(name) => format!("{} at {} that carries the body of `{name}`", wanted.method, wanted.at),
+        None => format!("{} at {}", wanted.method, wanted.at),
+    };
+    let took = view.took(&step.path).and_then(|event| message_of(event).map(|message| (event, message)));
+    let Some((event, message)) = took else {
+        if !wanted.optional {
+            let observed = nothing(sheet, step, wanted);
+            let ruling = match other_form(sheet) {
+                Some(form) => Ruling::new(
+                    Verdict::Inconclusive,
+                    expected,
+                    format!("{observed}; the profile declares delivery.form: {form}, which this step cannot see"),
+                ),
+                None => Ruling::new(Verdict::Fail, expected, observed),
+            };
+            let mut entry = Entry::of(step, "delivery", Observation::Wire);
+            if let Some((sent, _)) = of.as_deref().and_then(|name| view.message(name)) {
+                entry = entry.seen_in(sent.id);
+            }
+            sheet.write(entry, ruling);
+        }
+        return;
+    };
+    let sent = of.as_deref().and_then(|name| view.message(name));
+    let fits = sent.as_ref().is_none_or(|(_, sent)| delivery::carries(&message, sent));
+    let range = message.body_range();
+    let mut ruling = Ruling::of(
+        fits,
+        expected,
+        format!("{} with the body {}", message.method().unwrap_or("a response"), show(message.body())),
+    );
+    ruling.against = sent.as_ref().map(|(event, _)| event.id);
+    if !fits {
+        ruling.range = Some((request::offset(range.start), request::offset(range.end)));
+        ruling.note = Some("no request with that body came; this is the closest of those that did".into());
+    }
+    let entry = Entry::of(step, "delivery", Observation::Wire).seen_in(event.id);
+    sheet.write(entry, ruling);
+    if let Some(matcher) = &wanted.request_uri {
+        let observed = Observed::Known(message.request_uri().map(Seen::value).into_iter().collect());
+        let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Uri, &step.path);
+        let entry = Entry::of(step, "Request-URI", Observation::Wire).at(&matcher.at).seen_in(event.id);
+        sheet.write(entry, ruling);
+    }
+    request::headers(sheet, step, &wanted.headers, &message, event.id, None);
+    if let Some(matcher) = &wanted.body {
+        request::body(sheet, step, matcher, &message, event.id, None);
+    }
+}
+
+/// The profile's form of delivery, where it is not MESSAGE.
+fn other_form(sheet: &Sheet<'_, '_>) -> Option<String> {
+    let form = sheet.context.pics.get("delivery.form")?.as_str()?;
+    (form != "message").then(|| form.to_owned())
+}
+
+/// Says that nothing came, and what came instead.
+fn nothing(sheet: &Sheet<'_, '_>, step: &Step, wanted: &Receive) -> String {
+    let view = sheet.view;
+    let after = match view.outcome(&step.path) {
+        Some(Outcome::TimedOut { after_ms }) => format!("nothing within {after_ms} ms"),
+        _ => "nothing".into(),
+    };
+    let started = view.step(&step.path).first().map_or(0, |event| event.id);
+    let others = view.trace().events[started as usize..]
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::Unclaimed { .. }))
+        .filter(|event| match event.kind {
+            EventKind::Unclaimed { event } => {
+                view.event(event).and_then(packet_of).is_some_and(|packet| packet.user == wanted.at)
+            }
+            _ => false,
+        })
+        .count();
+    if others == 0 { after } else { format!("{after}; {others} other request(s) came to {}", wanted.at) }
+}

@@ -1,0 +1,222 @@
+//! From the traces of a run to its record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use imspec_reports::record::{
+    CaseRecord, EventKind, FORMAT, Finding, FindingKind, ProfileRecord, RequirementRecord, RunRecord, Trace, UtcTime,
+    Verdict,
+};
+use jiff::civil::Date;
+
+use super::waiver::Waiver;
+use super::weigh::{Weighed, weigh};
+use super::{Context, JudgedCheck, fold, judge, sentence};
+use crate::catalogue::Catalogue;
+use crate::plan::SetAside;
+use crate::scenario::Case;
+
+/// What a run has to tell besides its traces.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    /// Version of imspec.
+    pub tool: String,
+    /// When it began.
+    pub started: UtcTime,
+    /// Real time that it took, in microseconds.
+    pub duration_us: u64,
+    /// How far store clocks were moved, in seconds.
+    pub store_time_s: f64,
+    /// What ended it early.
+    pub interrupted: Option<String>,
+    /// The SUT.
+    pub profile: ProfileRecord,
+    /// The day on which waivers are held against their end dates.
+    pub today: Date,
+}
+
+/// A record and the waivers that are stale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The record.
+    pub record: RunRecord,
+    /// Waivers that are over, or that nothing needs any more.
+    pub stale: Vec<String>,
+}
+
+/// Judges every trace and writes the record.
+pub fn record(
+    facts: RunFacts,
+    ran: &[(std::sync::Arc<Case>, Trace, u64)],
+    set_aside: &[SetAside],
+    catalogue: &Catalogue,
+    waivers: &[Waiver],
+    context: Context<'_>,
+) -> Judged {
+    let mut cases = Vec::new();
+    let mut findings = Vec::new();
+    let mut used = vec![false; waivers.len()];
+    for (case, trace, duration_us) in ran {
+        let judgement = judge(case, trace, context);
+        let record = case_record(case, judgement.verdict, judgement.reason, trace.clone(), *duration_us);
+        find(&record, &judgement.checks, catalogue, waivers, facts.today, &mut used, &mut findings);
+        cases.push(CaseRecord { checks: judgement.checks.into_iter().map(|judged| judged.check).collect(), ..record });
+    }
+    for aside in set_aside {
+        let case = &aside.case;
+        if aside.verdict == Verdict::Inconclusive {
+            for requirement in &case.scenario.covers {
+                findings.push(Finding {
+                    kind: FindingKind::NotDemonstrated,
+                    requirement: requirement.clone(),
+                    case: case.id.clone(),
+                    check: None,
+                    summary: aside.reason.clone(),
+                    waiver: None,
+                });
+            }
+        }
+        cases.push(case_record(case, aside.verdict, Some(aside.reason.clone()), Trace::default(), 0));
+    }
+    cases.sort_by(|a, b| natural(&a.id).cmp(&natural(&b.id)));
+    findings.sort_by(|a: &Finding, b| {
+        (a.kind, &a.requirement, natural(&a.case), a.check).cmp(&(b.kind, &b.requirement, natural(&b.case), b.check))
+    });
+    let requirements = requirements(&cases, catalogue);
+    let stale = waivers
+        .iter()
+        .zip(&used)
+        .filter(|(waiver, used)| !**used || waiver.is_over(facts.today))
+        .map(|(waiver, _)| waiver.describe())
+        .collect();
+    let readings = readings(&cases);
+    let record = RunRecord {
+        format: FORMAT,
+        tool: facts.tool,
+        started: facts.started,
+        duration_us: facts.duration_us,
+        store_time_s: facts.store_time_s,
+        interrupted: facts.interrupted,
+        profile: facts.profile,
+        requirements,
+        cases,
+        findings,
+        readings,
+    };
+    Judged { record, stale }
+}
+
+fn case_record(case: &Case, verdict: Verdict, reason: Option<String>, trace: Trace, duration_us: u64) -> CaseRecord {
+    let scenario = &case.scenario;
+    CaseRecord {
+        id: case.id.clone(),
+        scenario: scenario.id.clone(),
+        title: scenario.title.clone(),
+        purpose: scenario.purpose.clone(),
+        covers: scenario.covers.clone(),
+        source: scenario.at.clone(),
+        matrix: case.matrix.clone(),
+        verdict,
+        reason,
+        checks: Vec::new(),
+        trace,
+        duration_us,
+    }
+}
+
+fn find(
+    case: &CaseRecord,
+    checks: &[JudgedCheck],
+    catalogue: &Catalogue,
+    waivers: &[Waiver],
+    today: Date,
+    used: &mut [bool],
+    findings: &mut Vec<Finding>,
+) {
+    for (index, judged) in checks.iter().enumerate() {
+        for id in &judged.check.requirements {
+            let Some(requirement) = catalogue.get(id) else { continue };
+            let Weighed::Finding(kind) = weigh(requirement, judged.check.verdict, judged.mismatch) else { continue };
+            let waiver = (kind != FindingKind::NotDemonstrated)
+                .then(|| waivers.iter().position(|waiver| waiver.fits(id, &case.scenario, &case.id)))
+                .flatten();
+            let waiver = waiver.and_then(|index| {
+                used[index] = true;
+                // What is over does not excuse any more.
+                (!waivers[index].is_over(today)).then(|| waivers[index].describe())
+            });
+            findings.push(Finding {
+                kind,
+                requirement: id.clone(),
+                case: case.id.clone(),
+                check: u32::try_from(index).ok(),
+                summary: sentence(&judged.check),
+                waiver,
+            });
+        }
+    }
+}
+
+fn requirements(cases: &[CaseRecord], catalogue: &Catalogue) -> Vec<RequirementRecord> {
+    let mut verdicts: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
+    let mut named: BTreeSet<&str> = BTreeSet::new();
+    for case in cases {
+        named.extend(case.covers.iter().map(String::as_str));
+        for check in &case.checks {
+            for requirement in &check.requirements {
+                verdicts.entry(requirement).or_default().push(check.verdict);
+            }
+        }
+        if case.verdict == Verdict::Inconclusive && case.checks.is_empty() {
+            for requirement in &case.covers {
+                verdicts.entry(requirement).or_default().push(Verdict::Inconclusive);
+            }
+        }
+    }
+    catalogue
+        .iter()
+        .filter(|requirement| named.contains(requirement.id.as_str()) || verdicts.contains_key(requirement.id.as_str()))
+        .map(|requirement| {
+            let of = verdicts.get(requirement.id.as_str()).map_or(&[][..], Vec::as_slice);
+            let mut checks = BTreeMap::new();
+            for verdict in of {
+                *checks.entry(verdict.to_string()).or_insert(0) += 1;
+            }
+            RequirementRecord {
+                id: requirement.id.clone(),
+                clause: requirement.clause.clone(),
+                level: requirement.level,
+                basis: requirement.basis,
+                statement: requirement.statement.clone(),
+                verdict: requirement_verdict(of),
+                checks,
+                wording: requirement.wording.clone(),
+            }
+        })
+        .collect()
+}
+
+/// Of a requirement. What failed, failed; what one case showed is shown, even if another could not tell.
+fn requirement_verdict(of: &[Verdict]) -> Verdict {
+    let worst = fold(of.iter().copied());
+    if worst == Verdict::Inconclusive && of.contains(&Verdict::Pass) { Verdict::Pass } else { worst }
+}
+
+fn readings(cases: &[CaseRecord]) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+    let mut readings: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for case in cases {
+        for event in &case.trace.events {
+            if let EventKind::Reading { defect, reading } = &event.kind {
+                readings.entry(defect.clone()).or_default().entry(reading.clone()).or_default().push(case.id.clone());
+            }
+        }
+    }
+    readings
+}
+
+/// Sorts `PG-9` before `PG-10`.
+fn natural(id: &str) -> (String, u32, String) {
+    let letters: String = id.chars().take_while(|c| !c.is_ascii_digit()).collect();
+    let digits: String = id[letters.len()..].chars().take_while(char::is_ascii_digit).collect();
+    let rest = id[letters.len() + digits.len()..].to_owned();
+    (letters, digits.parse().unwrap_or(0), rest)
+}

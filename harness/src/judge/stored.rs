@@ -1,0 +1,244 @@
+//! What lies in the store.
+
+use imspec_reports::record::trace::StoreResult;
+use imspec_reports::record::{Field, Observation, StoredMessage, Verdict};
+use imspec_wire::sip::{Message, name};
+
+use super::matcher::{self, Subject};
+use super::outcome::{Observed, Ruling, Seen};
+use super::{Entry, Sheet, compare};
+use crate::evidence::record::{assign, waits};
+use crate::evidence::{Value, View, field_of, state_name};
+use crate::scenario::model::{HeaderMatcher, Presence, RecordKey, RecordMatcher, Step, Stored};
+use crate::scenario::template::RecordField;
+
+/// Header fields that belong to one hop or to the framing, not to the message.
+const HOP_BY_HOP: &[&str] = &[
+    "Via",
+    "Route",
+    "Record-Route",
+    "Max-Forwards",
+    "Proxy-Require",
+    "Proxy-Authorization",
+    "Authorization",
+    "Content-Length",
+];
+
+/// Header fields that a request sent on behalf of another has of its own, or that its sender may choose.
+const NEW_REQUEST: &[&str] = &[
+    "From",
+    "To",
+    "Call-ID",
+    "CSeq",
+    "Contact",
+    "Expires",
+    "User-Agent",
+    "Server",
+    "Timestamp",
+    "Allow",
+    "Supported",
+    "Require",
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Privacy",
+];
+
+/// The names of `sent` that `same-as` compares, each once, in order.
+pub(super) fn names_to_compare(sent: &Message, except: &[String], delivered: bool) -> Vec<String> {
+    let left_out = |header: &str| {
+        let in_set = |set: &[&str]| set.iter().any(|one| name::same(one, header));
+        (delivered && (in_set(NEW_REQUEST) || in_set(HOP_BY_HOP)))
+            || except.iter().any(|one| match one.as_str() {
+                "hop-by-hop" => in_set(HOP_BY_HOP),
+                one => name::same(one, header),
+            })
+    };
+    let mut names: Vec<String> = Vec::new();
+    for header in sent.headers() {
+        let canonical = header.canonical_name();
+        if !left_out(&canonical) && !names.iter().any(|known| name::same(known, &canonical)) {
+            names.push(canonical.into_owned());
+        }
+    }
+    names
+}
+
+/// Judges a `stored`.
+pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
+    let view = sheet.view;
+    let Some((event, account, result)) = view.read_by(&step.path) else { return };
+    let entry = Entry::of(step, "store", Observation::Store).seen_in(event.id);
+    let records = match result {
+        StoreResult::Records(records) => records,
+        StoreResult::NoAdapter => {
+            let ruling = Ruling::new(
+                Verdict::Inconclusive,
+                "to see the store",
+                "black box: the profile has no store adapter",
+            );
+            return sheet.write(entry, ruling);
+        }
+        StoreResult::Failed(why) => {
+            let ruling = Ruling::new(Verdict::Error, "the store adapter to answer", why.clone());
+            return sheet.write(entry, ruling);
+        }
+    };
+    let waiting = records.iter().filter(|record| waits(record)).count();
+    if let Some(count) = &wanted.count {
+        let ruling = matcher::rule(sheet, count, &Observed::one(waiting.to_string()), &Subject::Value, &step.path);
+        let entry = Entry::of(step, "number of waiting messages", Observation::Store);
+        sheet.write(entry.at(&count.at).seen_in(event.id), ruling);
+    }
+    let given = assign(view, wanted, records, &step.path);
+    for (expected, index) in wanted.messages.iter().zip(given) {
+        let record = index.map(|index| &records[index]);
+        let of = expected.of.as_ref().and_then(|of| view.text(of, &step.path).ok());
+        let against = of.as_deref().and_then(|name| view.message(name)).map(|(event, _)| event.id);
+        let which = of.map_or_else(|| "a message".to_owned(), |name| format!("`{name}`"));
+        let seen = match record {
+            None => format!("no record of it in {account}, which holds {} record(s), {waiting} waiting", records.len()),
+            Some(record) => match &record.state {
+                Field::Known(state) => format!("a record in state {}", state_name(*state)),
+                Field::Unknown | Field::Absent => "a record".to_owned(),
+            },
+        };
+        let alive = record.is_some_and(waits);
+        let (holds, words) = match expected.presence {
+            Presence::Waiting => (alive, format!("{which} waiting in the account of {}", wanted.user)),
+            Presence::Gone => (!alive, format!("{which} not waiting any more")),
+            Presence::Any => (record.is_some(), format!("a record of {which}")),
+        };
+        let mut ruling = Ruling::of(holds, words, seen);
+        ruling.against = against;
+        let entry = Entry::of(step, "record", Observation::Store);
+        sheet.write(entry.at(&expected.at).covers(expected.covers.as_ref()).seen_in(event.id), ruling);
+        if let Some(record) = record {
+            fields(sheet, step, expected, record, event.id);
+        }
+    }
+}
+
+fn fields(sheet: &mut Sheet<'_, '_>, step: &Step, expected: &RecordMatcher, record: &StoredMessage, event: u32) {
+    let covers = expected.covers.as_ref();
+    for (key, matcher) in &expected.fields {
+        let (subject_name, observed) = observe(record, *key);
+        let subject = match key {
+            RecordKey::RequestUri | RecordKey::Account => Subject::Uri,
+            RecordKey::Mark => Subject::Mark(record),
+            RecordKey::ReceivedAt => Subject::Instant,
+            RecordKey::MessageId | RecordKey::State => Subject::Value,
+        };
+        let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
+        let entry = Entry::of(step, subject_name, Observation::Store);
+        sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
+    }
+    for matcher in &expected.headers {
+        headers(sheet, step, matcher, record, event, covers);
+    }
+    if let Some(matcher) = &expected.body {
+        let observed = match &record.body {
+            Field::Known(body) => Observed::one(body.to_vec()),
+            Field::Absent => Observed::one(Vec::new()),
+            Field::Unknown => Observed::Unknown("the store adapter cannot read `body`".into()),
+        };
+        let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Body, &step.path);
+        let entry = Entry::of(step, "stored body", Observation::Store);
+        sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
+    }
+}
+
+fn headers(
+    sheet: &mut Sheet<'_, '_>,
+    step: &Step,
+    matcher: &HeaderMatcher,
+    record: &StoredMessage,
+    event: u32,
+    covers: Option<&Vec<String>>,
+) {
+    let subject_of = |name: &str| format!("stored header {name}");
+    match matcher {
+        HeaderMatcher::Named { name, matcher, at } => {
+            let Ok(name) = sheet.view.text(name, &step.path) else { return };
+            let observed = stored_fields(record, &name);
+            let subject = Subject::Header { name: &name, stored: true };
+            let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
+            let entry = Entry::of(step, subject_of(&name), Observation::Store);
+            sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+        }
+        HeaderMatcher::SameAs { of, except, at } => {
+            let Some((sent_event, sent)) = sent(sheet.view, of, step) else { return };
+            let exact = sheet.context.pics.get("store.fidelity").and_then(|v| v.as_str()) == Some("octet");
+            for name in names_to_compare(&sent, except, false) {
+                let mut ruling = match stored_fields(record, &name) {
+                    Observed::Known(seen) => compare::header(&name, &sent, &seen, exact, true),
+                    Observed::Unknown(why) => {
+                        Ruling::new(Verdict::Inconclusive, format!("{name} as in the message sent"), why)
+                    }
+                };
+                ruling.against = Some(sent_event);
+                let entry = Entry::of(step, subject_of(&name), Observation::Store);
+                sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+            }
+        }
+    }
+}
+
+fn sent(view: &View<'_>, of: &crate::scenario::Template, step: &Step) -> Option<(u32, Message)> {
+    let name = view.text(of, &step.path).ok()?;
+    view.message(&name).map(|(event, message)| (event.id, message))
+}
+
+fn stored_fields(record: &StoredMessage, header: &str) -> Observed {
+    let seen: Vec<Seen> = record
+        .headers
+        .iter()
+        .filter(|stored| name::same(&stored.name, header))
+        .map(|stored| Seen { name: stored.name.clone(), ..Seen::value(stored.value.to_vec()) })
+        .collect();
+    if seen.is_empty() && !record.headers_complete {
+        return Observed::Unknown(format!("the store adapter cannot tell whether {header} is stored"));
+    }
+    Observed::Known(seen)
+}
+
+fn observe(record: &StoredMessage, key: RecordKey) -> (&'static str, Observed) {
+    let of = |field| match field_of(record, field) {
+        Value::Octets(octets) => Observed::one(octets),
+        Value::Unknown(why) => Observed::Unknown(why),
+        Value::Absent | Value::List(_) => Observed::Known(Vec::new()),
+    };
+    match key {
+        RecordKey::MessageId => ("Message-ID", of(RecordField::MessageId)),
+        RecordKey::Mark => ("mark", mark(record)),
+        RecordKey::ReceivedAt => ("receipt time", of(RecordField::ReceivedAt)),
+        RecordKey::State => ("state", of(RecordField::State)),
+        RecordKey::Account => ("account", of(RecordField::Account)),
+        RecordKey::RequestUri => {
+            let observed = match &record.start_line {
+                Field::Known(line) => match line.split(|octet| *octet == b' ').nth(1) {
+                    Some(uri) => Observed::one(uri.to_vec()),
+                    None => Observed::Known(Vec::new()),
+                },
+                Field::Absent => Observed::Known(Vec::new()),
+                Field::Unknown => Observed::Unknown("the store adapter cannot read the start line".into()),
+            };
+            ("stored Request-URI", observed)
+        }
+    }
+}
+
+/// The mark as observed: a lifetime, an instant where the lifetime cannot be computed, `none`.
+fn mark(record: &StoredMessage) -> Observed {
+    match (&record.expire, field_of(record, RecordField::Mark)) {
+        (Field::Unknown, _) => Observed::Unknown("the store adapter cannot read `mark`".into()),
+        (_, Value::Octets(octets)) => Observed::one(octets),
+        (Field::Known(expire), _) => match expire.at {
+            Some(at) => Observed::one(at.to_string()),
+            None => Observed::Unknown("the store adapter gives neither a lifetime nor an instant".into()),
+        },
+        (Field::Absent, _) => Observed::one("none"),
+    }
+}
