@@ -3,5 +3,35 @@
 //! [`record`] holds the types: one [`record::RunRecord`] carries all that is needed to believe or refute a
 //! verdict. Each other module renders a record for one kind of reader. Nothing here knows how a run
 //! happens.
+//!
+//! | module | reader |
+//! |---|---|
+//! | [`terminal`] | the person who typed `imspec run` |
+//! | [`html`] | whoever has to believe the result: one page, no network |
+//! | [`junit`] | a CI system |
+//! | [`json`] | programs, and imspec itself later |
+//!
+//! Below them, in the order in which they build on each other: [`escape`] makes foreign text safe to show,
+//! [`excerpt`] shows the place in a message, [`event`] describes what happened, [`failure`] joins findings
+//! that are one failure to a reader, [`summary`] counts.
 
+pub mod clause;
+pub mod escape;
+pub mod event;
+pub mod excerpt;
+pub mod failure;
+pub mod html;
+pub mod json;
+pub mod junit;
 pub mod record;
+pub mod summary;
+pub mod terminal;
+mod write;
+
+#[cfg(test)]
+extern crate self as imspec_reports;
+#[cfg(test)]
+#[path = "../examples/sample/record.rs"]
+mod sample;
+
+pub use write::{FILES, write_all};

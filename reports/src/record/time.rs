@@ -39,6 +39,28 @@ impl UtcTime {
     }
 }
 
+impl UtcTime {
+    /// To the second, for a reader: `2026-03-01 09:00:00 UTC`.
+    pub fn to_seconds(self) -> String {
+        self.for_reader(0)
+    }
+
+    /// To the millisecond, for a reader: `2026-03-01 09:00:00.007 UTC`.
+    pub fn to_millis(self) -> String {
+        self.for_reader(3)
+    }
+
+    fn for_reader(self, digits: usize) -> String {
+        match Timestamp::from_microsecond(self.unix_us) {
+            Ok(instant) => {
+                let text = format!("{instant:.digits$}");
+                format!("{} UTC", text.trim_end_matches('Z').replacen('T', " ", 1))
+            }
+            Err(_) => self.to_string(),
+        }
+    }
+}
+
 impl std::fmt::Display for UtcTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match Timestamp::from_microsecond(self.unix_us) {

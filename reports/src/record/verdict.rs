@@ -75,6 +75,23 @@ pub enum Level {
     May,
 }
 
+impl Level {
+    /// The key word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shall => "SHALL",
+            Self::Should => "SHOULD",
+            Self::May => "MAY",
+        }
+    }
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Where a requirement comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -89,6 +106,25 @@ pub enum Basis {
     Context,
     /// A rule of a base protocol (an RFC).
     Protocol,
+}
+
+impl Basis {
+    /// As written in records and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Derived => "derived",
+            Self::Note => "note",
+            Self::Context => "context",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+impl std::fmt::Display for Basis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// How a check saw its evidence.

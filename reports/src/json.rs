@@ -1,0 +1,146 @@
+//! The record as JSON: `run.json`, the one file from which everything else can be rendered again.
+
+use serde::Deserialize;
+
+use crate::record::{FORMAT, RunRecord};
+
+/// Why a file is not a record that this version can read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not JSON, or not an object with a `format`.
+    #[error(
+        "this is not the record of an imspec run: {0}; a record is the run.json that `imspec run` writes"
+    )]
+    NotARecord(#[source] serde_json::Error),
+    /// Written by a newer imspec.
+    #[error(
+        "the record has format {found}, and this imspec reads formats up to {FORMAT}: read it with imspec {tool} or newer"
+    )]
+    Newer {
+        /// Its format.
+        found: u64,
+        /// Version that wrote it.
+        tool: String,
+    },
+    /// The format is known, but something in it is not as it must be.
+    #[error(
+        "the record says format {FORMAT}, but it is damaged or was changed by hand: {0}; docs/schema/run.schema.json tells what it must look like"
+    )]
+    Damaged(#[source] serde_json::Error),
+    /// A record that cannot be written as JSON.
+    #[error("the record cannot be written as JSON: {0}")]
+    Write(#[source] serde_json::Error),
+}
+
+/// Just enough to tell which reader is needed.
+#[derive(Deserialize)]
+struct Head {
+    format: u64,
+    #[serde(default)]
+    tool: String,
+}
+
+/// The record as pretty JSON, its members in the order of the types, with a line end at the end.
+pub fn to_string(record: &RunRecord) -> Result<String, Error> {
+    let mut text = serde_json::to_string_pretty(record).map_err(Error::Write)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Reads a record.
+pub fn from_str(text: &str) -> Result<RunRecord, Error> {
+    let head: Head = serde_json::from_str(text).map_err(Error::NotARecord)?;
+    if head.format > u64::from(FORMAT) {
+        let tool = crate::escape::line(&head.tool);
+        return Err(Error::Newer {
+            found: head.format,
+            tool,
+        });
+    }
+    serde_json::from_str(text).map_err(Error::Damaged)
+}
+
+/// The JSON Schema of a record, as published in `docs/schema/run.schema.json`.
+pub fn schema() -> Result<String, Error> {
+    let mut schema = schemars::schema_for!(RunRecord);
+    schema.insert("title".to_owned(), "Record of an imspec run".into());
+    let mut text = serde_json::to_string_pretty(&schema).map_err(Error::Write)?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::record::Octets;
+    use crate::sample;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_record_survives_the_file() {
+        let record = sample::record();
+        let text = to_string(&record).unwrap();
+        let again = from_str(&text).unwrap();
+        assert_eq!(again, record);
+        assert_eq!(to_string(&again).unwrap(), text);
+    }
+
+    #[test]
+    fn says_why_a_file_cannot_be_read() {
+        let newer = from_str(r#"{"format": 99, "tool": "7.0.0", "shape": []}"#).unwrap_err();
+        let damaged = from_str(r#"{"format": 1, "tool": "0.1.0"}"#).unwrap_err();
+        let other = from_str(r#"{"hello": 1}"#).unwrap_err();
+        let none = from_str("").unwrap_err();
+        insta::assert_snapshot!(format!("{newer}\n{damaged}\n{other}\n{none}"));
+    }
+
+    #[test]
+    fn published_schema_is_current() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../docs/schema/run.schema.json"
+        );
+        let current = schema().unwrap();
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+            std::fs::write(path, &current).unwrap();
+        }
+        let published = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            published == current,
+            "docs/schema/run.schema.json is not that of the record: run this test with UPDATE_SCHEMA=1"
+        );
+    }
+
+    #[test]
+    fn records_obey_the_published_schema() {
+        let schema = serde_json::from_str(&schema().unwrap()).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        for record in [sample::record(), sample::interrupted()] {
+            let mut value = serde_json::to_value(record).unwrap();
+            let errors: Vec<_> = validator
+                .iter_errors(&value)
+                .map(|e| e.to_string())
+                .collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+            value["cases"][0]["verdict"] = "perhaps".into();
+            assert!(!validator.is_valid(&value));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn octets_survive_json(octets in prop::collection::vec(any::<u8>(), 0..40)) {
+            let octets = Octets::from(octets);
+            let text = serde_json::to_string(&octets).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Octets>(&text).unwrap(), octets);
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in "\\PC{0,60}") {
+            let _ = from_str(&text);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! `JUnit` XML for CI systems, which know fewer outcomes than a conformance test has.
+//!
+//! The one mapping, first match wins:
+//!
+//! | case | `JUnit` |
+//! |---|---|
+//! | verdict `error` | `<error>` |
+//! | a nonconformity or profile mismatch that no waiver accepts | `<failure>`, its `type` names the weight |
+//! | verdict `fail`, with deviations, observations or waived findings only | success; each finding is a property and a line of `<system-out>` |
+//! | verdict `fail` without any finding | `<failure>`: nothing excuses it |
+//! | verdict `inconclusive`, `not-applicable`, `none` | `<skipped>` with the verdict and the reason |
+//! | verdict `pass` | success |
+//!
+//! A `<testsuite>` is a group of scenarios (`PG`, `EX`), `classname` is the scenario, `name` the case. The
+//! requirements that a case covers are `requirement` properties.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::escape;
+use crate::failure;
+use crate::record::{CaseRecord, Finding, FindingKind, RunRecord, Verdict};
+use crate::terminal;
+
+/// A report that cannot be written as XML.
+#[derive(Debug, thiserror::Error)]
+#[error("the JUnit report cannot be written: {0}")]
+pub struct Error(#[from] quick_junit::SerializeError);
+
+/// The record as `JUnit` XML.
+pub fn render(record: &RunRecord) -> Result<String, Error> {
+    let mut report = Report::new(format!("imspec {}", record.profile.name));
+    report.timestamp = record.started.to_string().parse().ok();
+    report.set_time(Duration::from_micros(record.duration_us));
+    let mut groups: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
+    for case in &record.cases {
+        groups.entry(group(&case.scenario)).or_default().push(case);
+    }
+    for (name, cases) in groups {
+        let mut suite = TestSuite::new(escape::line(name));
+        let time: u64 = cases.iter().map(|case| case.duration_us).sum();
+        suite.set_time(Duration::from_micros(time));
+        add(&mut suite.properties, "profile", &record.profile.name);
+        add(&mut suite.properties, "sut", &record.profile.sut);
+        add(&mut suite.properties, "imspec", &record.tool);
+        if let Some(why) = &record.interrupted {
+            add(&mut suite.properties, "interrupted", why);
+        }
+        suite.add_test_cases(cases.into_iter().map(|case| test_case(record, case)));
+        report.add_test_suite(suite);
+    }
+    Ok(report.to_string()?)
+}
+
+/// `PG` of `PG-05`.
+fn group(scenario: &str) -> &str {
+    scenario
+        .split_once('-')
+        .map_or(scenario, |(group, _)| group)
+}
+
+fn test_case(record: &RunRecord, case: &CaseRecord) -> TestCase {
+    let findings = failure::of_case(record, &case.id);
+    let status = status(case, &findings);
+    let succeeded = matches!(status, TestCaseStatus::Success { .. });
+    let mut test = TestCase::new(escape::line(&case.id), status);
+    test.set_classname(escape::line(&case.scenario));
+    test.set_time(Duration::from_micros(case.duration_us));
+    test.set_assertions(case.checks.len());
+    // Some CI systems link a test to its source by these two.
+    test.extra
+        .insert("file".into(), escape::line(&case.source.file).into());
+    test.extra
+        .insert("line".into(), case.source.line.to_string().into());
+    add(&mut test.properties, "title", &case.title);
+    for id in &case.covers {
+        add(&mut test.properties, "requirement", id);
+    }
+    for (name, value) in &case.matrix {
+        add(
+            &mut test.properties,
+            &format!("matrix.{name}"),
+            &plain(value),
+        );
+    }
+    let mut out = Vec::new();
+    for finding in findings {
+        let kind = name(finding.kind);
+        match &finding.waiver {
+            Some(waiver) => {
+                add(
+                    &mut test.properties,
+                    "waived",
+                    &format!("{} ({kind}): {waiver}", finding.requirement),
+                );
+            }
+            None => add(&mut test.properties, kind, &finding.requirement),
+        }
+        let waived = if finding.waiver.is_some() {
+            ", waived"
+        } else {
+            ""
+        };
+        out.push(escape::line(&format!(
+            "{kind}{waived}: {}: {}",
+            finding.requirement, finding.summary
+        )));
+    }
+    if succeeded && !out.is_empty() {
+        test.set_system_out(out.join("\n"));
+    }
+    test
+}
+
+fn status(case: &CaseRecord, findings: &[&Finding]) -> TestCaseStatus {
+    let weighty: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.waiver.is_none() && breaks(finding.kind))
+        .collect();
+    let reason = || escape::line(case.reason.as_deref().unwrap_or("no reason was recorded"));
+    match case.verdict {
+        Verdict::Error => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_type("error").set_message(reason());
+            status.set_description(evidence(case, &[Verdict::Error, Verdict::Fail], findings));
+            status
+        }
+        _ if !weighty.is_empty() => {
+            let mut ids: Vec<&str> = Vec::new();
+            for finding in &weighty {
+                if !ids.contains(&finding.requirement.as_str()) {
+                    ids.push(&finding.requirement);
+                }
+            }
+            let worst = weighty.iter().map(|finding| finding.kind).min();
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status
+                .set_type(worst.map_or("failure", name))
+                .set_message(escape::line(&format!(
+                    "{}: {}",
+                    ids.join(", "),
+                    weighty[0].summary
+                )))
+                .set_description(evidence(case, &[Verdict::Fail], findings));
+            status
+        }
+        Verdict::Fail
+            if findings
+                .iter()
+                .all(|f| f.kind == FindingKind::NotDemonstrated) =>
+        {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status
+                .set_type("failure")
+                .set_message(reason())
+                .set_description(evidence(case, &[Verdict::Fail], findings));
+            status
+        }
+        Verdict::Inconclusive | Verdict::NotApplicable | Verdict::None => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(format!("{}: {}", case.verdict, reason()));
+            status
+        }
+        Verdict::Pass | Verdict::Fail => TestCaseStatus::success(),
+    }
+}
+
+/// The checks with their places in the messages; the findings where they are about the case as a whole.
+fn evidence(case: &CaseRecord, verdicts: &[Verdict], findings: &[&Finding]) -> String {
+    let mut text = terminal::checks(case, verdicts);
+    if text.is_empty() {
+        for finding in findings {
+            text.push_str(&escape::line(&finding.summary));
+            text.push('\n');
+        }
+    }
+    format!("\n{text}")
+}
+
+/// Whether a CI system shall see a failure.
+fn breaks(kind: FindingKind) -> bool {
+    matches!(
+        kind,
+        FindingKind::Nonconformity | FindingKind::ProfileMismatch
+    )
+}
+
+fn name(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::Nonconformity => "nonconformity",
+        FindingKind::ProfileMismatch => "profile-mismatch",
+        FindingKind::Deviation => "deviation",
+        FindingKind::Observation => "observation",
+        FindingKind::NotDemonstrated => "not-demonstrated",
+    }
+}
+
+/// A scalar without the quotation marks of JSON.
+fn plain(value: &serde_json::Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn add(properties: &mut Vec<Property>, name: &str, value: &str) {
+    properties.push(Property::new(escape::line(name), escape::line(value)));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn sample_run() {
+        insta::assert_snapshot!(render(&sample::record()).unwrap());
+    }
+
+    fn outcome(change: impl FnOnce(&mut RunRecord)) -> &'static str {
+        let mut record = sample::record();
+        record
+            .cases
+            .retain(|case| case.id == "PG-05[transport=udp]");
+        record
+            .findings
+            .retain(|finding| finding.case == "PG-05[transport=udp]");
+        change(&mut record);
+        let findings = failure::of_case(&record, "PG-05[transport=udp]");
+        match status(&record.cases[0], &findings) {
+            TestCaseStatus::Success { .. } => "success",
+            TestCaseStatus::NonSuccess {
+                kind: NonSuccessKind::Failure,
+                ..
+            } => "failure",
+            TestCaseStatus::NonSuccess {
+                kind: NonSuccessKind::Error,
+                ..
+            } => "error",
+            TestCaseStatus::Skipped { .. } => "skipped",
+        }
+    }
+
+    fn verdict(verdict: Verdict) -> impl FnOnce(&mut RunRecord) {
+        move |record| {
+            record.findings.clear();
+            record.cases[0].verdict = verdict;
+        }
+    }
+
+    fn kind(kind: FindingKind, waiver: Option<&str>) -> impl FnOnce(&mut RunRecord) {
+        let waiver = waiver.map(str::to_owned);
+        move |record| {
+            for finding in &mut record.findings {
+                finding.kind = kind;
+                finding.waiver.clone_from(&waiver);
+            }
+        }
+    }
+
+    #[test]
+    fn the_mapping_is_as_documented() {
+        assert_eq!(outcome(verdict(Verdict::Pass)), "success");
+        assert_eq!(outcome(verdict(Verdict::Error)), "error");
+        assert_eq!(outcome(verdict(Verdict::Fail)), "failure");
+        for skipped in [Verdict::Inconclusive, Verdict::NotApplicable, Verdict::None] {
+            assert_eq!(outcome(verdict(skipped)), "skipped");
+        }
+        assert_eq!(outcome(kind(FindingKind::Nonconformity, None)), "failure");
+        assert_eq!(outcome(kind(FindingKind::ProfileMismatch, None)), "failure");
+        assert_eq!(
+            outcome(kind(FindingKind::Nonconformity, Some("accepted"))),
+            "success"
+        );
+        assert_eq!(outcome(kind(FindingKind::Deviation, None)), "success");
+        assert_eq!(outcome(kind(FindingKind::Observation, None)), "success");
+        assert_eq!(outcome(kind(FindingKind::NotDemonstrated, None)), "failure");
+        assert_eq!(
+            outcome(|record| record.cases[0].verdict = Verdict::Error),
+            "error"
+        );
+    }
+}

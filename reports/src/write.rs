@@ -1,0 +1,48 @@
+//! Reports on disk.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::record::RunRecord;
+use crate::{html, json, junit};
+
+/// Names of the files that [`write_all`] writes, in its order.
+pub const FILES: [&str; 3] = ["run.json", "junit.xml", "report.html"];
+
+/// Writes all reports of a run into a directory, which is made if it is not there, and tells their paths.
+///
+/// Each file appears complete or not at all: it is written beside its place and then renamed, so that a
+/// reader, or a run that is killed, never leaves half a report. The record comes first: everything else
+/// can be rendered from it again.
+pub fn write_all(record: &RunRecord, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir).map_err(|e| about(&e, dir))?;
+    let mut written = Vec::with_capacity(FILES.len());
+    for name in FILES {
+        let text = match name {
+            "run.json" => json::to_string(record).map_err(io::Error::other)?,
+            "junit.xml" => junit::render(record).map_err(io::Error::other)?,
+            _ => html::render(record).map_err(io::Error::other)?,
+        };
+        let path = dir.join(name);
+        replace(&path, text.as_bytes()).map_err(|e| about(&e, &path))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.part", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let done = fs::write(&beside, octets).and_then(|()| fs::rename(&beside, path));
+    if done.is_err() {
+        // The first error is the one to tell; the rest of a file is only litter.
+        let _ = fs::remove_file(&beside);
+    }
+    done
+}
+
+fn about(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
