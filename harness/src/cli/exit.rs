@@ -14,7 +14,7 @@ pub enum ExitStatus {
     StaleWaiver = 3,
     /// The SUT could not be reached or set up.
     Unreachable = 4,
-    /// The harness broke: at least one case ended with the verdict `error`.
+    /// The harness broke (at least one case ended with the verdict `error`), or the run was interrupted.
     HarnessError = 5,
     /// Something was inconclusive, and `--inconclusive=fail` asks that this counts.
     Inconclusive = 6,
@@ -45,7 +45,7 @@ impl ExitStatus {
             Self::InvalidInput => "wrong usage, or an invalid scenario, profile, waiver or catalogue; nothing was run",
             Self::StaleWaiver => "a waiver is stale",
             Self::Unreachable => "the server under test could not be reached or set up",
-            Self::HarnessError => "the harness broke",
+            Self::HarnessError => "the harness broke, or the run was interrupted",
             Self::Inconclusive => "inconclusive, with --inconclusive=fail",
         }
     }

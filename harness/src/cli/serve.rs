@@ -1,0 +1,90 @@
+//! `imspec serve`: the bundled reference server. The only command that links to it; a run reaches it over
+//! sockets, as it reaches any other server.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use imspec_reference_server::{Config, Server};
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use super::ExitStatus;
+
+/// Start the reference server and serve until Ctrl-C or SIGTERM.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file (YAML); without one, the defaults that --print-config shows
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print a configuration file with every key explained, and end
+    #[arg(long)]
+    print_config: bool,
+    /// Print the OpenAPI document of the control API, and end
+    #[arg(long, conflicts_with = "print_config")]
+    print_openapi: bool,
+    /// What to log on stderr: error, warn, info, debug, trace, or a filter by module
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "IMSPEC_LOG")]
+    log: String,
+}
+
+/// Runs the command. When the server takes requests, one line of JSON with its addresses is printed.
+pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
+    if args.print_config {
+        let _ = out.write_all(Config::example().as_bytes());
+        return ExitStatus::Conforms;
+    }
+    if args.print_openapi {
+        let _ = out.write_all(imspec_reference_server::OPENAPI.as_bytes());
+        return ExitStatus::Conforms;
+    }
+    match serve(args, out) {
+        Ok(()) => ExitStatus::Conforms,
+        Err((status, why)) => {
+            anstream::eprintln!("error: {why}");
+            status
+        }
+    }
+}
+
+fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
+    let invalid = |why: String| (ExitStatus::InvalidInput, why);
+    let broken = |why: String| (ExitStatus::Unreachable, why);
+    let filter = EnvFilter::try_new(&args.log).map_err(|why| invalid(format!("--log {}: {why}", args.log)))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let config = match &args.config {
+        None => Config::default(),
+        Some(file) => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file).map_err(|why| invalid(format!("{name}: {why}")))?;
+            Config::from_yaml(&text, &name).map_err(|why| invalid(why.to_string()))?
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| broken(format!("no runtime: {why}")))?;
+    runtime.block_on(async {
+        let server = Server::start(config).await.map_err(|why| broken(why.to_string()))?;
+        let at = server.addresses();
+        let line = json!({ "ready": true, "udp": at.udp, "tcp": at.tcp, "control": at.control });
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|why| broken(why.to_string()))?;
+        end().await.map_err(|why| broken(why.to_string()))?;
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// Ctrl-C, or SIGTERM from a supervisor.
+async fn end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut term = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = tokio::signal::ctrl_c() => done,
+            _ = term.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
