@@ -103,6 +103,26 @@ pub fn all_waived(record: &RunRecord, requirement: &RequirementRecord) -> bool {
         && own.all(|finding| finding.waiver.is_some())
 }
 
+/// `4/6`: how many of the checks held.
+pub fn held(requirement: &RequirementRecord) -> String {
+    let judged: u64 = requirement
+        .checks
+        .iter()
+        .filter(|(verdict, _)| verdict.as_str() != Verdict::NotApplicable.as_str())
+        .map(|(_, count)| u64::from(*count))
+        .sum();
+    let held = requirement
+        .checks
+        .get(Verdict::Pass.as_str())
+        .copied()
+        .unwrap_or_default();
+    if judged == 0 {
+        "–".to_owned()
+    } else {
+        format!("{held}/{judged}")
+    }
+}
+
 /// Reasons of cases and checks that could not tell. A case counts once for each of its reasons.
 fn not_demonstrated(record: &RunRecord) -> Vec<(String, usize)> {
     let mut reasons: Vec<(String, usize)> = Vec::new();

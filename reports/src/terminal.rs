@@ -149,7 +149,7 @@ impl Columns {
                     .iter()
                     .map(|r| crate::escape::width(clause::split(&r.clause).1)),
             ),
-            held: widest(&mut all.iter().map(|r| held(r).len())),
+            held: widest(&mut all.iter().map(|r| summary::held(r).len())),
             statement: true,
         };
         let before =
@@ -187,7 +187,10 @@ impl Columns {
         row.extend([
             plain(left(level(requirement), 8)),
             span(style, left(verdict, VERDICT + 2)),
-            span(theme::DIM, format!("{:>1$}", held(requirement), self.held)),
+            span(
+                theme::DIM,
+                format!("{:>1$}", summary::held(requirement), self.held),
+            ),
         ]);
         if self.statement {
             row.push(span(theme::DIM, format!("  {}", requirement.statement)));
@@ -204,26 +207,6 @@ fn left(text: &str, columns: usize) -> String {
 
 fn level(requirement: &RequirementRecord) -> &'static str {
     requirement.level.as_str()
-}
-
-/// `4/6`: how many of the checks held.
-fn held(requirement: &RequirementRecord) -> String {
-    let judged: u64 = requirement
-        .checks
-        .iter()
-        .filter(|(verdict, _)| verdict.as_str() != Verdict::NotApplicable.as_str())
-        .map(|(_, count)| u64::from(*count))
-        .sum();
-    let held = requirement
-        .checks
-        .get(Verdict::Pass.as_str())
-        .copied()
-        .unwrap_or_default();
-    if judged == 0 {
-        "–".to_owned()
-    } else {
-        format!("{held}/{judged}")
-    }
 }
 
 // ---- findings --------------------------------------------------------------------------------------

@@ -1,0 +1,978 @@
+//! What the page says: the record turned into words, in the order of the page. No markup here.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::message::{Row, rows};
+use crate::clause;
+use crate::escape;
+use crate::event;
+use crate::excerpt::Extent;
+use crate::failure::{self, Failure, Shown};
+use crate::record::{
+    Basis, CaseRecord, Check, Event, FindingKind, RequirementRecord, RunRecord, Verdict,
+};
+use crate::summary::{self, Summary, count, count_of};
+
+/// Links to cases that are listed; the rest goes behind a fold.
+const LISTED: usize = 6;
+
+/// The whole page.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    sut: String,
+    profile: String,
+    tool: String,
+    format: u32,
+    started: String,
+    duration: String,
+    store_time: Option<String>,
+    interrupted: Option<String>,
+    headline: Headline,
+    bars: Vec<Bar>,
+    findings: Vec<FindingGroup>,
+    findings_total: usize,
+    errors: Vec<ErrorGroup>,
+    not_demonstrated: Vec<Reason>,
+    waivers: Vec<Waiver>,
+    clauses: Vec<Clause>,
+    requirements_total: usize,
+    groups: Vec<CaseGroup>,
+    cases_total: usize,
+    readings: Vec<Defect>,
+    settings: Vec<Declared>,
+}
+
+#[derive(Debug, Serialize)]
+struct Headline {
+    class: &'static str,
+    text: String,
+}
+
+/// A proportion bar with its legend.
+#[derive(Debug, Serialize)]
+struct Bar {
+    title: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    class: &'static str,
+    name: &'static str,
+    count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingGroup {
+    class: &'static str,
+    title: &'static str,
+    items: Vec<Finding>,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    summary: String,
+    requirements: Vec<Touched>,
+    case: Option<CaseLink>,
+    place: Option<String>,
+    expected: Option<String>,
+    observed: Option<String>,
+    note: Option<String>,
+    panels: Vec<Panel>,
+    same: Vec<CaseLink>,
+    different: Vec<Different>,
+}
+
+#[derive(Debug, Serialize)]
+struct Touched {
+    class: &'static str,
+    kind: &'static str,
+    id: String,
+    href: Option<String>,
+    level: &'static str,
+    clause: String,
+    statement: String,
+}
+
+/// Cases of the same failure that saw something else.
+#[derive(Debug, Serialize)]
+struct Different {
+    observed: String,
+    cases: Vec<CaseLink>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct CaseLink {
+    id: String,
+    title: String,
+    href: Option<String>,
+    verdict: &'static str,
+    class: &'static str,
+    sign: &'static str,
+}
+
+/// A message, or whatever else is the evidence.
+#[derive(Debug, Serialize)]
+struct Panel {
+    class: &'static str,
+    title: String,
+    meta: String,
+    href: Option<String>,
+    details: Vec<String>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorGroup {
+    reason: String,
+    cases: Vec<CaseLink>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reason {
+    reason: String,
+    cases: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Waiver {
+    waiver: String,
+    kind: &'static str,
+    requirement: String,
+    href: Option<String>,
+    cases: Vec<CaseLink>,
+}
+
+#[derive(Debug, Serialize)]
+struct Clause {
+    heading: String,
+    rows: Vec<Requirement>,
+}
+
+#[derive(Debug, Serialize)]
+struct Requirement {
+    anchor: String,
+    id: String,
+    place: String,
+    level: &'static str,
+    basis: Option<&'static str>,
+    statement: String,
+    wording: String,
+    class: &'static str,
+    sign: &'static str,
+    verdict: String,
+    held: String,
+    cases: Vec<CaseLink>,
+    more: Vec<CaseLink>,
+}
+
+#[derive(Debug, Serialize)]
+struct CaseGroup {
+    name: String,
+    counts: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Serialize)]
+struct Case {
+    anchor: String,
+    link: CaseLink,
+    purpose: String,
+    reason: Option<String>,
+    duration: String,
+    place: String,
+    covers: Vec<Target>,
+    matrix: Vec<Pair>,
+    users: Vec<Pair>,
+    checks: Vec<CheckRow>,
+    events: Vec<EventRow>,
+}
+
+/// A name that may lead somewhere.
+#[derive(Debug, Serialize)]
+struct Target {
+    text: String,
+    href: Option<String>,
+}
+
+/// A name and its value.
+#[derive(Debug, Serialize)]
+struct Pair {
+    name: String,
+    value: String,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckRow {
+    class: &'static str,
+    sign: &'static str,
+    verdict: &'static str,
+    subject: String,
+    step: String,
+    place: String,
+    expected: String,
+    observed: String,
+    note: Option<String>,
+    observation: String,
+    requirements: Vec<Target>,
+    event: Option<Target>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventRow {
+    anchor: String,
+    id: u32,
+    kind: &'static str,
+    at: String,
+    store: Option<String>,
+    step: Option<String>,
+    title: String,
+    meta: Option<String>,
+    details: Vec<String>,
+    has_octets: bool,
+    open: bool,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Defect {
+    id: String,
+    readings: Vec<Reading>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reading {
+    reading: String,
+    cases: Vec<CaseLink>,
+}
+
+/// A table of what was declared.
+#[derive(Debug, Serialize)]
+struct Declared {
+    title: &'static str,
+    about: &'static str,
+    rows: Vec<Pair>,
+}
+
+impl Page {
+    pub(super) fn of(record: &RunRecord) -> Self {
+        let counts = Summary::of(record);
+        let links = Links::of(record);
+        let failures = failure::failures(record);
+        let findings = finding_groups(&failures, &links);
+        Self {
+            sut: escape::line(&record.profile.sut),
+            profile: escape::line(&record.profile.name),
+            tool: escape::line(&record.tool),
+            format: record.format,
+            started: record.started.to_seconds(),
+            duration: summary::duration(record.duration_us),
+            store_time: (record.store_time_s > 0.0)
+                .then(|| summary::store_time(record.store_time_s)),
+            interrupted: record.interrupted.as_deref().map(escape::line),
+            headline: headline(record, &counts, &failures),
+            bars: bars(&counts),
+            findings_total: findings.iter().map(|group| group.items.len()).sum(),
+            findings,
+            errors: errors(record, &links),
+            not_demonstrated: counts
+                .not_demonstrated
+                .iter()
+                .map(|(reason, cases)| Reason {
+                    reason: paragraph(reason),
+                    cases: count(*cases, "case", "cases"),
+                })
+                .collect(),
+            waivers: waivers(record, &links),
+            clauses: clauses(record, &links),
+            requirements_total: record.requirements.len(),
+            groups: case_groups(record, &links),
+            cases_total: record.cases.len(),
+            readings: readings(record, &links),
+            settings: settings(record),
+        }
+    }
+}
+
+// ---- links -----------------------------------------------------------------------------------------
+
+/// Where on the page a case or requirement stands.
+struct Links<'r> {
+    cases: HashMap<&'r str, (String, &'r CaseRecord)>,
+    requirements: HashMap<&'r str, String>,
+}
+
+impl<'r> Links<'r> {
+    fn of(record: &'r RunRecord) -> Self {
+        let mut used = HashSet::new();
+        let requirements = record
+            .requirements
+            .iter()
+            .map(|r| (r.id.as_str(), anchor("requirement", &r.id, &mut used)))
+            .collect();
+        let cases = record
+            .cases
+            .iter()
+            .map(|case| {
+                (
+                    case.id.as_str(),
+                    (anchor("case", &case.id, &mut used), case),
+                )
+            })
+            .collect();
+        Self {
+            cases,
+            requirements,
+        }
+    }
+
+    fn case(&self, id: &str) -> CaseLink {
+        let known = self.cases.get(id);
+        let verdict = known.map_or(Verdict::None, |(_, case)| case.verdict);
+        CaseLink {
+            id: escape::line(id),
+            title: known.map_or_else(String::new, |(_, case)| escape::line(&case.title)),
+            href: known.map(|(anchor, _)| format!("#{anchor}")),
+            verdict: verdict.as_str(),
+            class: verdict.as_str(),
+            sign: sign(verdict),
+        }
+    }
+
+    fn cases<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<CaseLink> {
+        ids.into_iter().map(|id| self.case(id)).collect()
+    }
+
+    fn requirement(&self, id: &str) -> Target {
+        Target {
+            text: escape::line(id),
+            href: self.requirements.get(id).map(|anchor| format!("#{anchor}")),
+        }
+    }
+
+    fn anchor_of(&self, case: &CaseRecord) -> String {
+        self.cases
+            .get(case.id.as_str())
+            .map_or_else(|| "case".to_owned(), |(anchor, _)| anchor.clone())
+    }
+}
+
+/// A name for an id attribute: letters, digits, dots and dashes, and used once.
+fn anchor(kind: &str, id: &str, used: &mut HashSet<String>) -> String {
+    let mut slug = format!("{kind}-");
+    for c in id.chars() {
+        if c.is_ascii_alphanumeric() || c == '.' {
+            slug.push(c);
+        } else if !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-').to_owned();
+    let unique = (1_usize..)
+        .map(|n| {
+            if n == 1 {
+                slug.clone()
+            } else {
+                format!("{slug}-{n}")
+            }
+        })
+        .find(|candidate| !used.contains(candidate))
+        .unwrap_or(slug);
+    used.insert(unique.clone());
+    unique
+}
+
+fn event_anchor(case: &str, event: u32) -> String {
+    format!("{case}.event-{event}")
+}
+
+// ---- words -----------------------------------------------------------------------------------------
+
+/// Text of several lines: each escaped, the line ends kept.
+fn paragraph(text: &str) -> String {
+    text.lines()
+        .map(escape::line)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "✓",
+        Verdict::Fail => "✗",
+        Verdict::Inconclusive => "?",
+        Verdict::Error => "!",
+        Verdict::None | Verdict::NotApplicable => "·",
+    }
+}
+
+/// Class, name and heading.
+fn kind_words(kind: FindingKind) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        FindingKind::Nonconformity => ("nonconformity", "nonconformity", "Nonconformities"),
+        FindingKind::ProfileMismatch => ("mismatch", "profile mismatch", "Profile mismatches"),
+        FindingKind::Deviation => ("deviation", "deviation", "Deviations"),
+        FindingKind::Observation => ("observation", "observation", "Observations"),
+        FindingKind::NotDemonstrated => ("inconclusive", "not demonstrated", "Not demonstrated"),
+    }
+}
+
+fn headline(record: &RunRecord, counts: &Summary, failures: &[Failure<'_>]) -> Headline {
+    let broken = counts.of_kind(FindingKind::Nonconformity);
+    let places = failures
+        .iter()
+        .filter(|failure| failure.kind == FindingKind::Nonconformity)
+        .count();
+    let errors = counts.with(Verdict::Error);
+    if broken > 0 {
+        let mut text = count_of(FindingKind::Nonconformity, broken);
+        if places < broken {
+            text = format!("{text} in {}", count(places, "place", "places"));
+        }
+        Headline {
+            class: "fail",
+            text,
+        }
+    } else if errors > 0 {
+        let text = format!(
+            "No nonconformity, but {} ended in an error",
+            count(errors, "case", "cases")
+        );
+        Headline {
+            class: "error",
+            text,
+        }
+    } else if record.interrupted.is_some() {
+        let text = "No nonconformity in what was run".to_owned();
+        Headline {
+            class: "inconclusive",
+            text,
+        }
+    } else {
+        Headline {
+            class: "pass",
+            text: "No nonconformity".to_owned(),
+        }
+    }
+}
+
+fn bars(counts: &Summary) -> Vec<Bar> {
+    let part = |class, name, count| Part { class, name, count };
+    let some = |parts: Vec<Part>| parts.into_iter().filter(|part| part.count > 0).collect();
+    let of = |verdict: Verdict| counts.with(verdict);
+    let r = counts.requirements;
+    vec![
+        Bar {
+            title: count(counts.total_cases(), "case", "cases"),
+            parts: some(vec![
+                part("error", "error", of(Verdict::Error)),
+                part("fail", "fail", of(Verdict::Fail)),
+                part("inconclusive", "inconclusive", of(Verdict::Inconclusive)),
+                part("pass", "pass", of(Verdict::Pass)),
+                part("none", "not judged", of(Verdict::None)),
+                part(
+                    "not-applicable",
+                    "not applicable",
+                    of(Verdict::NotApplicable),
+                ),
+            ]),
+        },
+        Bar {
+            title: count(r.total, "requirement", "requirements"),
+            parts: some(vec![
+                part("fail", "failed", r.failed),
+                part("waived", "waived", r.waived),
+                part("inconclusive", "not demonstrated", r.not_demonstrated),
+                part("pass", "demonstrated", r.demonstrated),
+                part("none", "not checked", r.not_covered),
+                part("not-applicable", "not applicable", r.not_applicable),
+            ]),
+        },
+    ]
+}
+
+// ---- findings --------------------------------------------------------------------------------------
+
+fn finding_groups(failures: &[Failure<'_>], links: &Links<'_>) -> Vec<FindingGroup> {
+    [
+        FindingKind::Nonconformity,
+        FindingKind::ProfileMismatch,
+        FindingKind::Deviation,
+        FindingKind::Observation,
+    ]
+    .into_iter()
+    .filter_map(|kind| {
+        let items: Vec<_> = failures
+            .iter()
+            .filter(|failure| failure.kind == kind)
+            .map(|failure| finding(failure, links))
+            .collect();
+        let (class, _, title) = kind_words(kind);
+        (!items.is_empty()).then_some(FindingGroup {
+            class,
+            title,
+            items,
+        })
+    })
+    .collect()
+}
+
+fn finding(failure: &Failure<'_>, links: &Links<'_>) -> Finding {
+    let first = failure.cases.first();
+    let check = first.and_then(|shown| shown.check);
+    let (same, different) = other_cases(&failure.cases, links);
+    Finding {
+        summary: first.map_or_else(String::new, |shown| escape::line(shown.summary)),
+        requirements: failure
+            .requirements
+            .iter()
+            .map(|touched| {
+                let (class, kind, _) = kind_words(touched.kind);
+                let target = links.requirement(touched.id);
+                let known = touched.requirement;
+                Touched {
+                    class,
+                    kind,
+                    id: target.text,
+                    href: target.href,
+                    level: known.map_or("", |r| r.level.as_str()),
+                    clause: known.map_or_else(String::new, |r| escape::line(&r.clause)),
+                    statement: known.map_or_else(String::new, |r| paragraph(&r.statement)),
+                }
+            })
+            .collect(),
+        case: first.map(|shown| links.case(shown.id)),
+        place: first
+            .and_then(Shown::place)
+            .map(|place| escape::line(&place.to_string())),
+        expected: check.map(|check| paragraph(&check.expected)),
+        observed: check.map(|check| paragraph(&check.observed)),
+        note: check.and_then(|check| check.note.as_deref()).map(paragraph),
+        panels: first
+            .and_then(|shown| Some(panels(shown.case?, shown.check?, links)))
+            .unwrap_or_default(),
+        same,
+        different,
+    }
+}
+
+fn other_cases(cases: &[Shown<'_>], links: &Links<'_>) -> (Vec<CaseLink>, Vec<Different>) {
+    let mut same = Vec::new();
+    let mut different: Vec<Different> = Vec::new();
+    let Some((first, others)) = cases.split_first() else {
+        return (same, different);
+    };
+    for other in others {
+        let link = links.case(other.id);
+        if other.observed() == first.observed() {
+            same.push(link);
+            continue;
+        }
+        let observed = paragraph(other.observed());
+        match different
+            .iter_mut()
+            .find(|known| known.observed == observed)
+        {
+            Some(known) => known.cases.push(link),
+            None => different.push(Different {
+                observed,
+                cases: vec![link],
+            }),
+        }
+    }
+    (same, different)
+}
+
+/// The evidence of a check, and what it was compared with.
+fn panels(case: &CaseRecord, check: &Check, links: &Links<'_>) -> Vec<Panel> {
+    let Some(evidence) = &check.evidence else {
+        return Vec::new();
+    };
+    let Some(event) = event::by_id(&case.trace, evidence.event) else {
+        return Vec::new();
+    };
+    let anchor = links.anchor_of(case);
+    let octets = event::octets(event);
+    let marks: Vec<_> = event::marked(evidence).into_iter().collect();
+    let head = if marks.is_empty() {
+        14
+    } else {
+        Extent::AROUND.head
+    };
+    let extent = Extent {
+        head,
+        ..Extent::AROUND
+    };
+    let mut panels = vec![Panel {
+        class: "observed",
+        rows: octets.map_or_else(Vec::new, |octets| rows(octets, &marks, extent)),
+        ..panel(event, &anchor)
+    }];
+    let against = evidence
+        .against
+        .and_then(|id| event::by_id(&case.trace, id))
+        .and_then(|event| Some((event, event::octets(event)?)));
+    if let Some((event, expected)) = against {
+        let marks = event::counterpart(check, octets.unwrap_or_default(), expected);
+        panels.push(Panel {
+            class: "expected",
+            rows: rows(expected, &marks, Extent::AROUND),
+            ..panel(event, &anchor)
+        });
+    }
+    panels
+}
+
+fn panel(event: &Event, case: &str) -> Panel {
+    let described = event::describe(event);
+    let title = event::packet(event).map_or_else(
+        || described.title.clone(),
+        |packet| {
+            let way = if described.kind == "sent" {
+                "Sent by"
+            } else {
+                "Received by"
+            };
+            escape::line(&format!(
+                "{way} {} over {}",
+                event::agent(packet),
+                packet.transport
+            ))
+        },
+    );
+    let mut meta = format!("event {} · {} s", event.id, seconds(event.at_us));
+    if let Some(store) = event.store {
+        meta.push_str(" · store clock ");
+        meta.push_str(&store.at.to_millis());
+    }
+    Panel {
+        class: "",
+        title,
+        meta,
+        href: Some(format!("#{}", event_anchor(case, event.id))),
+        details: described.details,
+        rows: Vec::new(),
+    }
+}
+
+/// `1.204511`: protocol time in seconds, as exact as it was taken.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+fn errors(record: &RunRecord, links: &Links<'_>) -> Vec<ErrorGroup> {
+    let mut groups: Vec<ErrorGroup> = Vec::new();
+    for case in failure::errors(record) {
+        let reason = paragraph(case.reason.as_deref().unwrap_or("no reason was recorded"));
+        let link = links.case(&case.id);
+        let notes = case
+            .checks
+            .iter()
+            .filter(|check| check.verdict == Verdict::Error)
+            .filter_map(|check| check.note.as_deref().map(paragraph));
+        match groups.iter_mut().find(|group| group.reason == reason) {
+            Some(group) => group.cases.push(link),
+            None => groups.push(ErrorGroup {
+                reason,
+                cases: vec![link],
+                notes: notes.collect(),
+            }),
+        }
+    }
+    groups
+}
+
+fn waivers(record: &RunRecord, links: &Links<'_>) -> Vec<Waiver> {
+    failure::waived(record)
+        .into_iter()
+        .map(|accepted| {
+            let target = links.requirement(accepted.requirement);
+            Waiver {
+                waiver: paragraph(accepted.waiver),
+                kind: kind_words(accepted.kind).1,
+                requirement: target.text,
+                href: target.href,
+                cases: links.cases(accepted.cases.iter().copied()),
+            }
+        })
+        .collect()
+}
+
+// ---- requirements ----------------------------------------------------------------------------------
+
+fn clauses(record: &RunRecord, links: &Links<'_>) -> Vec<Clause> {
+    clause::groups(&record.requirements)
+        .into_iter()
+        .map(|group| Clause {
+            heading: escape::line(&group.heading()),
+            rows: group
+                .requirements
+                .into_iter()
+                .map(|requirement| requirement_row(record, requirement, links))
+                .collect(),
+        })
+        .collect()
+}
+
+fn requirement_row(
+    record: &RunRecord,
+    requirement: &RequirementRecord,
+    links: &Links<'_>,
+) -> Requirement {
+    let waived = summary::all_waived(record, requirement);
+    let mut cases: Vec<&CaseRecord> = record
+        .cases
+        .iter()
+        .filter(|case| {
+            case.covers.contains(&requirement.id)
+                || case
+                    .checks
+                    .iter()
+                    .any(|check| check.requirements.contains(&requirement.id))
+        })
+        .collect();
+    // Stable: cases of one verdict keep the order of their ids.
+    cases.sort_by_key(|case| std::cmp::Reverse(case.verdict));
+    let mut cases = links.cases(cases.into_iter().map(|case| case.id.as_str()));
+    let more = cases.split_off(cases.len().min(LISTED));
+    Requirement {
+        anchor: links
+            .requirements
+            .get(requirement.id.as_str())
+            .cloned()
+            .unwrap_or_default(),
+        id: escape::line(&requirement.id),
+        place: escape::line(clause::split(&requirement.clause).1),
+        level: requirement.level.as_str(),
+        basis: (requirement.basis != Basis::Written).then(|| requirement.basis.as_str()),
+        statement: paragraph(&requirement.statement),
+        wording: escape::line(&requirement.wording.join(", ")),
+        class: if waived {
+            "waived"
+        } else {
+            requirement.verdict.as_str()
+        },
+        sign: sign(requirement.verdict),
+        verdict: if waived {
+            "fail, waived".to_owned()
+        } else {
+            requirement.verdict.to_string()
+        },
+        held: summary::held(requirement),
+        cases,
+        more,
+    }
+}
+
+// ---- cases -----------------------------------------------------------------------------------------
+
+fn case_groups(record: &RunRecord, links: &Links<'_>) -> Vec<CaseGroup> {
+    let mut groups: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
+    for case in &record.cases {
+        let name = case
+            .scenario
+            .split_once('-')
+            .map_or(case.scenario.as_str(), |(name, _)| name);
+        groups.entry(name).or_default().push(case);
+    }
+    groups
+        .into_iter()
+        .map(|(name, cases)| {
+            let mut verdicts: BTreeMap<Verdict, usize> = BTreeMap::new();
+            for case in &cases {
+                *verdicts.entry(case.verdict).or_default() += 1;
+            }
+            let counts: Vec<_> = verdicts
+                .iter()
+                .rev()
+                .map(|(verdict, n)| format!("{n} {verdict}"))
+                .collect();
+            CaseGroup {
+                name: escape::line(name),
+                counts: counts.join(", "),
+                cases: cases
+                    .into_iter()
+                    .map(|case| self::case(case, links))
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn case(case: &CaseRecord, links: &Links<'_>) -> Case {
+    let anchor = links.anchor_of(case);
+    let pair = |name: &str, value: &str| Pair {
+        name: escape::line(name),
+        value: escape::line(value),
+    };
+    Case {
+        link: links.case(&case.id),
+        purpose: paragraph(&case.purpose),
+        reason: case.reason.as_deref().map(paragraph),
+        duration: summary::duration(case.duration_us),
+        place: escape::line(&case.source.to_string()),
+        covers: case.covers.iter().map(|id| links.requirement(id)).collect(),
+        matrix: case
+            .matrix
+            .iter()
+            .map(|(name, value)| pair(name, &scalar(value)))
+            .collect(),
+        users: case
+            .trace
+            .users
+            .iter()
+            .map(|(role, aor)| pair(role, aor))
+            .collect(),
+        checks: case
+            .checks
+            .iter()
+            .map(|check| check_row(case, check, &anchor, links))
+            .collect(),
+        events: case
+            .trace
+            .events
+            .iter()
+            .map(|event| event_row(case, event, &anchor))
+            .collect(),
+        anchor,
+    }
+}
+
+fn check_row(case: &CaseRecord, check: &Check, anchor: &str, links: &Links<'_>) -> CheckRow {
+    let event = check.evidence.as_ref().map(|evidence| Target {
+        text: evidence.event.to_string(),
+        href: event::by_id(&case.trace, evidence.event)
+            .map(|event| format!("#{}", event_anchor(anchor, event.id))),
+    });
+    CheckRow {
+        class: check.verdict.as_str(),
+        sign: sign(check.verdict),
+        verdict: check.verdict.as_str(),
+        subject: escape::line(&check.subject),
+        step: escape::line(&check.step),
+        place: escape::line(&format!("{}:{}", check.source.line, check.source.column)),
+        expected: paragraph(&check.expected),
+        observed: paragraph(&check.observed),
+        note: check.note.as_deref().map(paragraph),
+        observation: format!("{:?}", check.observation).to_lowercase(),
+        requirements: check
+            .requirements
+            .iter()
+            .map(|id| links.requirement(id))
+            .collect(),
+        event,
+    }
+}
+
+fn event_row(case: &CaseRecord, event: &Event, anchor: &str) -> EventRow {
+    let described = event::describe(event);
+    let octets = event::octets(event);
+    // Only failed places are marked: in a case that passes, everything would be.
+    let marks: Vec<_> = case
+        .checks
+        .iter()
+        .filter(|check| matches!(check.verdict, Verdict::Fail | Verdict::Error))
+        .filter_map(|check| check.evidence.as_ref())
+        .filter(|evidence| evidence.event == event.id)
+        .filter_map(event::marked)
+        .collect();
+    EventRow {
+        anchor: event_anchor(anchor, event.id),
+        id: event.id,
+        kind: described.kind,
+        at: seconds(event.at_us),
+        store: event
+            .store
+            .map(|store| format!("{} ± {} ms", store.at.to_millis(), store.uncertainty_ms)),
+        step: event.step.as_deref().map(escape::line),
+        title: described.title,
+        meta: event::packet(event).map(|packet| {
+            let (from, to) = match described.kind {
+                "sent" => (&packet.local, &packet.remote),
+                _ => (&packet.remote, &packet.local),
+            };
+            escape::line(&format!(
+                "{} · {from} → {to} · {}",
+                packet.transport,
+                count(packet.octets.len(), "octet", "octets")
+            ))
+        }),
+        details: described.details,
+        has_octets: octets.is_some(),
+        open: !marks.is_empty(),
+        rows: octets.map_or_else(Vec::new, |octets| rows(octets, &marks, Extent::WHOLE)),
+    }
+}
+
+// ---- the rest --------------------------------------------------------------------------------------
+
+fn readings(record: &RunRecord, links: &Links<'_>) -> Vec<Defect> {
+    record
+        .readings
+        .iter()
+        .map(|(id, readings)| Defect {
+            id: escape::line(id),
+            readings: readings
+                .iter()
+                .map(|(reading, cases)| Reading {
+                    reading: paragraph(reading),
+                    cases: links.cases(cases.iter().map(String::as_str)),
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn settings(record: &RunRecord) -> Vec<Declared> {
+    let rows = |values: &BTreeMap<String, serde_json::Value>| {
+        values
+            .iter()
+            .map(|(name, value)| Pair {
+                name: escape::line(name),
+                value: escape::line(&scalar(value)),
+            })
+            .collect::<Vec<_>>()
+    };
+    let adapters = record
+        .profile
+        .adapters
+        .iter()
+        .map(|(name, kind)| Pair {
+            name: escape::line(name),
+            value: escape::line(kind),
+        })
+        .collect();
+    let tables = vec![
+        Declared {
+            title: "PICS",
+            about: "What the maker says the server implements",
+            rows: rows(&record.profile.pics),
+        },
+        Declared {
+            title: "PIXIT",
+            about: "What the tester was told to reach it",
+            rows: rows(&record.profile.pixit),
+        },
+        Declared {
+            title: "Adapters",
+            about: "How the harness saw and steered the server",
+            rows: adapters,
+        },
+    ];
+    tables
+        .into_iter()
+        .filter(|table| !table.rows.is_empty())
+        .collect()
+}
+
+/// A value as a person would write it: text without quotation marks, lists with commas.
+fn scalar(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
