@@ -7,7 +7,9 @@
 //! ```
 //!
 //! - [`scenario`]: the language: model, loader with diagnostics, references, JSON Schema.
-//! - [`catalogue`]: the requirements.
+//! - [`document`]: YAML files with the place of every value, and diagnostics that point there.
+//! - [`catalogue`]: the requirements and the PICS keys.
+//! - [`bundled`]: the catalogue and the suite that this build brings along.
 //! - [`sut`]: the profile of a server under test, and the adapters that reach into it.
 //! - [`plan`]: which cases, with which values, side by side with which others.
 //! - [`agent`]: the user agents that talk SIP.
@@ -16,5 +18,14 @@
 //! - [`judge`]: verdicts as a pure function of trace, requirements and waivers.
 //! - [`cli`]: one file a command.
 
+pub mod agent;
+pub mod bundled;
+pub mod catalogue;
 pub mod cli;
+pub mod document;
+pub mod evidence;
+pub mod plan;
+pub mod run;
 pub mod scenario;
+pub mod sut;
+pub(crate) mod embedded;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use imspec_reports::record::Location;
 use serde_json::Value;
 
+use super::decode::Written;
 use super::template::Template;
 
 /// A scenario as loaded.
@@ -28,10 +29,13 @@ pub struct Scenario {
     pub users: Vec<User>,
     /// Variable → values, in the order of the file.
     pub matrix: Vec<(String, Vec<Value>)>,
-    /// Steps.
+    /// Steps as written. Where a reference stands for a whole value that is no text (`status: "${expected}"`)
+    /// the default of that key stands here; only the steps of a [`Case`] can be run.
     pub steps: Vec<Step>,
     /// Where the `id` is written.
     pub at: Location,
+    /// The file itself, from which [`crate::plan`] makes cases.
+    pub written: Arc<Written>,
 }
 
 /// A user of a scenario.

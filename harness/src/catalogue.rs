@@ -1,0 +1,8 @@
+//! What is tested: the requirements of the specification, the rules of the base protocols, and the choices
+//! (PICS) that a server's maker declares.
+
+pub mod pics;
+pub mod requirement;
+
+pub use pics::{PicsKey, PicsKeys, PicsType};
+pub use requirement::{Catalogue, Coverage, Requirement};

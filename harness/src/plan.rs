@@ -1,0 +1,244 @@
+//! From scenarios to cases: which are run, with which values, side by side with which others.
+//!
+//! Pure and repeatable: the same scenarios, selection and context give the same plan.
+
+pub mod condition;
+pub mod selection;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imspec_reports::record::Verdict;
+use serde_json::Value;
+
+use crate::scenario::decode;
+use crate::scenario::early::Early;
+use crate::scenario::model::{Case, Pics, Scenario, Step, Verb};
+use crate::scenario::{Known, Written};
+use condition::Outcome;
+pub use selection::{Selection, SelectionError};
+
+/// What the plan must know of the profile and of this run.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What the maker declares.
+    pub pics: &'a Pics,
+    /// PICS keys that a policy adapter can set.
+    pub settable: &'a BTreeSet<String>,
+    /// Domain of the server.
+    pub domain: &'a str,
+    /// Transport of user agents where a scenario names none.
+    pub transport: &'a str,
+    /// Seed of random values and user names.
+    pub seed: u64,
+}
+
+/// What is run, and what is not.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Groups of cases; those of one lane run side by side on one server.
+    pub lanes: Vec<Lane>,
+    /// Cases that are not run.
+    pub set_aside: Vec<SetAside>,
+}
+
+impl Plan {
+    /// All cases that are run.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.lanes.iter().flat_map(|lane| &lane.cases)
+    }
+}
+
+/// Cases that share a server and its policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lane {
+    /// PICS values to set before; only those that differ from the profile's.
+    pub policy: BTreeMap<String, Value>,
+    /// Whether its case needs a server of its own, because it restarts it or changes its policy.
+    pub exclusive: bool,
+    /// In the order of ids.
+    pub cases: Vec<Case>,
+}
+
+/// A case that is not run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetAside {
+    /// The case.
+    pub case: Case,
+    /// Not applicable, or inconclusive.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+}
+
+/// Makes the plan.
+pub fn plan(scenarios: &[Arc<Scenario>], selection: &Selection, context: &Context<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let mut shared: Vec<Lane> = Vec::new();
+    let mut exclusive: Vec<Lane> = Vec::new();
+    let mut scenarios: Vec<&Arc<Scenario>> = scenarios
+        .iter()
+        .filter(|scenario| selection.wants(scenario))
+        .collect();
+    scenarios.sort_by(|one, other| one.id.cmp(&other.id));
+    for scenario in scenarios {
+        let outcome = condition::look(&scenario.when, context.pics, context.settable);
+        for (number, choice) in scenario.written.choices().into_iter().enumerate() {
+            let id = case_id(scenario, &choice);
+            if !selection.wants_case(scenario, &id) {
+                continue;
+            }
+            let policy = match &outcome {
+                Outcome::Run(policy) => policy.clone(),
+                Outcome::NotApplicable(_) | Outcome::Undeclared(_) => BTreeMap::new(),
+            };
+            let made = make(scenario, &id, number, &choice, &policy, context);
+            let aside = match &outcome {
+                Outcome::NotApplicable(why) => Some((Verdict::NotApplicable, why.clone())),
+                Outcome::Undeclared(why) => Some((Verdict::Inconclusive, why.clone())),
+                Outcome::Run(_) => made.problem.map(|why| (Verdict::Inconclusive, why)),
+            };
+            if let Some((verdict, reason)) = aside {
+                plan.set_aside.push(SetAside {
+                    case: made.case,
+                    verdict,
+                    reason,
+                });
+            } else if needs_own_server(&made.case.steps) {
+                exclusive.push(Lane {
+                    policy,
+                    exclusive: true,
+                    cases: vec![made.case],
+                });
+            } else if let Some(lane) = shared.iter_mut().find(|lane| lane.policy == policy) {
+                lane.cases.push(made.case);
+            } else {
+                shared.push(Lane {
+                    policy,
+                    exclusive: false,
+                    cases: vec![made.case],
+                });
+            }
+        }
+    }
+    // The lane that needs no policy first: most cases are in it, and it needs the least of the server.
+    shared.sort_by_key(|lane| lane.policy.len());
+    plan.lanes = shared;
+    plan.lanes.append(&mut exclusive);
+    plan
+}
+
+struct Made {
+    case: Case,
+    /// Why it cannot be run.
+    problem: Option<String>,
+}
+
+fn make(
+    scenario: &Arc<Scenario>,
+    id: &str,
+    number: usize,
+    choice: &[usize],
+    policy: &BTreeMap<String, Value>,
+    context: &Context<'_>,
+) -> Made {
+    let written: &Written = &scenario.written;
+    let mut pics = context.pics.clone();
+    pics.extend(
+        policy
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    let seed = seed_of(context.seed, id);
+    let values = written.values(choice);
+    let matrix = values
+        .iter()
+        .map(|(name, node)| (name.clone(), node.to_value()))
+        .collect();
+    let early = Early::new(written.scope.clone(), context.domain, id, Some(&pics), seed)
+        .with_matrix(values);
+    let slug = slug(scenario, number);
+    let mark = seed_of(context.seed, "") & 0xff_ffff;
+    let name = |role: &str| format!("{role}-{slug}-{mark:06x}");
+    // The names in it were checked when the file was loaded.
+    let decoded = decode::case(written, early, &name, context.transport, &Known::anything());
+    let undeclared: Vec<String> = decoded
+        .undeclared
+        .iter()
+        .map(|key| format!("`{key}`"))
+        .collect();
+    let problem = if !undeclared.is_empty() {
+        Some(format!(
+            "the profile does not declare {}, which the scenario uses",
+            undeclared.join(", ")
+        ))
+    } else {
+        decoded.diagnostics.iter().next().map(|diagnostic| {
+            let place = diagnostic.location().map_or_else(String::new, |at| {
+                format!(" at {}:{}:{}", at.file, at.line, at.column)
+            });
+            format!(
+                "with the values of this profile the scenario makes no sense{place}: {} ({})",
+                diagnostic.title, diagnostic.label
+            )
+        })
+    };
+    let case = Case {
+        id: id.to_owned(),
+        scenario: Arc::clone(scenario),
+        matrix,
+        users: decoded.users,
+        steps: decoded.steps,
+    };
+    Made { case, problem }
+}
+
+/// `PG-05[transport=tcp,body=2]`
+fn case_id(scenario: &Scenario, choice: &[usize]) -> String {
+    if choice.is_empty() {
+        return scenario.id.clone();
+    }
+    let values: Vec<String> = scenario
+        .matrix
+        .iter()
+        .zip(choice)
+        .enumerate()
+        .map(|(variable, ((name, _), index))| {
+            format!("{name}={}", scenario.written.label(variable, *index))
+        })
+        .collect();
+    format!("{}[{}]", scenario.id, values.join(","))
+}
+
+/// The part of a user name that tells cases apart: `pg-05`, `pg-05-3`.
+fn slug(scenario: &Scenario, number: usize) -> String {
+    let id = scenario.id.to_ascii_lowercase();
+    if scenario.matrix.is_empty() {
+        id
+    } else {
+        format!("{id}-{}", number + 1)
+    }
+}
+
+/// A seed for a case. FNV-1a, then a mix: it must be the same on every machine and in every version, which
+/// the standard library's hasher does not promise.
+fn seed_of(seed: u64, id: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for octet in seed.to_le_bytes().into_iter().chain(id.bytes()) {
+        hash ^= u64::from(octet);
+        hash = hash.wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
+}
+
+fn needs_own_server(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match &step.verb {
+        Verb::Restart(_) | Verb::Policy(_) => true,
+        Verb::Parallel(branches) => branches.iter().any(|branch| needs_own_server(branch)),
+        Verb::When(when) => needs_own_server(&when.then) || needs_own_server(&when.otherwise),
+        Verb::Repeat(repeat) => needs_own_server(&repeat.steps),
+        _ => false,
+    })
+}
