@@ -1,0 +1,407 @@
+//! The configuration file: where to listen, whom to serve, what to choose.
+//!
+//! Everything has a default, so an empty file is a working server. Unknown keys are errors, because a
+//! misspelt setting that is silently ignored is worse than a server that does not start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::policy::{SettingError, Settings};
+
+/// All that the server is told before it starts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The domain whose users are served.
+    pub domain: String,
+    /// Further domains. `bob@` one of them is not `bob@` another.
+    pub more_domains: Vec<String>,
+    /// Where SIP is spoken.
+    pub listen: Listen,
+    /// Where the control API is served; `null` for nowhere. It has no authentication: keep it on
+    /// loopback.
+    pub control: Option<SocketAddr>,
+    /// Where messages are kept.
+    pub store: StoreConfig,
+    /// Users that exist from the start. The control API adds and removes others.
+    pub accounts: Vec<String>,
+    /// Store time.
+    pub clock: ClockConfig,
+    /// Protocol timers.
+    pub sip: SipConfig,
+    /// Registrations.
+    pub registrar: RegistrarConfig,
+    /// Delivery of deferred messages.
+    pub delivery: DeliveryConfig,
+    /// Who is believed.
+    pub trust: Trust,
+    /// Bounds on everything that others could make grow.
+    pub limits: Limits,
+    /// What the specification leaves to the provider, by PICS key.
+    pub policy: BTreeMap<String, Value>,
+}
+
+/// SIP listeners. Port 0 takes a free one; [`crate::Server::addresses`] tells which.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// UDP addresses.
+    pub udp: Vec<SocketAddr>,
+    /// TCP addresses.
+    pub tcp: Vec<SocketAddr>,
+}
+
+/// The message store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// The database file. It is made when it does not exist.
+    pub path: PathBuf,
+}
+
+/// Store time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClockConfig {
+    /// Whether the control API may move it.
+    pub movable: bool,
+}
+
+/// Protocol timers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SipConfig {
+    /// T1 of RFC 3261 §17.1.1.1, the round-trip estimate from which every other timer follows.
+    pub t1_ms: u64,
+}
+
+/// Registrations (RFC 3261 §10).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrarConfig {
+    /// Life of a binding when the request names none.
+    pub default_expires_s: u32,
+    /// Longest life of a binding; longer wishes are shortened.
+    pub max_expires_s: u32,
+    /// Shortest life; shorter wishes under an hour are refused with 423. 0 refuses none.
+    pub min_expires_s: u32,
+    /// Contacts that an account may have at once.
+    pub max_contacts: usize,
+}
+
+/// Delivery of deferred messages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryConfig {
+    /// Store time until a failed delivery is tried again while the binding lives; doubled each time up
+    /// to an hour. 0 waits for the next REGISTER.
+    pub retry_s: u32,
+}
+
+/// Who is believed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Whether those who send to this server belong to its trust domain (RFC 3325 §2.3). When they do
+    /// not, the P-Asserted-Identity they claim is removed before anything is stored or sent on.
+    pub peers: bool,
+}
+
+/// Bounds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Octets of a SIP message, head and body. More is refused with 513.
+    pub message_octets: usize,
+    /// Header fields of a SIP message.
+    pub headers: usize,
+    /// Octets of a Request-URI. More is refused with 414.
+    pub uri_octets: usize,
+    /// Messages that wait for one account. More are refused with 480.
+    pub messages_per_account: u64,
+    /// Requests at work at once. More are refused with 503.
+    pub requests: usize,
+    /// Transactions that are remembered, finished ones included. More are refused with 503.
+    pub transactions: usize,
+    /// TCP connections, in and out.
+    pub connections: usize,
+    /// Seconds after which a TCP connection on which nothing moves is closed.
+    pub idle_s: u64,
+    /// Seconds within which a message that began on a TCP connection must be complete.
+    pub message_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            domain: "example.org".to_owned(),
+            more_domains: Vec::new(),
+            listen: Listen::default(),
+            control: Some(SocketAddr::from(([127, 0, 0, 1], 8060))),
+            store: StoreConfig::default(),
+            accounts: Vec::new(),
+            clock: ClockConfig::default(),
+            sip: SipConfig::default(),
+            registrar: RegistrarConfig::default(),
+            delivery: DeliveryConfig::default(),
+            trust: Trust::default(),
+            limits: Limits::default(),
+            policy: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 5060));
+        Self {
+            udp: vec![address],
+            tcp: vec![address],
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("imspec-server.db"),
+        }
+    }
+}
+
+impl Default for ClockConfig {
+    fn default() -> Self {
+        Self { movable: true }
+    }
+}
+
+impl Default for SipConfig {
+    fn default() -> Self {
+        Self { t1_ms: 500 }
+    }
+}
+
+impl Default for RegistrarConfig {
+    fn default() -> Self {
+        Self {
+            default_expires_s: 3600,
+            max_expires_s: 30 * 86_400,
+            min_expires_s: 0,
+            max_contacts: 20,
+        }
+    }
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self { retry_s: 60 }
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { peers: true }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_octets: 1024 * 1024,
+            headers: 1024,
+            uri_octets: 2048,
+            messages_per_account: 10_000,
+            requests: 8192,
+            transactions: 200_000,
+            connections: 1024,
+            idle_s: 600,
+            message_s: 32,
+        }
+    }
+}
+
+/// Why a configuration was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file's name, as given.
+    pub file: String,
+    /// Line and column, both from 1, where they are known.
+    pub place: Option<(u64, u64)>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Some((line, column)) => write!(f, "{}:{line}:{column}: {}", self.file, self.message),
+            None => write!(f, "{}: {}", self.file, self.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads YAML. `file` is for the error message.
+    pub fn from_yaml(text: &str, file: &str) -> Result<Self, ConfigError> {
+        // An empty document is null in YAML, which is no mapping.
+        let is_empty = text.lines().all(|line| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with('#') || line == "---"
+        });
+        let config = if is_empty {
+            Self::default()
+        } else {
+            serde_yaml::from_str::<Self>(text).map_err(|error| from_parser(&error, file))?
+        };
+        config.check().map_err(|message| ConfigError {
+            file: file.to_owned(),
+            place: None,
+            message,
+        })?;
+        Ok(config)
+    }
+
+    /// A commented file with every default.
+    pub fn example() -> &'static str {
+        include_str!("../example.yaml")
+    }
+
+    /// The provider's settings, the defaults included.
+    pub fn settings(&self) -> Result<Settings, SettingError> {
+        Settings::new(&self.domain).with(&self.policy)
+    }
+
+    /// What types cannot say.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.domain.is_empty() {
+            return Err("`domain` is empty: name the domain whose users are served".to_owned());
+        }
+        if self.listen.udp.is_empty() && self.listen.tcp.is_empty() {
+            return Err("`listen` names no address: give `udp`, `tcp` or both".to_owned());
+        }
+        if !(1..=60_000).contains(&self.sip.t1_ms) {
+            return Err("`sip.t1_ms` must be from 1 to 60000".to_owned());
+        }
+        if self.registrar.max_expires_s == 0 {
+            return Err("`registrar.max_expires_s` must be above 0".to_owned());
+        }
+        let limits = &self.limits;
+        for (name, value) in [
+            ("message_octets", limits.message_octets),
+            ("headers", limits.headers),
+            ("uri_octets", limits.uri_octets),
+            ("requests", limits.requests),
+            ("transactions", limits.transactions),
+            ("connections", limits.connections),
+        ] {
+            // A semaphore's limit, and far beyond sense for the others.
+            if value == 0 || value > usize::MAX >> 4 {
+                return Err(format!("`limits.{name}` must be above 0 and within reason"));
+            }
+        }
+        if limits.idle_s == 0 || limits.message_s == 0 {
+            return Err("`limits.idle_s` and `limits.message_s` must be above 0".to_owned());
+        }
+        self.settings()
+            .map_err(|error| format!("in `policy`: {error}"))?;
+        Ok(())
+    }
+}
+
+/// The parser's message without the place, which is told apart, and without its advice to programmers.
+fn from_parser(error: &serde_yaml::Error, file: &str) -> ConfigError {
+    let place = error.location().map(|place| (place.line(), place.column()));
+    let full = error.without_snippet().to_string();
+    let end = place.map_or(String::new(), |(line, column)| {
+        format!(" at line {line}, column {column}")
+    });
+    let message = full.strip_suffix(&end).unwrap_or(&full);
+    let message = message
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(message);
+    ConfigError {
+        file: file.to_owned(),
+        place,
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_enough() {
+        for text in ["", "# only a comment\n", "---\n", "{}"] {
+            assert_eq!(
+                Config::from_yaml(text, "x.yaml").unwrap().domain,
+                "example.org"
+            );
+        }
+    }
+
+    #[test]
+    fn the_example_spells_out_the_defaults() {
+        let example = Config::from_yaml(Config::example(), "example.yaml").unwrap();
+        let default = Config::default();
+        assert_eq!(example.settings().unwrap(), default.settings().unwrap());
+        let shown = |config: &Config| {
+            let config = Config {
+                policy: BTreeMap::new(),
+                ..config.clone()
+            };
+            format!("{config:#?}")
+        };
+        assert_eq!(shown(&example), shown(&default));
+    }
+
+    #[test]
+    fn the_example_names_every_setting() {
+        for key in Settings::new("example.org").entries().keys() {
+            assert!(
+                Config::example().contains(&format!("{key}:")),
+                "{key} is missing"
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        let errors: Vec<String> = [
+            "domian: example.org\n",
+            "listen:\n  udp: [localhost]\n",
+            "domain: a.test\ndomain: b.test\n",
+            "policy:\n  policy.expired: keep\n",
+            "listen: { udp: [], tcp: [] }\n",
+            "sip: { t1_ms: 0 }\n",
+            "accounts: sip:bob@example.org\n",
+        ]
+        .iter()
+        .map(|text| {
+            Config::from_yaml(text, "server.yaml")
+                .unwrap_err()
+                .to_string()
+        })
+        .collect();
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn marking_may_be_switched_with_a_yaml_boolean() {
+        for value in ["off", "false", "\"off\""] {
+            let text = format!("policy: {{ expire.marking: {value} }}");
+            let config = Config::from_yaml(&text, "x.yaml").unwrap();
+            assert!(!config.settings().unwrap().expire_marking, "{value}");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The control API: how a tester reads the store, moves the clock and sets the policy.
+//!
+//! `openapi.yaml` is the contract; this room keeps it. Another server's maker can serve the same
+//! document and leave out what that server does not know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use imspec_wire::sip::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::Addresses;
+use crate::account::Addressee;
+use crate::clock::{ClockError, Timestamp};
+use crate::context::Context;
+use crate::expiry::{Expiry, InFlight};
+use crate::policy::SettingError;
+use crate::store::{StoreError, StoredMessage};
+
+/// The contract.
+pub const OPENAPI: &str = include_str!("../openapi.yaml");
+
+/// Largest request body, for a great many accounts at once.
+const BODY: usize = 8 * 1024 * 1024;
+
+/// What the handlers need.
+pub(crate) struct Control {
+    pub(crate) context: Arc<Context>,
+    pub(crate) expiry: Arc<Expiry>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) addresses: Addresses,
+    /// One change of the policy at a time, so that disk and memory agree.
+    pub(crate) policy_turn: tokio::sync::Mutex<()>,
+}
+
+type Shared = State<Arc<Control>>;
+
+/// Serves the API until the server stops.
+pub(crate) async fn serve(control: Arc<Control>, listener: TcpListener) {
+    // Open connections are not the server's own tasks; they end by this.
+    let stopped = control.context.tasks.stopped();
+    let router = Router::new()
+        .route("/openapi.yaml", get(openapi))
+        .route("/v1/health", get(health))
+        .route("/v1/accounts", get(accounts).post(change_accounts))
+        .route("/v1/messages", get(messages))
+        .route("/v1/clock", get(clock))
+        .route("/v1/clock/advance", post(advance))
+        .route("/v1/policy", get(policy).patch(change_policy))
+        .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is no such resource") })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this resource does not take that method; /openapi.yaml tells which it takes",
+            )
+        })
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(control);
+    if let Err(error) = axum::serve(listener, router)
+        .with_graceful_shutdown(stopped)
+        .await
+    {
+        tracing::error!(%error, "the control API stopped");
+    }
+}
+
+/// An error, as `{"error": "sentence"}`.
+struct Failure {
+    status: StatusCode,
+    sentence: String,
+}
+
+impl Failure {
+    fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self {
+            status,
+            sentence: sentence.into(),
+        }
+    }
+
+    fn bad(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, sentence)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.sentence }))).into_response()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let status = match error {
+            StoreError::Busy | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+impl From<ClockError> for Failure {
+    fn from(error: ClockError) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Outcome<T> = Result<Json<T>, Failure>;
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI)
+}
+
+async fn health(State(control): Shared) -> Json<Value> {
+    Json(json!({
+        "status": "ok",
+        "server": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "domain": control.context.domains.main(),
+        "sip": { "udp": control.addresses.udp, "tcp": control.addresses.tcp },
+    }))
+}
+
+async fn accounts(State(control): Shared) -> Outcome<Value> {
+    let accounts = control.context.parts.store.accounts().await?;
+    Ok(Json(json!({ "accounts": accounts })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountChange {
+    #[serde(default)]
+    add: Vec<String>,
+    #[serde(default)]
+    remove: Vec<String>,
+}
+
+async fn change_accounts(State(control): Shared, change: Body<AccountChange>) -> Outcome<Value> {
+    let Json(change) = change?;
+    let keys = |uris: Vec<String>| -> Result<Vec<String>, Failure> {
+        uris.iter().map(|uri| account_key(&control, uri)).collect()
+    };
+    let (add, remove) = (keys(change.add)?, keys(change.remove)?);
+    let count = control
+        .context
+        .parts
+        .store
+        .change_accounts(add, remove)
+        .await?;
+    Ok(Json(json!({ "accounts": count })))
+}
+
+fn account_key(control: &Control, uri: &str) -> Result<String, Failure> {
+    match control.context.domains.addressee(uri.as_bytes()) {
+        Addressee::User(account) => Ok(account),
+        _ => Err(Failure::bad(format!(
+            "`{uri}` is no sip: URI of a user in a served domain, such as sip:bob@{}",
+            control.context.domains.main()
+        ))),
+    }
+}
+
+#[derive(Deserialize)]
+struct Which {
+    account: Option<String>,
+}
+
+async fn messages(State(control): Shared, Query(which): Query<Which>) -> Outcome<Value> {
+    let store = &control.context.parts.store;
+    let account = match which.account {
+        None => None,
+        Some(uri) => {
+            let account = account_key(&control, &uri)
+                .map_err(|error| Failure::new(StatusCode::NOT_FOUND, error.sentence))?;
+            if !store.has_account(&account).await? {
+                let sentence = format!("there is no account {account}");
+                return Err(Failure::new(StatusCode::NOT_FOUND, sentence));
+            }
+            Some(account)
+        }
+    };
+    let messages = store.messages(account).await?;
+    let views: Vec<MessageView> = messages
+        .iter()
+        .map(|stored| MessageView::of(&control, stored))
+        .collect();
+    Ok(Json(json!({ "messages": views })))
+}
+
+/// One stored message, as the contract shows it.
+#[derive(Serialize)]
+struct MessageView {
+    account: String,
+    message_id: String,
+    kind: &'static str,
+    start_line: String,
+    headers: Vec<HeaderView>,
+    headers_complete: bool,
+    body: BodyView,
+    received_at: Timestamp,
+    stored_at: Timestamp,
+    expire: Option<ExpireView>,
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct HeaderView {
+    name: String,
+    #[serde(flatten)]
+    value: ValueView,
+}
+
+#[derive(Serialize)]
+enum ValueView {
+    #[serde(rename = "value")]
+    Text(String),
+    #[serde(rename = "value_base64")]
+    Octets(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum BodyView {
+    Text(String),
+    Base64(String),
+}
+
+#[derive(Serialize)]
+struct ExpireView {
+    seconds: u64,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+}
+
+impl MessageView {
+    fn of(control: &Control, stored: &StoredMessage) -> Self {
+        let message = &stored.message;
+        let expired = stored.expired
+            || control.context.parts.expiration.has_expired(
+                message.mark.as_ref().map(|mark| mark.at),
+                control.context.now(),
+            );
+        let state = if control.in_flight.contains(stored.number) {
+            "delivering"
+        } else if expired {
+            "expired"
+        } else {
+            "waiting"
+        };
+        let parsed = message.parse().ok();
+        let start_line = message
+            .request
+            .split(|octet| *octet == b'\n')
+            .next()
+            .unwrap_or_default();
+        let start_line = start_line.strip_suffix(b"\r").unwrap_or(start_line);
+        Self {
+            account: message.account.clone(),
+            message_id: message.message_id.clone(),
+            kind: "pager",
+            start_line: String::from_utf8_lossy(start_line).into_owned(),
+            headers: parsed.iter().flat_map(header_views).collect(),
+            // A damaged record, and one that leaves fields out on purpose, say so themselves.
+            headers_complete: parsed.is_some(),
+            body: body_view(parsed.as_ref().map_or(&[], Message::body)),
+            received_at: message.received_at,
+            stored_at: message.stored_at,
+            expire: message.mark.as_ref().map(|mark| ExpireView {
+                seconds: mark.seconds,
+                at: mark.at,
+                raw: mark.raw.clone(),
+            }),
+            state,
+        }
+    }
+}
+
+fn header_views(message: &Message) -> Vec<HeaderView> {
+    message
+        .headers()
+        .map(|field| {
+            let raw = field.raw_value();
+            let raw = raw.strip_prefix(b" ").unwrap_or(raw);
+            let value = match std::str::from_utf8(raw) {
+                Ok(text) => ValueView::Text(text.to_owned()),
+                Err(_) => ValueView::Octets(STANDARD.encode(raw)),
+            };
+            HeaderView {
+                name: field.name().to_owned(),
+                value,
+            }
+        })
+        .collect()
+}
+
+fn body_view(body: &[u8]) -> BodyView {
+    match std::str::from_utf8(body) {
+        Ok(text) => BodyView::Text(text.to_owned()),
+        Err(_) => BodyView::Base64(STANDARD.encode(body)),
+    }
+}
+
+async fn clock(State(control): Shared) -> Json<Value> {
+    let clock = &control.context.parts.clock;
+    Json(json!({ "now": clock.now(), "movable": clock.movable() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    by_ms: Option<i64>,
+    to: Option<String>,
+}
+
+async fn advance(State(control): Shared, advance: Body<Advance>) -> Outcome<Value> {
+    let Json(advance) = advance?;
+    let parts = &control.context.parts;
+    let micros = match (advance.by_ms, advance.to) {
+        (Some(ms), None) => ms.checked_mul(1000).ok_or(ClockError::OutOfRange)?,
+        (None, Some(text)) => {
+            let to = Timestamp::parse(&text).ok_or_else(|| {
+                Failure::bad(format!("`to` is `{text}`; it must be an RFC 3339 time"))
+            })?;
+            to.micros().saturating_sub(parts.clock.now().micros())
+        }
+        _ => return Err(Failure::bad("give either `by_ms` or `to`")),
+    };
+    let offset = parts.clock.shift(micros)?;
+    // A restarted server goes on in the same store time.
+    parts
+        .store
+        .save_settings(BTreeMap::from([(OFFSET_KEY.to_owned(), json!(offset))]))
+        .await?;
+    parts.store.remove_lapsed(parts.clock.now()).await?;
+    control.expiry.sweep().await?;
+    Ok(Json(json!({ "now": parts.clock.now() })))
+}
+
+/// Where the clock's offset is kept, in microseconds. The colon keeps it apart from PICS keys.
+pub(crate) const OFFSET_KEY: &str = "clock:offset_us";
+
+async fn policy(State(control): Shared) -> Json<Value> {
+    Json(Value::Object(control.context.policy.settings().entries()))
+}
+
+async fn change_policy(
+    State(control): Shared,
+    changes: Body<BTreeMap<String, Value>>,
+) -> Outcome<Value> {
+    let Json(changes) = changes?;
+    let _turn = control.policy_turn.lock().await;
+    let policy = &control.context.policy;
+    policy.settings().with(&changes)?;
+    control
+        .context
+        .parts
+        .store
+        .save_settings(changes.clone())
+        .await?;
+    let settings = policy.change(&changes)?;
+    control.expiry.look_again();
+    Ok(Json(Value::Object(settings.entries())))
+}

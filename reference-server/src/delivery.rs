@@ -1,0 +1,423 @@
+//! Brings deferred messages to users who came back.
+//!
+//! One task for each account that has messages and somewhere to bring them: it sends one request at a
+//! time (RFC 3428 §8), in the order in which they came, and waits for nobody else. A message leaves
+//! the store only after a final answer that says that it was delivered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use imspec_wire::sip::Message;
+use tokio::sync::watch;
+
+use crate::clock::wait_until;
+use crate::compose::{Deferred, expiry_notice};
+use crate::context::Context;
+use crate::expiry::{Expiry, InFlight};
+use crate::policy::{ExpiredHandling, Indication};
+use crate::reach;
+use crate::store::{Binding, StoreError, StoredMessage};
+use crate::transaction::client::{ClientTransactions, Outcome, Pending};
+
+/// Longest pause between attempts, in seconds of store time.
+const LONGEST_PAUSE: u32 = 3600;
+
+/// Delivers deferred messages.
+pub(crate) struct Delivery {
+    context: Arc<Context>,
+    clients: Arc<ClientTransactions>,
+    expiry: Arc<Expiry>,
+    in_flight: InFlight,
+    workers: Mutex<HashMap<String, watch::Sender<Wake>>>,
+}
+
+/// What an account's worker is told. Each counts up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Wake {
+    /// Bindings were made, refreshed or removed, or one of them proved to work.
+    bindings: u64,
+    /// A message was stored.
+    messages: u64,
+}
+
+/// How a walk through an account's messages ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    /// Nothing is left, or nobody is there.
+    Done,
+    /// The bindings changed: start over.
+    Again,
+    /// Something is left that could not be delivered.
+    Failed,
+}
+
+/// How one message fared.
+#[derive(Debug, PartialEq, Eq)]
+enum Attempt {
+    /// 2xx, or 6xx: delivered, but refused by the user (RFC 3428 §7).
+    Over,
+    /// This message was not taken; another may be.
+    Rejected,
+    /// Nobody is there.
+    Unreachable,
+    /// The binding that was tried is gone, or there is a newer one.
+    Overtaken,
+}
+
+/// What a final response says about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// 2xx
+    Delivered,
+    /// 6xx
+    Refused,
+    /// The user is not there, or not now.
+    Absent,
+    /// The request did not please.
+    Rejected,
+}
+
+impl Meaning {
+    pub(crate) fn of(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Delivered,
+            600..=699 => Self::Refused,
+            408 | 410 | 480 | 486 | 487 | 491 | 500 | 502..=504 => Self::Absent,
+            _ => Self::Rejected,
+        }
+    }
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        clients: Arc<ClientTransactions>,
+        expiry: Arc<Expiry>,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            context,
+            clients,
+            expiry,
+            in_flight,
+            workers: Mutex::default(),
+        }
+    }
+
+    /// The bindings of an account changed; `refreshed` when one was made or refreshed.
+    pub(crate) fn bindings_changed(self: &Arc<Self>, account: &str, refreshed: bool) {
+        self.wake(account, refreshed.then_some(false), |wake| {
+            wake.bindings += 1
+        });
+    }
+
+    /// A message was stored for somebody who has bindings.
+    pub(crate) fn message_stored(self: &Arc<Self>, account: &str) {
+        self.wake(account, Some(false), |wake| wake.messages += 1);
+    }
+
+    /// A message was stored because the bindings that are there could not be reached.
+    pub(crate) fn message_failed(self: &Arc<Self>, account: &str) {
+        self.wake(account, Some(true), |wake| wake.messages += 1);
+    }
+
+    /// A binding of the account has just answered.
+    pub(crate) fn account_answered(self: &Arc<Self>, account: &str) {
+        self.wake(account, None, |wake| wake.bindings += 1);
+    }
+
+    /// Takes up what was left when the server stopped.
+    pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
+        for account in self
+            .context
+            .parts
+            .store
+            .deliverable(self.context.now())
+            .await?
+        {
+            self.message_stored(&account);
+        }
+        Ok(())
+    }
+
+    /// Tells the account's worker. Where there is none, `start` says whether to start one, and whether
+    /// it begins with a pause.
+    fn wake(self: &Arc<Self>, account: &str, start: Option<bool>, tell: impl FnOnce(&mut Wake)) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = workers.get(account) {
+            worker.send_modify(tell);
+        } else if let Some(paused) = start {
+            let (worker, wake) = watch::channel(Wake::default());
+            workers.insert(account.to_owned(), worker);
+            let delivery = Arc::clone(self);
+            let account = account.to_owned();
+            self.context
+                .tasks
+                .spawn(async move { delivery.work(&account, wake, paused).await });
+        }
+    }
+
+    async fn work(
+        self: &Arc<Self>,
+        account: &str,
+        mut wake: watch::Receiver<Wake>,
+        mut paused: bool,
+    ) {
+        let first_pause = self.context.config.delivery.retry_s;
+        let mut pause = first_pause;
+        loop {
+            let seen = *wake.borrow_and_update();
+            let round = if std::mem::take(&mut paused) {
+                Round::Failed
+            } else {
+                self.round(account, &mut wake)
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::error!(account, %error, "delivery was interrupted");
+                        Round::Failed
+                    })
+            };
+            match round {
+                Round::Again => {}
+                Round::Done => {
+                    let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Who tells a worker holds the lock, so nothing can be told in between.
+                    if *wake.borrow() == seen {
+                        workers.remove(account);
+                        return;
+                    }
+                }
+                Round::Failed => {
+                    if self.pause(account, pause, seen, &mut wake).await {
+                        pause = first_pause;
+                    } else {
+                        pause = pause.saturating_mul(2).min(LONGEST_PAUSE.max(first_pause));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the bindings change (true) or it is time for another attempt.
+    async fn pause(
+        &self,
+        account: &str,
+        seconds: u32,
+        seen: Wake,
+        wake: &mut watch::Receiver<Wake>,
+    ) -> bool {
+        let bindings = self
+            .context
+            .live_bindings(account)
+            .await
+            .unwrap_or_default();
+        let now = self.context.now();
+        let lapse = bindings
+            .iter()
+            .map(|binding| binding.expires_at)
+            .max()
+            .unwrap_or(now);
+        let deadline = match seconds {
+            0 => lapse,
+            _ => now.plus_seconds(i64::from(seconds)).min(lapse),
+        };
+        tokio::select! {
+            changed = wake.wait_for(|wake| wake.bindings != seen.bindings) => changed.is_ok(),
+            () = wait_until(&*self.context.parts.clock, deadline) => false,
+        }
+    }
+
+    /// Goes through the account's messages once.
+    async fn round(
+        self: &Arc<Self>,
+        account: &str,
+        wake: &mut watch::Receiver<Wake>,
+    ) -> Result<Round, StoreError> {
+        let parts = &self.context.parts;
+        let mut after = 0;
+        let mut failed = false;
+        loop {
+            let bindings = self.context.live_bindings(account).await?;
+            if bindings.is_empty() {
+                return Ok(Round::Done);
+            }
+            let Some(stored) = parts.store.next_message(account, after).await? else {
+                return Ok(if failed { Round::Failed } else { Round::Done });
+            };
+            after = stored.number;
+            // Before its expiry is looked at, so that the sweep cannot take it away in between.
+            let flight = self.in_flight.enter(stored.number);
+            let mark = stored.message.mark.as_ref().map(|mark| mark.at);
+            let has_expired = |now| stored.expired || parts.expiration.has_expired(mark, now);
+            let expired = has_expired(self.context.now());
+            if expired {
+                match parts.expiration.handling() {
+                    ExpiredHandling::Delete => {
+                        parts.store.remove(stored.number).await?;
+                        continue;
+                    }
+                    ExpiredHandling::Hold => continue,
+                    ExpiredHandling::Deliver => {}
+                }
+            }
+            let request = match stored.message.parse() {
+                Ok(request) => request,
+                Err(error) => {
+                    let message_id = &stored.message.message_id;
+                    tracing::error!(account, message_id, %error, "a stored message is damaged");
+                    continue;
+                }
+            };
+            let attempt = self
+                .attempt(&bindings, &stored, &request, expired, wake)
+                .await;
+            match attempt {
+                Attempt::Over => parts.store.remove(stored.number).await?,
+                Attempt::Rejected => failed = true,
+                Attempt::Unreachable | Attempt::Overtaken => {}
+            }
+            drop(flight);
+            if attempt != Attempt::Over && has_expired(self.context.now()) {
+                // The sweep has passed it by while it was in flight.
+                self.expiry.look_again();
+            }
+            match attempt {
+                Attempt::Unreachable => return Ok(Round::Failed),
+                Attempt::Overtaken => return Ok(Round::Again),
+                Attempt::Over | Attempt::Rejected => {}
+            }
+        }
+    }
+
+    /// Tries the bindings one after the other, newest first.
+    async fn attempt(
+        self: &Arc<Self>,
+        bindings: &[Binding],
+        stored: &StoredMessage,
+        request: &Message,
+        expired: bool,
+        wake: &mut watch::Receiver<Wake>,
+    ) -> Attempt {
+        let mut result = Attempt::Unreachable;
+        for binding in bindings {
+            match self.send(binding, stored, request, expired).await {
+                Err(error) => {
+                    tracing::info!(account = stored.message.account, %error, "not delivered");
+                }
+                Ok(pending) => match self.await_answer(binding, stored, pending, wake).await {
+                    None => return Attempt::Overtaken,
+                    Some(Outcome::Broken | Outcome::TimedOut) => {}
+                    Some(Outcome::Final(response)) => {
+                        match Meaning::of(response.status().unwrap_or(500)) {
+                            Meaning::Delivered => {
+                                if expired {
+                                    self.notify_expired(binding, stored).await;
+                                }
+                                return Attempt::Over;
+                            }
+                            Meaning::Refused => return Attempt::Over,
+                            Meaning::Rejected => result = Attempt::Rejected,
+                            Meaning::Absent => {}
+                        }
+                    }
+                },
+            }
+        }
+        result
+    }
+
+    async fn send(
+        &self,
+        binding: &Binding,
+        stored: &StoredMessage,
+        request: &Message,
+        expired: bool,
+    ) -> Result<Pending, reach::Unreachable> {
+        let context = &self.context;
+        let indication = context.parts.expiration.indication();
+        let marker = match &indication {
+            Indication::Header(name) => Some(name.as_str()),
+            Indication::None | Indication::Notify => None,
+        };
+        reach::send(&self.clients, binding, |via| {
+            let how = Deferred {
+                contact: reach::request_uri(&binding.contact),
+                via,
+                expires: context.policy.settings().delivery_expires,
+                marker,
+                expired,
+                now: context.now(),
+            };
+            context.parts.composer.deferred(stored, request, &how)
+        })
+        .await
+    }
+
+    /// Waits for the end of a request, or gives it up (`None`) because the user has moved on.
+    async fn await_answer(
+        self: &Arc<Self>,
+        binding: &Binding,
+        stored: &StoredMessage,
+        mut pending: Pending,
+        wake: &mut watch::Receiver<Wake>,
+    ) -> Option<Outcome> {
+        loop {
+            tokio::select! {
+                biased;
+                outcome = pending.outcome() => return Some(outcome),
+                changed = wake.changed() => {
+                    let bindings = self.context.live_bindings(&stored.message.account).await;
+                    let stays = |bindings: Vec<Binding>| {
+                        bindings.iter().any(|b| same_binding(b, binding))
+                            && bindings.iter().all(|b| b.bound_at <= binding.bound_at)
+                    };
+                    if changed.is_ok() && bindings.is_ok_and(stays) {
+                        continue;
+                    }
+                    // No second copy goes to this URI while the first is repeated (RFC 3428 §8), and an
+                    // answer that still comes counts.
+                    pending.silence();
+                    self.expect_late(pending, stored.number);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Removes a message whose delivery is confirmed after it was given up.
+    pub(crate) fn expect_late(self: &Arc<Self>, mut pending: Pending, number: i64) {
+        let delivery = Arc::clone(self);
+        self.context.tasks.spawn(async move {
+            let Outcome::Final(response) = pending.outcome().await else {
+                return;
+            };
+            let meaning = Meaning::of(response.status().unwrap_or(500));
+            if matches!(meaning, Meaning::Delivered | Meaning::Refused)
+                && let Err(error) = delivery.context.parts.store.remove(number).await
+            {
+                tracing::error!(%error, "a delivered message could not be removed");
+            }
+        });
+    }
+
+    /// `policy.indication: notify`
+    async fn notify_expired(&self, binding: &Binding, stored: &StoredMessage) {
+        let context = &self.context;
+        if context.parts.expiration.indication() != Indication::Notify {
+            return;
+        }
+        let sent = reach::send(&self.clients, binding, |via| {
+            let contact = reach::request_uri(&binding.contact);
+            expiry_notice(stored, context.domains.main(), contact, via, context.now())
+        });
+        if let Ok(mut pending) = sent.await {
+            // A courtesy: whether it arrives changes nothing.
+            pending.outcome().await;
+        }
+    }
+}
+
+/// The same contact since the same REGISTER made it.
+pub(crate) fn same_binding(a: &Binding, b: &Binding) -> bool {
+    a.contact == b.contact && a.bound_at == b.bound_at
+}

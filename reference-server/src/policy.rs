@@ -1,0 +1,898 @@
+//! What the provider may choose: when a message expires, what happens then, and the other open points
+//! of the specification.
+//!
+//! Each choice has the name that a conformance statement gives it, in the configuration file, over the
+//! control API and here. The mark of a message is worked out once, on receipt, and never again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use imspec_wire::sip::Message;
+use imspec_wire::sip::name;
+use imspec_wire::sip::typed::{Expires, SipDate, TypedHeader};
+use serde_json::{Map, Value, json};
+
+use crate::clock::Timestamp;
+
+/// The mark of a stored message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The Expire value.
+    pub seconds: u64,
+    /// The instant from which the message counts as expired.
+    pub at: Timestamp,
+    /// The Expires header's value as written, where the mark comes from it.
+    pub raw: Option<String>,
+}
+
+/// Why a message cannot be given a mark.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MarkRefusal {
+    /// `expire.malformed: reject`
+    #[error("Malformed Expires")]
+    Malformed,
+    /// `expire.zero: reject`
+    #[error("Expires Is Zero")]
+    Zero,
+}
+
+/// Decides when messages expire and what becomes of them then.
+pub trait ExpirationPolicy: Send + Sync + 'static {
+    /// The mark of a request that was complete at `received` and is stored at `stored`.
+    fn mark(
+        &self,
+        request: &Message,
+        received: Timestamp,
+        stored: Timestamp,
+    ) -> Result<Option<Mark>, MarkRefusal>;
+    /// Whether a message that expires at `mark` has expired.
+    fn has_expired(&self, mark: Option<Timestamp>, now: Timestamp) -> bool {
+        mark.is_some_and(|at| now >= at)
+    }
+    /// When a message that expires at `mark` is swept up, unless it is looked at before.
+    fn sweep_at(&self, mark: Timestamp) -> Timestamp;
+    /// Up to which expiry messages are swept up at `now`.
+    fn sweep_limit(&self, now: Timestamp) -> Timestamp;
+    /// What to do with a message that has expired.
+    fn handling(&self) -> ExpiredHandling;
+    /// How the recipient is told that a message had expired.
+    fn indication(&self) -> Indication;
+}
+
+/// Defines a setting with a fixed set of values, the default first.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        impl $name {
+            const VALUES: &'static [&'static str] = &[$($text),+];
+            fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+            fn read(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+choice! {
+    /// `offline.trigger`
+    OfflineTrigger {
+        /// Offline is who has no binding, or none that can be reached: no answer, a broken transport,
+        /// or an answer that says that nobody is there (410, 480, 503).
+        NotRegistered = "not-registered",
+        /// Also whose device is busy or failing: 408, 486, 487, 491 and every other 5xx.
+        Unreachable = "unreachable",
+    }
+}
+choice! {
+    /// `store.hop_headers`
+    HopHeaders {
+        /// Kept in the record, never sent on.
+        Keep = "keep",
+        /// Not stored either.
+        Drop = "drop",
+    }
+}
+choice! {
+    /// `delivery.expires`
+    DeliveryExpires {
+        /// The header as it came.
+        AsStored = "as-stored",
+        /// What is left of the life.
+        Remaining = "remaining",
+        /// No such header.
+        Dropped = "dropped",
+    }
+}
+choice! {
+    /// `mid.form`
+    MessageIdForm {
+        /// `String@host`
+        Bare = "bare",
+        /// `sip:String@host`
+        SipUri = "sip-uri",
+        /// `sip:Message-ID=String@host`
+        SipUriParam = "sip-uri-param",
+        /// `<String@host>`
+        Angle = "angle",
+    }
+}
+choice! {
+    /// `mid.sequence`
+    MessageIdSequence {
+        /// 128 random bits.
+        None = "none",
+        /// One counter for the server, gaps allowed.
+        Increasing = "increasing",
+        /// One counter for each account, step one.
+        Consecutive = "consecutive",
+    }
+}
+choice! {
+    /// `expire.base`
+    ExpireBase {
+        /// The request was complete (RFC 3261 §20.19).
+        Receipt = "receipt",
+        /// Its Date header, where there is a valid one (RFC 3428 §7).
+        Date = "date",
+        /// It was handed to the store.
+        Stored = "stored",
+    }
+}
+choice! {
+    /// `expire.zero`
+    ExpireZero {
+        /// Expired as soon as it came.
+        Immediate = "immediate",
+        /// Never expires.
+        Never = "never",
+        /// 400
+        Reject = "reject",
+        /// As without the header.
+        Default = "default",
+    }
+}
+choice! {
+    /// `expire.malformed`, also for several Expires headers
+    ExpireMalformed {
+        /// The default applies.
+        Default = "default",
+        /// The header counts as absent, which comes to the same.
+        Ignore = "ignore",
+        /// 400
+        Reject = "reject",
+        /// An hour.
+        Hour = "3600",
+    }
+}
+choice! {
+    /// `policy.expired`
+    ExpiredHandling {
+        /// Deleted undelivered.
+        Delete = "delete",
+        /// Delivered when the user comes back.
+        Deliver = "deliver",
+        /// Kept where the control API shows it, and not pushed.
+        Hold = "other:hold",
+    }
+}
+
+/// `policy.indication`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Indication {
+    /// Nothing tells.
+    None,
+    /// A header field of this name with the value `true`.
+    Header(String),
+    /// A message of the server's own that follows.
+    Notify,
+}
+
+/// One class of content (`store.classes`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentClass {
+    /// What people write.
+    Im,
+    /// Delivery and display notifications (RFC 5438).
+    Imdn,
+    /// Somebody is typing (RFC 3994).
+    IsComposing,
+    /// A reference to a file.
+    File,
+}
+
+impl ContentClass {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Im, "im"),
+        (Self::Imdn, "imdn"),
+        (Self::IsComposing, "is-composing"),
+        (Self::File, "file"),
+    ];
+}
+
+/// All settings of the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the PICS key of the same name")]
+pub struct Settings {
+    pub offline_trigger: OfflineTrigger,
+    pub store_hop_headers: HopHeaders,
+    pub store_classes: Vec<ContentClass>,
+    pub accept_status: u16,
+    pub delivery_expires: DeliveryExpires,
+    pub mid_form: MessageIdForm,
+    pub mid_host: String,
+    pub mid_sequence: MessageIdSequence,
+    pub expire_marking: bool,
+    pub expire_base: ExpireBase,
+    pub expire_zero: ExpireZero,
+    pub expire_malformed: ExpireMalformed,
+    pub expire_default_pm: Option<u32>,
+    pub expire_clamp: Option<u32>,
+    pub policy_expired: ExpiredHandling,
+    pub policy_indication: Indication,
+    pub policy_granularity_s: u32,
+}
+
+/// Why a setting was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// No such key.
+    #[error("there is no setting `{key}`{}", hint.as_ref().map(|h| format!("; did you mean `{h}`?")).unwrap_or_default())]
+    UnknownKey {
+        /// The key that was given.
+        key: String,
+        /// A key that looks like it.
+        hint: Option<String>,
+    },
+    /// Not a value of that key.
+    #[error("`{key}` cannot be {value}: it takes {expected}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// The value that was given, as JSON.
+        value: String,
+        /// What may stand there.
+        expected: String,
+    },
+}
+
+/// Keys whose value follows from what this server is. They can be read, and set only to that value.
+const FIXED: &[(&str, &str)] = &[
+    ("inspect.kind", "http"),
+    ("store.fidelity", "octet"),
+    ("delivery.trigger", "on-register"),
+    ("delivery.form", "message"),
+    ("mid.scope", "global"),
+    ("mid.carrier", "inspect"),
+    ("sender.notice", "none"),
+];
+
+impl Settings {
+    /// The defaults for a domain.
+    pub fn new(domain: &str) -> Self {
+        Self {
+            offline_trigger: OfflineTrigger::NotRegistered,
+            store_hop_headers: HopHeaders::Keep,
+            store_classes: ContentClass::ALL.iter().map(|(class, _)| *class).collect(),
+            accept_status: 202,
+            delivery_expires: DeliveryExpires::AsStored,
+            mid_form: MessageIdForm::Bare,
+            mid_host: format!("mailstore1.{domain}"),
+            mid_sequence: MessageIdSequence::None,
+            expire_marking: true,
+            expire_base: ExpireBase::Receipt,
+            expire_zero: ExpireZero::Immediate,
+            expire_malformed: ExpireMalformed::Default,
+            expire_default_pm: None,
+            expire_clamp: None,
+            policy_expired: ExpiredHandling::Delete,
+            policy_indication: Indication::None,
+            policy_granularity_s: 0,
+        }
+    }
+
+    /// Every key with its value, in the order of the conformance statement.
+    pub fn entries(&self) -> Map<String, Value> {
+        let classes: Vec<&str> = ContentClass::ALL
+            .iter()
+            .filter(|(class, _)| self.store_classes.contains(class))
+            .map(|(_, text)| *text)
+            .collect();
+        let seconds = |value: Option<u32>| value.map_or_else(|| json!("none"), |s| json!(s));
+        let indication = match &self.policy_indication {
+            Indication::None => "none".to_owned(),
+            Indication::Header(name) => format!("header:{name}"),
+            Indication::Notify => "notify".to_owned(),
+        };
+        let mut all: Map<String, Value> = FIXED
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        for (key, value) in [
+            ("offline.trigger", json!(self.offline_trigger.text())),
+            ("store.hop_headers", json!(self.store_hop_headers.text())),
+            ("store.classes", json!(classes)),
+            ("accept.status", json!(self.accept_status)),
+            ("delivery.expires", json!(self.delivery_expires.text())),
+            ("mid.form", json!(self.mid_form.text())),
+            ("mid.host", json!(self.mid_host)),
+            ("mid.sequence", json!(self.mid_sequence.text())),
+            (
+                "expire.marking",
+                json!(if self.expire_marking { "on" } else { "off" }),
+            ),
+            ("expire.base", json!(self.expire_base.text())),
+            ("expire.zero", json!(self.expire_zero.text())),
+            ("expire.malformed", json!(self.expire_malformed.text())),
+            ("expire.default.pm", seconds(self.expire_default_pm)),
+            ("expire.clamp", seconds(self.expire_clamp)),
+            ("policy.expired", json!(self.policy_expired.text())),
+            ("policy.indication", json!(indication)),
+            ("policy.granularity_s", json!(self.policy_granularity_s)),
+        ] {
+            all.insert(key.to_owned(), value);
+        }
+        all
+    }
+
+    /// These settings with some of them changed, or the first thing that is wrong with the changes.
+    pub fn with<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    ) -> Result<Self, SettingError> {
+        let mut changed = self.clone();
+        for (key, value) in changes {
+            changed.set(key, value)?;
+        }
+        Ok(changed)
+    }
+
+    fn set(&mut self, key: &str, value: &Value) -> Result<(), SettingError> {
+        let entry = Entry { key, value };
+        match key {
+            "offline.trigger" => {
+                self.offline_trigger =
+                    entry.one_of(OfflineTrigger::read, OfflineTrigger::VALUES)?;
+            }
+            "store.hop_headers" => {
+                self.store_hop_headers = entry.one_of(HopHeaders::read, HopHeaders::VALUES)?;
+            }
+            "store.classes" => self.store_classes = entry.classes()?,
+            "accept.status" => self.accept_status = entry.status()?,
+            "delivery.expires" => {
+                self.delivery_expires =
+                    entry.one_of(DeliveryExpires::read, DeliveryExpires::VALUES)?;
+            }
+            "mid.form" => {
+                self.mid_form = entry.one_of(MessageIdForm::read, MessageIdForm::VALUES)?;
+            }
+            "mid.host" => self.mid_host = entry.host()?,
+            "mid.sequence" => {
+                self.mid_sequence =
+                    entry.one_of(MessageIdSequence::read, MessageIdSequence::VALUES)?;
+            }
+            "expire.marking" => self.expire_marking = entry.switch()?,
+            "expire.base" => {
+                self.expire_base = entry.one_of(ExpireBase::read, ExpireBase::VALUES)?
+            }
+            "expire.zero" => {
+                self.expire_zero = entry.one_of(ExpireZero::read, ExpireZero::VALUES)?
+            }
+            "expire.malformed" => {
+                self.expire_malformed =
+                    entry.one_of(ExpireMalformed::read, ExpireMalformed::VALUES)?;
+            }
+            "expire.default.pm" => self.expire_default_pm = entry.seconds_or_none()?,
+            "expire.clamp" => self.expire_clamp = entry.seconds_or_none()?,
+            "policy.expired" => {
+                self.policy_expired =
+                    entry.one_of(ExpiredHandling::read, ExpiredHandling::VALUES)?;
+            }
+            "policy.indication" => self.policy_indication = entry.indication()?,
+            "policy.granularity_s" => self.policy_granularity_s = entry.seconds()?,
+            _ => match FIXED.iter().find(|(fixed, _)| *fixed == key) {
+                Some((_, only)) if entry.text().as_deref() == Some(only) => {}
+                Some((_, only)) => {
+                    return Err(
+                        entry.bad(format!("only \"{only}\", which is how this server works"))
+                    );
+                }
+                None => {
+                    let hint = self
+                        .entries()
+                        .keys()
+                        .find(|known| alike(known, key))
+                        .cloned();
+                    return Err(SettingError::UnknownKey {
+                        key: key.to_owned(),
+                        hint,
+                    });
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+/// One value on its way into a setting.
+struct Entry<'a> {
+    key: &'a str,
+    value: &'a Value,
+}
+
+impl Entry<'_> {
+    fn bad(&self, expected: impl Into<String>) -> SettingError {
+        SettingError::BadValue {
+            key: self.key.to_owned(),
+            value: self.value.to_string(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The value as text. YAML writers leave quotes off, so numbers and booleans count too.
+    fn text(&self) -> Option<String> {
+        match self.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(true) => Some("on".to_owned()),
+            Value::Bool(false) => Some("off".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn one_of<T>(
+        &self,
+        read: impl Fn(&str) -> Option<T>,
+        values: &[&str],
+    ) -> Result<T, SettingError> {
+        self.text()
+            .as_deref()
+            .and_then(read)
+            .ok_or_else(|| self.bad(values.join(", ")))
+    }
+
+    fn switch(&self) -> Result<bool, SettingError> {
+        match self.text().as_deref() {
+            Some("on") => Ok(true),
+            Some("off") => Ok(false),
+            _ => Err(self.bad("on, off")),
+        }
+    }
+
+    fn status(&self) -> Result<u16, SettingError> {
+        match self.text().as_deref() {
+            Some("202") => Ok(202),
+            Some("200") => Ok(200),
+            _ => Err(self.bad("202, 200")),
+        }
+    }
+
+    fn seconds(&self) -> Result<u32, SettingError> {
+        self.text()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| self.bad("whole seconds from 0 to 4294967295"))
+    }
+
+    fn seconds_or_none(&self) -> Result<Option<u32>, SettingError> {
+        if self.value.is_null() || self.text().as_deref() == Some("none") {
+            return Ok(None);
+        }
+        self.seconds()
+            .map(Some)
+            .map_err(|_| self.bad("none, or whole seconds from 0 to 4294967295"))
+    }
+
+    fn host(&self) -> Result<String, SettingError> {
+        let is_host = |text: &str| {
+            text.len() <= 253
+                && text.split('.').all(|label| {
+                    !label.is_empty()
+                        && !label.starts_with('-')
+                        && !label.ends_with('-')
+                        && label
+                            .bytes()
+                            .all(|o| o.is_ascii_alphanumeric() || o == b'-')
+                })
+        };
+        match self.value {
+            Value::String(text) if is_host(text) => Ok(text.clone()),
+            _ => Err(self.bad("a host name, such as mailstore1.example.org")),
+        }
+    }
+
+    fn classes(&self) -> Result<Vec<ContentClass>, SettingError> {
+        let expected = "a list of im, imdn, is-composing, file";
+        let Value::Array(items) = self.value else {
+            return Err(self.bad(expected));
+        };
+        items
+            .iter()
+            .map(|item| {
+                ContentClass::ALL
+                    .iter()
+                    .find(|(_, text)| item.as_str() == Some(*text))
+                    .map(|(class, _)| *class)
+                    .ok_or_else(|| self.bad(expected))
+            })
+            .collect()
+    }
+
+    fn indication(&self) -> Result<Indication, SettingError> {
+        let expected = "none, notify, or header:<name> with a name that SIP does not use itself";
+        let text = self.text().ok_or_else(|| self.bad(expected))?;
+        match text.as_str() {
+            "none" => Ok(Indication::None),
+            "notify" => Ok(Indication::Notify),
+            _ => match text.strip_prefix("header:") {
+                Some(header) if is_token(header) && name::canonical(header).is_none() => {
+                    Ok(Indication::Header(header.to_owned()))
+                }
+                _ => Err(self.bad(expected)),
+            },
+        }
+    }
+}
+
+/// RFC 3261 §25.1, `token`.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|o| o.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&o))
+}
+
+/// The same but for case, and for what separates the words.
+fn alike(known: &str, given: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect()
+    };
+    let (known, given) = (letters(known), letters(given));
+    known == given || (given.len() >= 4 && (known.ends_with(&given) || given.starts_with(&known)))
+}
+
+/// The policy that follows the settings of the moment, which the control API may change.
+#[derive(Debug)]
+pub struct Policy {
+    settings: RwLock<Arc<Settings>>,
+}
+
+impl Policy {
+    /// Starts with these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings: RwLock::new(Arc::new(settings)),
+        }
+    }
+
+    /// The settings of this moment.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes some settings, all or none.
+    pub fn change(&self, changes: &BTreeMap<String, Value>) -> Result<Arc<Settings>, SettingError> {
+        let mut current = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let changed = Arc::new(current.with(changes)?);
+        *current = Arc::clone(&changed);
+        Ok(changed)
+    }
+}
+
+impl ExpirationPolicy for Policy {
+    fn mark(
+        &self,
+        request: &Message,
+        received: Timestamp,
+        stored: Timestamp,
+    ) -> Result<Option<Mark>, MarkRefusal> {
+        mark(&self.settings(), request, received, stored)
+    }
+
+    fn sweep_at(&self, mark: Timestamp) -> Timestamp {
+        let step = i64::from(self.settings().policy_granularity_s).saturating_mul(1_000_000);
+        if step == 0 {
+            return mark;
+        }
+        match mark.micros().rem_euclid(step) {
+            0 => mark,
+            past => Timestamp::from_micros(mark.micros().saturating_add(step - past)),
+        }
+    }
+
+    fn sweep_limit(&self, now: Timestamp) -> Timestamp {
+        let step = i64::from(self.settings().policy_granularity_s).saturating_mul(1_000_000);
+        if step == 0 {
+            return now;
+        }
+        Timestamp::from_micros(now.micros().saturating_sub(now.micros().rem_euclid(step)))
+    }
+
+    fn handling(&self) -> ExpiredHandling {
+        self.settings().policy_expired
+    }
+
+    fn indication(&self) -> Indication {
+        self.settings().policy_indication.clone()
+    }
+}
+
+/// The Expires headers of a request, taken together.
+enum Wish {
+    Absent,
+    Seconds(u32, String),
+    Malformed(String),
+}
+
+fn mark(
+    settings: &Settings,
+    request: &Message,
+    received: Timestamp,
+    stored: Timestamp,
+) -> Result<Option<Mark>, MarkRefusal> {
+    if !settings.expire_marking {
+        return Ok(None);
+    }
+    // A default is the server's own and so never counts from the sender's Date.
+    let start = match settings.expire_base {
+        ExpireBase::Stored => stored,
+        ExpireBase::Receipt | ExpireBase::Date => received,
+    };
+    let default = || {
+        settings.expire_default_pm.map(|seconds| Mark {
+            seconds: u64::from(seconds),
+            at: start.plus_seconds(i64::from(seconds)),
+            raw: None,
+        })
+    };
+    let (seconds, raw) = match wish(request) {
+        Wish::Absent => return Ok(default()),
+        Wish::Seconds(0, raw) => match settings.expire_zero {
+            ExpireZero::Immediate => {
+                return Ok(Some(Mark {
+                    seconds: 0,
+                    at: received,
+                    raw: Some(raw),
+                }));
+            }
+            ExpireZero::Never => return Ok(None),
+            ExpireZero::Reject => return Err(MarkRefusal::Zero),
+            ExpireZero::Default => return Ok(default()),
+        },
+        Wish::Seconds(seconds, raw) => (seconds, raw),
+        Wish::Malformed(raw) => match settings.expire_malformed {
+            ExpireMalformed::Default | ExpireMalformed::Ignore => return Ok(default()),
+            ExpireMalformed::Reject => return Err(MarkRefusal::Malformed),
+            ExpireMalformed::Hour => (3600, raw),
+        },
+    };
+    let seconds = settings
+        .expire_clamp
+        .map_or(seconds, |most| seconds.min(most));
+    let date = || match request.headers_named("Date").count() {
+        1 => request.typed::<SipDate>().and_then(Result::ok),
+        _ => None,
+    };
+    let base = match settings.expire_base {
+        ExpireBase::Date => {
+            date().map_or(received, |date| Timestamp::from_seconds(date.unix_seconds))
+        }
+        ExpireBase::Receipt | ExpireBase::Stored => start,
+    };
+    Ok(Some(Mark {
+        seconds: u64::from(seconds),
+        at: base.plus_seconds(i64::from(seconds)),
+        raw: Some(raw),
+    }))
+}
+
+fn wish(request: &Message) -> Wish {
+    let mut fields = request.headers_named(Expires::NAME);
+    let Some(first) = fields.next() else {
+        return Wish::Absent;
+    };
+    let raw = first.text().into_owned();
+    if fields.next().is_some() {
+        return Wish::Malformed(raw);
+    }
+    match Expires::parse_value(&first.value()) {
+        Ok(Expires(seconds)) => Wish::Seconds(seconds, raw),
+        Err(_) => Wish::Malformed(raw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const RECEIVED: i64 = 1_800_000_000;
+    /// A minute before [`RECEIVED`].
+    const DATE: &str = "Date: Fri, 15 Jan 2027 07:59:00 GMT";
+
+    fn request(fields: &[&str]) -> Message {
+        let mut builder = imspec_wire::sip::Builder::request("MESSAGE", "sip:bob@example.org");
+        for field in fields {
+            builder = builder.header_line(field);
+        }
+        builder.build().unwrap()
+    }
+
+    fn settings(changes: Value) -> Settings {
+        let changes: BTreeMap<String, Value> = serde_json::from_value(changes).unwrap();
+        Settings::new("example.org").with(&changes).unwrap()
+    }
+
+    /// Seconds of the mark, and seconds from receipt to expiry.
+    fn marked(changes: Value, fields: &[&str]) -> Result<Option<(u64, i64)>, MarkRefusal> {
+        let received = Timestamp::from_seconds(RECEIVED);
+        let stored = received.plus_seconds(7);
+        mark(&settings(changes), &request(fields), received, stored)
+            .map(|mark| mark.map(|mark| (mark.seconds, mark.at.seconds() - RECEIVED)))
+    }
+
+    #[test]
+    fn the_header_is_the_mark_over_its_whole_range() {
+        for seconds in [1_u32, 60, 86_400, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+            let field = format!("Expires: {seconds}");
+            let expected = Ok(Some((u64::from(seconds), i64::from(seconds))));
+            assert_eq!(marked(json!({}), &[&field]), expected);
+            assert_eq!(marked(json!({"expire.default.pm": 5}), &[&field]), expected);
+        }
+    }
+
+    #[test]
+    fn without_the_header_the_default_applies_if_there_is_one() {
+        assert_eq!(marked(json!({}), &[]), Ok(None));
+        assert_eq!(
+            marked(json!({"expire.default.pm": 9}), &[DATE]),
+            Ok(Some((9, 9)))
+        );
+        assert_eq!(
+            marked(
+                json!({"expire.default.pm": 9, "expire.base": "date"}),
+                &[DATE]
+            ),
+            Ok(Some((9, 9)))
+        );
+    }
+
+    #[test]
+    fn marking_off_marks_nothing() {
+        let off = json!({"expire.marking": "off", "expire.default.pm": 9});
+        assert_eq!(marked(off.clone(), &[]), Ok(None));
+        assert_eq!(marked(off, &["Expires: 0"]), Ok(None));
+    }
+
+    #[test]
+    fn zero_is_what_the_provider_says() {
+        let zero = |value: &str| {
+            marked(
+                json!({"expire.zero": value, "expire.default.pm": 9}),
+                &["Expires: 0"],
+            )
+        };
+        assert_eq!(zero("immediate"), Ok(Some((0, 0))));
+        assert_eq!(zero("never"), Ok(None));
+        assert_eq!(zero("reject"), Err(MarkRefusal::Zero));
+        assert_eq!(zero("default"), Ok(Some((9, 9))));
+    }
+
+    #[test]
+    fn malformed_and_repeated_headers_are_what_the_provider_says() {
+        for fields in [
+            &["Expires: soon"] as &[&str],
+            &["Expires: -5"],
+            &["Expires: 4294967296"],
+            &["Expires: "],
+            &["Expires: 5", "Expires: 5"],
+            &["Expires: Thu, 01 Dec 2030 16:00:00 GMT"],
+        ] {
+            let with = |value: &str| {
+                marked(
+                    json!({"expire.malformed": value, "expire.default.pm": 9}),
+                    fields,
+                )
+            };
+            assert_eq!(with("default"), Ok(Some((9, 9))), "{fields:?}");
+            assert_eq!(with("ignore"), Ok(Some((9, 9))), "{fields:?}");
+            assert_eq!(with("reject"), Err(MarkRefusal::Malformed), "{fields:?}");
+            assert_eq!(with("3600"), Ok(Some((3600, 3600))), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn life_is_counted_from_the_chosen_base() {
+        let from = |base: &str, fields: &[&str]| marked(json!({"expire.base": base}), fields);
+        assert_eq!(
+            from("receipt", &["Expires: 100", DATE]),
+            Ok(Some((100, 100)))
+        );
+        assert_eq!(from("date", &["Expires: 100", DATE]), Ok(Some((100, 40))));
+        assert_eq!(from("date", &["Expires: 100"]), Ok(Some((100, 100))));
+        let est = "Date: Fri, 15 Jan 2027 07:59:00 EST";
+        assert_eq!(from("date", &["Expires: 100", est]), Ok(Some((100, 100))));
+        assert_eq!(
+            from("stored", &["Expires: 100", DATE]),
+            Ok(Some((100, 107)))
+        );
+    }
+
+    #[test]
+    fn a_maximum_shortens_but_never_lengthens() {
+        let clamp = json!({"expire.clamp": 50});
+        assert_eq!(marked(clamp.clone(), &["Expires: 100"]), Ok(Some((50, 50))));
+        assert_eq!(marked(clamp, &["Expires: 10"]), Ok(Some((10, 10))));
+    }
+
+    #[test]
+    fn sweeps_fall_on_whole_steps() {
+        let policy = Policy::new(settings(json!({"policy.granularity_s": 60})));
+        let at = |s| Timestamp::from_seconds(s);
+        assert_eq!(policy.sweep_at(at(61)), at(120));
+        assert_eq!(policy.sweep_at(at(120)), at(120));
+        assert_eq!(policy.sweep_limit(at(119)), at(60));
+        assert_eq!(policy.sweep_limit(at(120)), at(120));
+        let exact = Policy::new(settings(json!({})));
+        assert_eq!(exact.sweep_at(at(61)), at(61));
+    }
+
+    #[test]
+    fn entries_read_back_as_the_same_settings() {
+        let settings = settings(json!({
+            "policy.indication": "header:X-Deferred-Expired", "policy.expired": "other:hold",
+            "store.classes": ["im", "imdn"], "expire.default.pm": 30, "mid.form": "angle",
+        }));
+        let entries: BTreeMap<String, Value> = settings.entries().into_iter().collect();
+        assert_eq!(Settings::new("elsewhere.test").with(&entries), Ok(settings));
+    }
+
+    #[test]
+    fn wrong_settings_are_explained_and_change_nothing() {
+        let policy = Policy::new(Settings::new("example.org"));
+        let before = policy.settings();
+        for (changes, message) in [
+            (
+                json!({"policy.expired": "deliver", "Policy-Expired": "deliver"}),
+                "there is no setting `Policy-Expired`; did you mean `policy.expired`?",
+            ),
+            (
+                json!({"policy.expired": "keep"}),
+                "`policy.expired` cannot be \"keep\": it takes delete, deliver, other:hold",
+            ),
+            (
+                json!({"policy.indication": "header:Via"}),
+                "`policy.indication` cannot be \"header:Via\": it takes none, notify, or header:<name> \
+              with a name that SIP does not use itself",
+            ),
+            (
+                json!({"expire.default.pm": -1}),
+                "`expire.default.pm` cannot be -1: it takes none, or whole seconds from 0 to 4294967295",
+            ),
+            (
+                json!({"delivery.form": "session"}),
+                "`delivery.form` cannot be \"session\": it takes only \"message\", which is how this \
+              server works",
+            ),
+            (
+                json!({"mid.host": "two words"}),
+                "`mid.host` cannot be \"two words\": it takes a host name, such as \
+              mailstore1.example.org",
+            ),
+        ] {
+            let changes: BTreeMap<String, Value> = serde_json::from_value(changes).unwrap();
+            assert_eq!(policy.change(&changes).unwrap_err().to_string(), message);
+        }
+        assert_eq!(policy.settings(), before);
+    }
+}

@@ -1,0 +1,177 @@
+//! From a contact to the network: which addresses to try, and one request sent to it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use imspec_wire::sip::typed::{Host, SipUri, Uri};
+
+use crate::store::Binding;
+use crate::transaction::client::{ClientTransactions, Pending};
+use crate::transport::{Protocol, Target};
+
+/// RFC 3428 §8, RFC 3261 §18.1.1: above this a datagram may be cut on its way.
+const DATAGRAM_LIMIT: usize = 1300;
+/// How long a name server may take.
+const RESOLVE: Duration = Duration::from_secs(5);
+
+/// Why a contact could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreachable {
+    #[error("the contact {0} is not a sip: URI that this server can reach")]
+    NotReachable(String),
+    #[error("the host of {0} is not known")]
+    UnknownHost(String),
+    #[error("no listener is of the kind that {0} needs")]
+    NoListener(String),
+    #[error("sending to {contact} failed: {error}")]
+    Failed {
+        contact: String,
+        error: std::io::Error,
+    },
+}
+
+/// The URI to write into the request line: a Contact may carry header fields, a Request-URI must not
+/// (RFC 3261 §19.1.1).
+pub(crate) fn request_uri(contact: &str) -> &str {
+    contact.split('?').next().unwrap_or(contact)
+}
+
+/// Sends a MESSAGE to a binding. `compose` writes it, given the value of the top Via.
+pub(crate) async fn send(
+    clients: &Arc<ClientTransactions>,
+    binding: &Binding,
+    compose: impl Fn(&str) -> Bytes,
+) -> Result<Pending, Unreachable> {
+    let contact = &binding.contact;
+    let uri = match Uri::parse(contact.as_bytes()) {
+        Ok(Uri::Sip(uri)) if !uri.secure => uri,
+        _ => return Err(Unreachable::NotReachable(contact.clone())),
+    };
+    let wish = wished_protocol(&uri).ok_or_else(|| Unreachable::NotReachable(contact.clone()))?;
+    let address = resolve(&uri)
+        .await
+        .ok_or_else(|| Unreachable::UnknownHost(contact.clone()))?;
+    let mut last = Unreachable::NoListener(contact.clone());
+    let first = wish.unwrap_or(Protocol::Udp);
+    let mut ways = vec![Target {
+        protocol: first,
+        address,
+    }];
+    let mut chosen = false;
+    while let Some(target) = ways.pop() {
+        let Some(sent_by) = clients.outbox().sent_by(target) else {
+            continue;
+        };
+        let branch = ClientTransactions::branch();
+        let protocol = target.protocol.via_name();
+        let octets = compose(&format!(
+            "SIP/2.0/{protocol} {sent_by};branch={branch};rport"
+        ));
+        if !chosen {
+            chosen = true;
+            if wish.is_none() && octets.len() > DATAGRAM_LIMIT {
+                // TCP if the peer takes it, else a large datagram: better than nothing.
+                ways.push(target);
+                ways.push(Target {
+                    protocol: Protocol::Tcp,
+                    address,
+                });
+                continue;
+            }
+            if let Some(flow) = registered_flow(binding).filter(|flow| *flow != target) {
+                // Where the contact's address does not answer, the connection may that it came by.
+                ways.push(flow);
+            }
+        }
+        match clients.start(target, branch, octets).await {
+            Ok(pending) => return Ok(pending),
+            Err(error) => {
+                last = Unreachable::Failed {
+                    contact: contact.clone(),
+                    error,
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+/// What the URI says about transport: nothing, one that we speak, or (outer `None`) another.
+fn wished_protocol(uri: &SipUri) -> Option<Option<Protocol>> {
+    match uri.params.get("transport") {
+        None => Some(None),
+        Some(name) if name.eq_ignore_ascii_case("udp") => Some(Some(Protocol::Udp)),
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Some(Protocol::Tcp)),
+        Some(_) => None,
+    }
+}
+
+/// RFC 3263 without NAPTR and SRV: contacts of user agents hardly ever need them.
+async fn resolve(uri: &SipUri) -> Option<SocketAddr> {
+    let port = uri.port.unwrap_or(5060);
+    match &uri.host {
+        Host::Ip(ip) => Some(SocketAddr::new(*ip, port)),
+        Host::Name(name) => {
+            let found = tokio::net::lookup_host((name.as_str(), port));
+            tokio::time::timeout(RESOLVE, found)
+                .await
+                .ok()?
+                .ok()?
+                .next()
+        }
+    }
+}
+
+/// The TCP connection that the REGISTER came by.
+fn registered_flow(binding: &Binding) -> Option<Target> {
+    let address: SocketAddr = binding.source.strip_prefix("tcp ")?.parse().ok()?;
+    let is_unusable = |ip: IpAddr| ip.is_unspecified();
+    (!is_unusable(address.ip())).then_some(Target {
+        protocol: Protocol::Tcp,
+        address,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    fn sip(text: &str) -> SipUri {
+        match Uri::parse(text.as_bytes()) {
+            Ok(Uri::Sip(uri)) => uri,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_transport_parameter_decides() {
+        assert_eq!(wished_protocol(&sip("sip:b@h")), Some(None));
+        assert_eq!(
+            wished_protocol(&sip("sip:b@h;transport=TCP")),
+            Some(Some(Protocol::Tcp))
+        );
+        assert_eq!(
+            wished_protocol(&sip("sip:b@h;transport=udp")),
+            Some(Some(Protocol::Udp))
+        );
+        assert_eq!(wished_protocol(&sip("sip:b@h;transport=ws")), None);
+    }
+
+    #[tokio::test]
+    async fn addresses_need_no_name_server() {
+        assert_eq!(resolve(&sip("sip:b@[::1]:7")).await, "[::1]:7".parse().ok());
+        assert_eq!(
+            resolve(&sip("sip:b@127.0.0.1")).await,
+            "127.0.0.1:5060".parse().ok()
+        );
+    }
+
+    #[test]
+    fn header_fields_do_not_reach_the_request_line() {
+        assert_eq!(request_uri("sip:b@h;x=y?Subject=z"), "sip:b@h;x=y");
+    }
+}

@@ -1,0 +1,170 @@
+//! Where accounts, bindings and deferred messages live, in the words of the domain.
+//!
+//! Nothing here knows SQL or the time: callers pass instants in. What a method changed is durable when
+//! its answer arrives, and it changed all or nothing.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use imspec_wire::sip::{Limits, Message, ParseError};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::policy::{ExpiredHandling, Mark};
+
+pub mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+/// The answer of a store, when it is there.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Too much waits to be written already. Nothing was changed.
+    #[error("the store has more to do than it can take")]
+    Busy,
+    /// The store is being closed.
+    #[error("the store is closed")]
+    Closed,
+    /// What the database or the disk said.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// One contact at which a user can be reached (RFC 3261 §10.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The Contact's URI as registered.
+    pub contact: String,
+    /// The Contact's `q`, as registered.
+    pub q: Option<String>,
+    /// Call-ID of the REGISTER that last touched it.
+    pub call_id: String,
+    /// `CSeq` number of that REGISTER.
+    pub cseq: u32,
+    /// When it was made.
+    pub bound_at: Timestamp,
+    /// When it was last refreshed.
+    pub updated_at: Timestamp,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+    /// Where the REGISTER came from, as `udp 192.0.2.1:5060`.
+    pub source: String,
+}
+
+/// A message on its way into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Account key.
+    pub account: String,
+    /// Message-ID, in the form that the provider chose.
+    pub message_id: String,
+    /// The request as it came.
+    pub request: Bytes,
+    /// When all of it was here.
+    pub received_at: Timestamp,
+    /// When it was handed to the store.
+    pub stored_at: Timestamp,
+    /// When it expires; `None` is never.
+    pub mark: Option<Mark>,
+}
+
+impl NewMessage {
+    /// The request, indexed. It was within bounds when it came, so none are set here.
+    pub fn parse(&self) -> Result<Message, ParseError> {
+        reparse(self.request.clone())
+    }
+}
+
+/// Indexes a request that was accepted before, whatever its size.
+pub(crate) fn reparse(octets: Bytes) -> Result<Message, ParseError> {
+    let limits = Limits {
+        head: octets.len(),
+        headers: octets.len(),
+        body: octets.len(),
+    };
+    Message::parse_with(octets, &limits)
+}
+
+/// What became of a [`NewMessage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is durable, under this number.
+    Stored(i64),
+    /// The account has as many as it may have.
+    Full,
+    /// There is no such account (any more).
+    NoAccount,
+}
+
+/// A message in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Place in the order of arrival, never given twice.
+    pub number: i64,
+    /// What was stored.
+    pub message: NewMessage,
+    /// Whether it was found expired and kept.
+    pub expired: bool,
+}
+
+/// Keeps everything that must survive.
+pub trait Store: Send + Sync + 'static {
+    /// All account keys, in order.
+    fn accounts(&self) -> Answer<'_, Vec<String>>;
+    /// Whether there is such an account.
+    fn has_account<'a>(&'a self, account: &'a str) -> Answer<'a, bool>;
+    /// Adds and removes accounts, removed ones with all that is theirs. Gives their number after.
+    fn change_accounts(&self, add: Vec<String>, remove: Vec<String>) -> Answer<'_, usize>;
+
+    /// The bindings of an account, lapsed ones included, in the order of their making.
+    fn bindings<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Binding>>;
+    /// Replaces the bindings of an account.
+    fn set_bindings<'a>(&'a self, account: &'a str, bindings: Vec<Binding>) -> Answer<'a, ()>;
+    /// Forgets bindings that lapse at or before `now`.
+    fn remove_lapsed(&self, now: Timestamp) -> Answer<'_, ()>;
+
+    /// Stores a message unless its account holds `most` already.
+    fn insert(&self, message: NewMessage, most: u64) -> Answer<'_, Inserted>;
+    /// The messages of one account, or of all, in the order of arrival.
+    fn messages(&self, account: Option<String>) -> Answer<'_, Vec<StoredMessage>>;
+    /// The account's first message after the one with that number.
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>>;
+    /// Removes a message. Its number and its Message-ID stay used.
+    fn remove(&self, number: i64) -> Answer<'_, ()>;
+    /// Accounts that have both a message and a binding that lives at `now`.
+    fn deliverable(&self, now: Timestamp) -> Answer<'_, Vec<String>>;
+
+    /// The first expiry after an instant, among messages not yet found expired.
+    fn next_expiry(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>>;
+    /// Deletes what expired at or before `until`, or notes that it expired; not the messages in
+    /// `except`. Gives how many, a bounded number at a time: call again until it is 0.
+    fn expire(
+        &self,
+        until: Timestamp,
+        handling: ExpiredHandling,
+        except: Vec<i64>,
+    ) -> Answer<'_, usize>;
+
+    /// Takes `count` numbers of a named counter, and gives the first. No number is given twice, even
+    /// by a process killed in between.
+    fn reserve<'a>(&'a self, counter: &'a str, count: u64) -> Answer<'a, u64>;
+    /// A number that belongs to an account and to no other, ever.
+    fn account_number<'a>(&'a self, account: &'a str) -> Answer<'a, Option<u64>>;
+
+    /// Settings that were changed at run time.
+    fn settings(&self) -> Answer<'_, BTreeMap<String, Value>>;
+    /// Adds to them.
+    fn save_settings(&self, settings: BTreeMap<String, Value>) -> Answer<'_, ()>;
+
+    /// Finishes what was asked, and closes.
+    fn close(&self) -> Answer<'_, ()>;
+}

@@ -1,0 +1,344 @@
+//! SIP over UDP and TCP: octets in, octets out (RFC 3261 §18).
+//!
+//! A message comes in with the *flow* on which it came, and an answer goes back on it. Everything that
+//! a peer could make grow has a bound, and whatever is not SIP is dropped with a line in the log.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use imspec_wire::sip::Message;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{Semaphore, watch};
+
+use crate::tasks::Tasks;
+
+mod tcp;
+mod udp;
+
+/// What carries SIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// A stream.
+    Tcp,
+}
+
+impl Protocol {
+    /// The name in Via.
+    pub fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        }
+    }
+}
+
+/// Where a message came from, and so where its answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// What carried it.
+    pub protocol: Protocol,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            self.protocol.via_name().to_ascii_lowercase(),
+            self.remote
+        )
+    }
+}
+
+/// A place to send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// What carries it there.
+    pub protocol: Protocol,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// A message from the network.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The message. Of a stream that went out of step it is the head only.
+    pub message: Message,
+    /// Where it came from.
+    pub flow: Flow,
+    /// Whether the stream cannot go on after it, because its end cannot be found within the limits.
+    pub broken: bool,
+}
+
+/// Takes what arrives. Must not wait: whatever cannot be done at once is refused or put aside.
+pub trait Inbox: Send + Sync + 'static {
+    /// Takes one message.
+    fn receive(&self, incoming: Incoming);
+}
+
+/// Tells when the connection on which something was sent is gone.
+#[derive(Debug, Clone)]
+pub struct Closed(Option<watch::Receiver<bool>>);
+
+impl Closed {
+    /// Never: a datagram has no connection.
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    /// Completes when the connection is closed.
+    pub async fn wait(&mut self) {
+        match &mut self.0 {
+            Some(closed) => {
+                let _ = closed.wait_for(|closed| *closed).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The answer of an [`Outbox`].
+pub type Sending<'a> = Pin<Box<dyn Future<Output = io::Result<Closed>> + Send + 'a>>;
+
+/// Sends octets.
+pub trait Outbox: Send + Sync + 'static {
+    /// Sends a request, over an open connection to that address if there is one.
+    fn send(&self, target: Target, octets: Bytes) -> Sending<'_>;
+    /// Sends a response back on a flow. `fallback` is where the top Via wants it when the connection
+    /// has gone (RFC 3261 §18.2.2).
+    fn respond(&self, flow: Flow, fallback: SocketAddr, octets: Bytes) -> Sending<'_>;
+    /// Sends a response without waiting, or not at all: for refusals under overload.
+    fn respond_now(&self, flow: Flow, address: SocketAddr, octets: Bytes);
+    /// The address to write into the Via of a request to `target`; `None` when nothing listens that
+    /// could take the response.
+    fn sent_by(&self, target: Target) -> Option<SocketAddr>;
+}
+
+/// Bounds of the transport.
+#[derive(Debug, Clone, Copy)]
+pub struct TransportLimits {
+    /// Bounds of one message.
+    pub message: imspec_wire::sip::Limits,
+    /// Open connections.
+    pub connections: usize,
+    /// A connection on which nothing moves is closed after this.
+    pub idle: Duration,
+    /// A message that began must be complete after this.
+    pub message_time: Duration,
+}
+
+/// The sockets of the server.
+pub struct Transport {
+    limits: TransportLimits,
+    udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    tcp: Mutex<Vec<TcpListener>>,
+    tcp_addresses: Vec<SocketAddr>,
+    connections: Arc<Mutex<HashMap<SocketAddr, tcp::Connection>>>,
+    next_connection: AtomicU64,
+    slots: Arc<Semaphore>,
+    inbox: Mutex<Option<Arc<dyn Inbox>>>,
+    tasks: Tasks,
+}
+
+impl Transport {
+    /// Opens the listeners. The error names the address.
+    pub async fn bind(
+        udp: &[SocketAddr],
+        tcp: &[SocketAddr],
+        limits: TransportLimits,
+        tasks: Tasks,
+    ) -> Result<Self, (SocketAddr, io::Error)> {
+        let mut udp_sockets = Vec::new();
+        for address in udp {
+            let socket = udp::bind(*address).map_err(|error| (*address, error))?;
+            let local = socket.local_addr().map_err(|error| (*address, error))?;
+            udp_sockets.push((local, Arc::new(socket)));
+        }
+        let mut tcp_listeners = Vec::new();
+        let mut tcp_addresses = Vec::new();
+        for address in tcp {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| (*address, error))?;
+            tcp_addresses.push(listener.local_addr().map_err(|error| (*address, error))?);
+            tcp_listeners.push(listener);
+        }
+        Ok(Self {
+            limits,
+            udp: udp_sockets,
+            tcp: Mutex::new(tcp_listeners),
+            tcp_addresses,
+            connections: Arc::default(),
+            next_connection: AtomicU64::new(0),
+            slots: Arc::new(Semaphore::new(limits.connections)),
+            inbox: Mutex::default(),
+            tasks,
+        })
+    }
+
+    /// Where UDP is spoken.
+    pub fn udp_addresses(&self) -> Vec<SocketAddr> {
+        self.udp.iter().map(|(address, _)| *address).collect()
+    }
+
+    /// Where TCP is spoken.
+    pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
+        self.tcp_addresses.clone()
+    }
+
+    /// Begins to hand what arrives to `inbox`.
+    pub fn run(self: &Arc<Self>, inbox: &Arc<dyn Inbox>) {
+        *self.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(inbox));
+        for (local, socket) in &self.udp {
+            let receiver = udp::receive(
+                *local,
+                Arc::clone(socket),
+                self.limits.message,
+                Arc::clone(inbox),
+            );
+            self.tasks.spawn(receiver);
+        }
+        let listeners =
+            std::mem::take(&mut *self.tcp.lock().unwrap_or_else(PoisonError::into_inner));
+        for listener in listeners {
+            self.tasks.spawn(tcp::accept(Arc::clone(self), listener));
+        }
+    }
+
+    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        self.inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn udp_socket(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Option<&UdpSocket> {
+        self.udp
+            .iter()
+            .find(|(address, _)| match local {
+                Some(local) => *address == local,
+                None => address.is_ipv4() == remote.is_ipv4(),
+            })
+            .map(|(_, socket)| &**socket)
+    }
+
+    async fn send_datagram(
+        &self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        octets: &[u8],
+    ) -> io::Result<Closed> {
+        let socket = self
+            .udp_socket(local, remote)
+            .ok_or_else(|| no_listener("UDP", remote))?;
+        socket.send_to(octets, remote).await?;
+        Ok(Closed::never())
+    }
+}
+
+fn no_listener(protocol: &str, remote: SocketAddr) -> io::Error {
+    let family = if remote.is_ipv4() { "IPv4" } else { "IPv6" };
+    io::Error::other(format!("no {protocol} listener for {family}"))
+}
+
+/// The address by which `remote` can reach us, for a listener on all addresses.
+fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Connecting a datagram socket sends nothing; the system only picks the route.
+    let probe = std::net::UdpSocket::bind((any, 0)).ok()?;
+    probe.connect(remote).ok()?;
+    Some(probe.local_addr().ok()?.ip())
+}
+
+impl Outbox for Transport {
+    fn send(&self, target: Target, octets: Bytes) -> Sending<'_> {
+        Box::pin(async move {
+            match target.protocol {
+                Protocol::Udp => self.send_datagram(None, target.address, &octets).await,
+                Protocol::Tcp => tcp::send(self, target.address, octets).await,
+            }
+        })
+    }
+
+    fn respond(&self, flow: Flow, fallback: SocketAddr, octets: Bytes) -> Sending<'_> {
+        Box::pin(async move {
+            match flow.protocol {
+                Protocol::Udp => {
+                    self.send_datagram(Some(flow.local), fallback, &octets)
+                        .await
+                }
+                Protocol::Tcp => {
+                    let open = self.connection(flow.remote);
+                    match open {
+                        Some(connection) => match connection.send(octets.clone()).await {
+                            Ok(closed) => Ok(closed),
+                            Err(_) => tcp::send(self, fallback, octets).await,
+                        },
+                        None => tcp::send(self, fallback, octets).await,
+                    }
+                }
+            }
+        })
+    }
+
+    fn respond_now(&self, flow: Flow, address: SocketAddr, octets: Bytes) {
+        match flow.protocol {
+            Protocol::Udp => {
+                if let Some(socket) = self.udp_socket(Some(flow.local), address) {
+                    // The peer asks again if this one is lost.
+                    let _ = socket.try_send_to(&octets, address);
+                }
+            }
+            Protocol::Tcp => {
+                if let Some(connection) = self.connection(flow.remote) {
+                    connection.send_now(octets);
+                }
+            }
+        }
+    }
+
+    fn sent_by(&self, target: Target) -> Option<SocketAddr> {
+        let same_family = |address: &&SocketAddr| address.is_ipv4() == target.address.is_ipv4();
+        let listener = match target.protocol {
+            Protocol::Udp => self
+                .udp
+                .iter()
+                .map(|(address, _)| address)
+                .find(same_family),
+            // The response comes back on the connection, so any address of ours does as a name.
+            Protocol::Tcp => self
+                .tcp_addresses
+                .iter()
+                .find(same_family)
+                .or_else(|| {
+                    self.udp
+                        .iter()
+                        .map(|(address, _)| address)
+                        .find(same_family)
+                })
+                .or_else(|| self.tcp_addresses.first()),
+        };
+        let mut address = *listener?;
+        if address.ip().is_unspecified() {
+            address.set_ip(local_address_towards(target.address)?);
+        }
+        Some(address)
+    }
+}

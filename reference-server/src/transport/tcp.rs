@@ -1,0 +1,284 @@
+//! Streams: framing by Content-Length, connections used again, idle and slow ones closed.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use imspec_wire::sip::stream::Frame;
+use imspec_wire::sip::{Limits, Message, StreamDecoder};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Closed, Flow, Inbox, Incoming, Protocol, Transport, TransportLimits};
+
+/// Messages that may wait for a peer that reads slowly.
+const WRITE_QUEUE: usize = 64;
+/// How long a peer may take to accept a connection, or the next octets.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An open connection, for sending.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    id: u64,
+    queue: mpsc::Sender<Bytes>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Connection {
+    pub(super) async fn send(&self, octets: Bytes) -> io::Result<Closed> {
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the connection is closed");
+        match timeout(PATIENCE, self.queue.send(octets)).await {
+            Ok(Ok(())) if !*self.closed.borrow() => Ok(Closed(Some(self.closed.clone()))),
+            Ok(_) => Err(gone()),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the peer does not read",
+            )),
+        }
+    }
+
+    pub(super) fn send_now(&self, octets: Bytes) {
+        let _ = self.queue.try_send(octets);
+    }
+}
+
+impl Transport {
+    pub(super) fn connection(&self, remote: SocketAddr) -> Option<Connection> {
+        let connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        connections
+            .get(&remote)
+            .filter(|connection| !*connection.closed.borrow())
+            .cloned()
+    }
+}
+
+pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => match Arc::clone(&transport.slots).try_acquire_owned() {
+                Ok(slot) => {
+                    if let Err(error) = start(&transport, stream, slot) {
+                        tracing::debug!(%remote, %error, "a connection broke at once");
+                    }
+                }
+                Err(_) => {
+                    tracing::warn!(%remote, "refused a connection: limits.connections are open");
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                // Out of descriptors, most likely: let some go before trying again.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Sends over the connection to that address, opened if need be.
+pub(super) async fn send(
+    transport: &Transport,
+    remote: SocketAddr,
+    octets: Bytes,
+) -> io::Result<Closed> {
+    if let Some(connection) = transport.connection(remote)
+        && let Ok(closed) = connection.send(octets.clone()).await
+    {
+        return Ok(closed);
+    }
+    let slot = Arc::clone(&transport.slots)
+        .try_acquire_owned()
+        .map_err(|_| io::Error::other("limits.connections are open"))?;
+    let stream = timeout(PATIENCE, TcpStream::connect(remote))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection"))??;
+    let connection = start(transport, stream, slot)?;
+    connection.send(octets).await
+}
+
+fn start(
+    transport: &Transport,
+    stream: TcpStream,
+    slot: OwnedSemaphorePermit,
+) -> io::Result<Connection> {
+    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    stream.set_nodelay(true)?;
+    let inbox = transport
+        .inbox()
+        .ok_or_else(|| io::Error::other("the server is not running"))?;
+    let (reading, writing) = stream.into_split();
+    let (queue, queued) = mpsc::channel(WRITE_QUEUE);
+    let (close, closed) = watch::channel(false);
+    let id = transport.next_connection.fetch_add(1, Ordering::Relaxed);
+    let connection = Connection { id, queue, closed };
+    transport
+        .connections
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(remote, connection.clone());
+    // Taken out of the table however the task ends.
+    let entry = Entry {
+        connections: Arc::clone(&transport.connections),
+        remote,
+        id,
+        close,
+    };
+    let flow = Flow {
+        protocol: Protocol::Tcp,
+        local,
+        remote,
+    };
+    let limits = transport.limits;
+    transport.tasks.spawn(async move {
+        let mut writer = std::pin::pin!(write_all(writing, queued));
+        tokio::select! {
+            reason = read_all(reading, flow, limits, &*inbox) => {
+                tracing::debug!(%remote, reason, "connection closed");
+                // A last answer may be queued. The queue ends when the table lets go of it.
+                drop(entry);
+                let _ = timeout(Duration::from_secs(1), &mut writer).await;
+            }
+            reason = &mut writer => tracing::debug!(%remote, reason, "connection closed"),
+        }
+        drop(slot);
+    });
+    Ok(connection)
+}
+
+/// A connection's place in the table.
+struct Entry {
+    connections: Arc<Mutex<HashMap<SocketAddr, Connection>>>,
+    remote: SocketAddr,
+    id: u64,
+    close: watch::Sender<bool>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A newer connection to the same address may have taken the place.
+        if connections
+            .get(&self.remote)
+            .is_some_and(|connection| connection.id == self.id)
+        {
+            connections.remove(&self.remote);
+        }
+        drop(connections);
+        self.close.send_replace(true);
+    }
+}
+
+async fn write_all(mut writing: OwnedWriteHalf, mut queued: mpsc::Receiver<Bytes>) -> &'static str {
+    while let Some(octets) = queued.recv().await {
+        match timeout(PATIENCE, writing.write_all(&octets)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return "writing failed",
+            Err(_) => return "the peer does not read",
+        }
+    }
+    let _ = writing.shutdown().await;
+    "nothing more to write"
+}
+
+/// Reads until the connection is of no more use, and says why.
+async fn read_all(
+    mut reading: OwnedReadHalf,
+    flow: Flow,
+    limits: TransportLimits,
+    inbox: &dyn Inbox,
+) -> &'static str {
+    let mut decoder = StreamDecoder::new(limits.message);
+    let mut chunk = vec![0; 16 * 1024];
+    // What the decoder holds, again: it is needed to answer a message that cannot be framed.
+    let mut held: Vec<u8> = Vec::new();
+    let mut began = Instant::now();
+    loop {
+        let deadline = if held.is_empty() {
+            Instant::now() + limits.idle
+        } else {
+            began + limits.message_time
+        };
+        let length = match timeout_at(deadline, reading.read(&mut chunk)).await {
+            Err(_) if held.is_empty() => return "idle",
+            Err(_) => return "a message was not complete in time",
+            Ok(Err(_)) => return "reading failed",
+            Ok(Ok(0)) => return "the peer closed it",
+            Ok(Ok(length)) => length,
+        };
+        let octets = chunk.get(..length).unwrap_or_default();
+        if held.is_empty() {
+            began = Instant::now();
+        }
+        decoder.push(octets);
+        held.extend_from_slice(octets);
+        loop {
+            match decoder.next_frame() {
+                Ok(Some(frame)) => {
+                    let done = held.len().saturating_sub(decoder.pending());
+                    held.drain(..done);
+                    began = Instant::now();
+                    if let Frame::Message(message) = frame {
+                        inbox.receive(Incoming {
+                            message,
+                            flow,
+                            broken: false,
+                        });
+                    }
+                }
+                Ok(None) => {
+                    // White space between messages is not held.
+                    let done = held.len().saturating_sub(decoder.pending());
+                    held.drain(..done);
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(remote = %flow.remote, %error, "a stream is out of step");
+                    if let Some(message) = head_of(&held) {
+                        inbox.receive(Incoming {
+                            message,
+                            flow,
+                            broken: true,
+                        });
+                    }
+                    return "out of step";
+                }
+            }
+        }
+    }
+}
+
+/// The head of a message whose body cannot be framed, if that much can be read, for an answer that
+/// says why.
+fn head_of(held: &[u8]) -> Option<Message> {
+    let start = held.iter().position(|octet| !octet.is_ascii_whitespace())?;
+    let rest = held.get(start..)?;
+    let end = memmem(rest, b"\r\n\r\n")?;
+    let limits = Limits {
+        head: end.saturating_add(4),
+        headers: usize::MAX,
+        body: usize::MAX,
+    };
+    Message::parse_with(
+        Bytes::copy_from_slice(rest.get(..end.saturating_add(4))?),
+        &limits,
+    )
+    .ok()
+}
+
+fn memmem(octets: &[u8], wanted: &[u8]) -> Option<usize> {
+    octets
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+}
