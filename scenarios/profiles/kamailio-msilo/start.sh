@@ -1,11 +1,12 @@
 #!/bin/sh
 # Starts Kamailio with its message store in the foreground.
 #
-#   start.sh DIR PORT [DOMAIN]
+#   [FAKETIME_TIMESTAMP_FILE=FILE] start.sh DIR PORT [DOMAIN]
 #
 # DIR keeps the store (im.db) and is made if it is not there; a store that is there is used again. The
 # server listens on 127.0.0.1:PORT, UDP and TCP. Several may run side by side with different DIR and PORT.
-# Whether its clock is moved is decided by the environment (libfaketime): see README.md.
+# With FAKETIME_TIMESTAMP_FILE the server runs under libfaketime: its calendar clock is real time plus the
+# offset in that file, e.g. "+86402", read again at every look at the clock. Replace the file by rename(2).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,7 +30,6 @@ mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 db=$dir/im.db
 
-# The shell's own helpers need no moved clock.
 if [ ! -s "$db" ]; then
     # Write-ahead logging: a tester who reads does not make the server's own writes fail.
     {
@@ -37,6 +37,24 @@ if [ ! -s "$db" ]; then
         cat "$schema/standard-create.sql" "$schema/msilo-create.sql"
     } | sqlite3 -bail "$db.new" >/dev/null
     mv "$db.new" "$db"
+fi
+
+if [ -n "${FAKETIME_TIMESTAMP_FILE:-}" ]; then
+    preload=
+    for candidate in /usr/lib/*/faketime/libfaketimeMT.so.1; do
+        [ -r "$candidate" ] && preload=$candidate
+    done
+    [ -n "$preload" ] || {
+        echo "start.sh: libfaketimeMT.so.1 not found: install faketime" >&2
+        exit 1
+    }
+    if cc -O2 -shared -fPIC -o "$dir/real-gettimeofday.so" "$here/real-gettimeofday.c"; then
+        preload=$dir/real-gettimeofday.so:$preload
+    else
+        echo "start.sh: no C compiler: transactions under way may end early when the clock is moved" >&2
+    fi
+    [ -e "$FAKETIME_TIMESTAMP_FILE" ] || echo "+0" >"$FAKETIME_TIMESTAMP_FILE"
+    export LD_PRELOAD="$preload" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 fi
 
 exec kamailio -DD -E -f "$here/kamailio.cfg" -w "$dir" -Y "$dir" -P "$dir/kamailio.pid" -m 64 -M 16 \

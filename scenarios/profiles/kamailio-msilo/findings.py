@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Compares the findings of a run with those that were checked by hand.
+
+    findings.py RUN_JSON FINDINGS_TXT [--update]
+
+One line for each failed requirement of a case: `finding requirement case`. Matrix values are left out, and
+so are the numbers of checks, so that a reworded scenario does not need a new list.
+"""
+
+import json
+import re
+import sys
+
+
+def main():
+    record_path, list_path = sys.argv[1:3]
+    with open(record_path, encoding="utf-8") as file:
+        record = json.load(file)
+    if record["interrupted"]:
+        sys.exit(f"kamailio: the run was interrupted: {record['interrupted']}")
+    errors = [case for case in record["cases"] if case["verdict"] == "error"]
+    for case in errors:
+        print(f"error: {case['id']}: {case['reason']}", file=sys.stderr)
+    found = sorted({
+        f"{finding['kind']} {finding['requirement']} {scenario(finding['case'])}"
+        for finding in record["findings"]
+        if finding["kind"] in ("nonconformity", "deviation", "profile-mismatch")
+    })
+    if "--update" in sys.argv:
+        with open(list_path, "w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in found)
+        return 1 if errors else 0
+    with open(list_path, encoding="utf-8") as file:
+        known = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+    new = sorted(set(found) - set(known))
+    gone = sorted(set(known) - set(found))
+    for line in new:
+        print(f"not in {list_path}: {line}", file=sys.stderr)
+    for line in gone:
+        print(f"in {list_path}, but not found: {line}", file=sys.stderr)
+    counts = {}
+    for case in record["cases"]:
+        counts[case["verdict"]] = counts.get(case["verdict"], 0) + 1
+    print(f"kamailio: {len(record['cases'])} cases in {record['duration_us'] / 1e6:.1f} s, "
+          + ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
+          + f"; {len(found)} findings as checked by hand" * (not new and not gone))
+    return 1 if errors or new or gone else 0
+
+
+def scenario(case):
+    return re.sub(r"\[.*", "", case)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

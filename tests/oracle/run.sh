@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Runs the suite against the reference server while tcpdump records the loopback interface, and holds what
+# imspec read from each message against what tshark reads from the wire. See compare.py.
+#
+#   tests/oracle/run.sh [ARGUMENTS of imspec run]
+#
+# Needs tshark, tcpdump and the right to capture (root, or CAP_NET_RAW for tcpdump).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+for tool in tcpdump tshark python3; do
+    command -v "$tool" >/dev/null || { echo "oracle: $tool is not installed: apt-get install tshark tcpdump python3" >&2; exit 2; }
+done
+
+folder=$(mktemp -d)
+capture_pid=
+cleanup() {
+    [ -z "$capture_pid" ] || kill "$capture_pid" 2>/dev/null || true
+    rm -rf "$folder"
+}
+trap cleanup EXIT
+
+cargo build --release --quiet
+imspec=${CARGO_TARGET_DIR:-target}/release/imspec
+
+# 256 MiB of kernel buffer: a packet that tcpdump drops would look like one that imspec invented.
+tcpdump -i lo -n -s 0 -B 262144 -U -Z "$(id -un)" -w "$folder/lo.pcap" 'udp or tcp' 2>"$folder/tcpdump.log" &
+capture_pid=$!
+for _ in $(seq 200); do
+    grep -q 'listening on' "$folder/tcpdump.log" && break
+    kill -0 "$capture_pid" 2>/dev/null || { cat "$folder/tcpdump.log" >&2; echo "oracle: tcpdump cannot capture on lo" >&2; exit 2; }
+    sleep 0.05
+done
+
+status=0
+"$imspec" run --quiet --out "$folder/reports" "$@" >"$folder/run.log" 2>&1 || status=$?
+# 1 is a verdict about the server, and none about the codec; so is 6.
+case $status in
+    0 | 1 | 6) ;;
+    *) cat "$folder/run.log" >&2; echo "oracle: the run itself failed with status $status" >&2; exit 2 ;;
+esac
+
+# A datagram of our own shows that everything before it is in the file.
+mark="imspec-oracle-$$-$RANDOM"
+for _ in $(seq 100); do
+    printf '%s' "$mark" >/dev/udp/127.0.0.1/9
+    grep -qaF "$mark" "$folder/lo.pcap" && break
+    sleep 0.05
+done
+kill -INT "$capture_pid"
+wait "$capture_pid" || true
+capture_pid=
+if ! grep -q '^0 packets dropped by kernel' "$folder/tcpdump.log"; then
+    cat "$folder/tcpdump.log" >&2
+    echo "oracle: the capture has gaps; try again on a quieter machine" >&2
+    exit 2
+fi
+
+"$imspec" wire --fields "$folder/reports/run.json" >"$folder/fields.jsonl"
+python3 tests/oracle/compare.py "$folder/lo.pcap" "$folder/fields.jsonl"
+
+# An oracle that cannot say no says nothing: one changed field must be found.
+python3 - "$folder/fields.jsonl" >"$folder/changed.jsonl" <<'PYTHON'
+import json, sys
+changed = False
+for line in open(sys.argv[1], encoding="utf-8"):
+    said = json.loads(line)
+    if not changed and said.get("verb") != "raw" and said.get("call_id"):
+        said["call_id"] += "x"
+        changed = True
+    print(json.dumps(said))
+PYTHON
+if python3 tests/oracle/compare.py "$folder/lo.pcap" "$folder/changed.jsonl" >"$folder/changed.log"; then
+    cat "$folder/changed.log"
+    echo "oracle: a changed Call-ID went unnoticed" >&2
+    exit 1
+fi
+echo "oracle: a Call-ID changed on purpose was found"
