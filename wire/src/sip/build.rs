@@ -38,7 +38,7 @@ impl Builder {
         Self::start_line([format!("SIP/2.0 {status:03} ").as_bytes(), reason.as_ref()].concat())
     }
 
-    /// A response that mirrors Via, From, To, Call-ID and CSeq of `request` octet for octet
+    /// A response that mirrors Via, From, To, Call-ID and `CSeq` of `request` octet for octet
     /// (RFC 3261 §8.2.6.2), and Timestamp in a 100 (§8.2.6.1), in the order of the request. `to_tag` is
     /// added to To where To has no tag.
     pub fn response_to(
@@ -151,7 +151,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
-        406 => "Not Acceptable",
+        406 | 606 => "Not Acceptable",
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         410 => "Gone",
@@ -201,7 +201,6 @@ pub fn reason_phrase(status: u16) -> &'static str {
         600 => "Busy Everywhere",
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
-        606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
         _ => "",

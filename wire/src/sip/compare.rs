@@ -166,9 +166,6 @@ fn equal(canonical: &str, left: &[Field<'_>], right: &[Field<'_>]) -> Option<Vec
     if left.is_empty() || right.is_empty() {
         return None;
     }
-    fn values<'f>(side: &[Field<'f>]) -> Vec<&'f [u8]> {
-        side.iter().map(|field| field.value).collect()
-    }
     let mut clauses = BTreeSet::new();
     value::equal(canonical, &values(left), &values(right), &mut clauses)?;
     for (a, b) in spellings(left, right) {
@@ -183,6 +180,10 @@ fn equal(canonical: &str, left: &[Field<'_>], right: &[Field<'_>]) -> Option<Vec
         clauses.insert(FIELD);
     }
     Some(clauses.into_iter().collect())
+}
+
+fn values<'f>(side: &[Field<'f>]) -> Vec<&'f [u8]> {
+    side.iter().map(|field| field.value).collect()
 }
 
 /// The names to be held against each other: field by field, or where the sides have different numbers

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::error::{Limits, ParseError};
-use super::index::{Declared, Field, Index, Start, range};
+use super::index::{Declared, Field, Index, Start, range, without_cr};
 use super::name;
 use super::text::unfold;
 use super::typed::{TypedHeader, ValueResult, list};
@@ -56,14 +56,14 @@ pub enum StartLine<'m> {
 /// One header field, borrowed from the message.
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'m> {
-    message: &'m [u8],
+    line: &'m [u8],
     field: Field,
 }
 
 impl<'m> Header<'m> {
     /// The name as written, without white space before the colon.
     pub fn name(&self) -> &'m str {
-        ascii(&self.message[range(self.field.name)])
+        ascii(&self.line[..usize::from(self.field.name_length)])
     }
 
     /// The long form of the name in its usual case: `Subject` for `s`. Unknown names stay as written.
@@ -78,7 +78,7 @@ impl<'m> Header<'m> {
 
     /// The value as written, folding and outer white space included, without the final line end.
     pub fn raw_value(&self) -> &'m [u8] {
-        &self.message[self.value_range()]
+        &self.line[usize::from(self.field.value)..]
     }
 
     /// The value unfolded and trimmed (RFC 3261 §7.3.1): what the sender meant.
@@ -96,17 +96,17 @@ impl<'m> Header<'m> {
 
     /// The whole field as written, name to line end exclusive.
     pub fn line(&self) -> &'m [u8] {
-        &self.message[self.offset()..self.field.value.1 as usize]
+        self.line
     }
 
     /// Offset of the first octet of the name in the message.
     pub fn offset(&self) -> usize {
-        self.field.name.0 as usize
+        self.field.start as usize
     }
 
     /// Range of the raw value in the message, to mark the place in a report.
     pub fn value_range(&self) -> Range<usize> {
-        range(self.field.value)
+        self.offset() + usize::from(self.field.value)..self.offset() + self.line.len()
     }
 }
 
@@ -118,17 +118,21 @@ impl Message {
 
     /// Indexes `octets` under `limits`.
     pub fn parse_with(octets: impl Into<Bytes>, limits: &Limits) -> Result<Self, ParseError> {
-        let octets = octets.into();
-        let index = Index::of_head(&octets, limits)?;
-        if octets.len() - index.body as usize > limits.body {
-            let limit = index.body as usize + limits.body;
+        let mut message = Self {
+            octets: octets.into(),
+            index: Index::default(),
+        };
+        message.index.fill(&message.octets, limits)?;
+        let body = message.index.body as usize;
+        if message.octets.len() - body > limits.body {
+            let limit = body + limits.body;
             return Err(ParseError::at(
-                &octets,
+                &message.octets,
                 limit,
                 "the body to end here (limit)",
             ));
         }
-        Ok(Self { octets, index })
+        Ok(message)
     }
 
     /// A message whose head was indexed while its body was still arriving.
@@ -208,9 +212,26 @@ impl Message {
 
     /// All header fields in order.
     pub fn headers(&self) -> impl Iterator<Item = Header<'_>> {
-        self.index.fields.iter().map(|field| Header {
-            message: &self.octets,
-            field: *field,
+        let fields = &self.index.fields;
+        let head = &self.octets[..self.index.body as usize];
+        // A field ends where the next one starts, the last one at the empty line.
+        let empty_line = head
+            .strip_suffix(b"\n")
+            .map(without_cr)
+            .unwrap_or_default()
+            .len();
+        let ends = fields
+            .iter()
+            .skip(1)
+            .map(|next| next.start as usize)
+            .chain([empty_line]);
+        fields.iter().zip(ends).map(|(field, end)| {
+            let line = &head[field.start as usize..end];
+            let line = line.strip_suffix(b"\n").map_or(line, without_cr);
+            Header {
+                line,
+                field: *field,
+            }
         })
     }
 
@@ -302,7 +323,7 @@ fn ascii(octets: &[u8]) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::*;
     use crate::sip::typed::{CSeq, Contact, Expires, Via};
@@ -493,7 +514,9 @@ mod tests {
 
     #[test]
     fn many_fields_are_kept_in_order() {
-        let lines: String = (0..100).map(|n| format!("X-{n}: {n}\r\n")).collect();
+        let lines: String = (0..100)
+            .flat_map(|n| ["X-".to_owned(), n.to_string(), ": 1\r\n".to_owned()])
+            .collect();
         let message = parse(&format!("A b SIP/2.0\r\n{lines}\r\n"));
         let names: Vec<_> = message.headers().map(|h| h.name().to_owned()).collect();
         assert_eq!(

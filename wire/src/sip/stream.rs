@@ -104,7 +104,8 @@ impl StreamDecoder {
             let Some(head) = self.find_head(line, searched, started)? else {
                 return Ok(None);
             };
-            let index = Index::of_head(&self.held[..head], &self.limits)?;
+            let mut index = Index::default();
+            index.fill(&self.held[..head], &self.limits)?;
             let length = head + self.body_length(&index)?;
             self.state = State::Body { index, length };
         }

@@ -183,7 +183,7 @@ fn display_name<'v>(cursor: &mut Cursor<'v>) -> ValueResult<Option<Cow<'v, [u8]>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! CSeq (RFC 3261 §20.16).
+//! `CSeq` (RFC 3261 §20.16).
 
 use super::cursor::Cursor;
 use super::{TypedHeader, ValueResult};
