@@ -1,0 +1,317 @@
+//! The user agents of the harness: SIP over UDP and TCP, as RFC 3261 obliges an agent to behave, and
+//! nothing besides behind the scenario's back.
+//!
+//! [`Agents`] are all agents of one case, with the trace that they write together. Each device of a user
+//! has sockets of its own, opened when they are first needed. What arrives is noted and decided at once,
+//! under one lock ([`desk`]); what goes out is noted before it goes.
+
+mod desk;
+mod endpoint;
+mod message;
+mod tags;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use imspec_reports::record::trace::Packet;
+use imspec_reports::record::{EventKind, Trace};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::evidence::View;
+use crate::scenario::{Case, CaseUser};
+use crate::sut::profile::{Timers, Transport};
+
+pub use desk::{Claim, Desk, Stamp};
+pub use endpoint::Endpoint;
+pub use message::{Draft, Given};
+pub use tags::{branch, call_id, tag};
+
+use desk::{Client, ClientKey, Reply};
+use endpoint::Way;
+
+/// Pause between copies that a scenario asks for.
+const COPIES: Duration = Duration::from_millis(20);
+/// T2 of RFC 3261 §17.1.2.1 in units of T1: the interval to which retransmissions slow down.
+const T2: u32 = 8;
+
+/// What agents need to know of the server and of themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings {
+    /// The server over UDP.
+    pub udp: Option<SocketAddr>,
+    /// The server over TCP.
+    pub tcp: Option<SocketAddr>,
+    /// Address of the agents.
+    pub bind: IpAddr,
+    /// Time-outs.
+    pub timers: Timers,
+}
+
+/// All user agents of one case.
+#[derive(Debug, Clone)]
+pub struct Agents {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    surroundings: Surroundings,
+    desk: Mutex<Desk>,
+    /// Something new stands on the desk.
+    news: Notify,
+    endpoints: tokio::sync::Mutex<HashMap<Place, Arc<Endpoint>>>,
+}
+
+/// Whose socket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Role.
+    pub user: String,
+    /// Device.
+    pub device: String,
+    /// Transport.
+    pub transport: Transport,
+}
+
+/// A request to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Path of the step.
+    pub step: String,
+    /// The octets.
+    pub octets: Bytes,
+    /// How often they are sent whatever comes back.
+    pub copies: u32,
+    /// Whether RFC 3261's retransmissions are sent as well.
+    pub retransmit: bool,
+    /// How long to wait for a final response.
+    pub within: Duration,
+    /// Name of the request in the trace.
+    pub save: Option<String>,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With a final response of this status; the event that holds it.
+    Final {
+        /// Status code.
+        status: u16,
+        /// Id of the event.
+        event: u32,
+    },
+    /// Without one.
+    Silence,
+}
+
+impl Agents {
+    /// Agents of a case; no socket is open yet.
+    pub fn new(
+        case: Arc<Case>,
+        stamp: Stamp,
+        surroundings: Surroundings,
+    ) -> Self {
+        let shared = Shared {
+            surroundings,
+            desk: Mutex::new(Desk::new(case, stamp)),
+            news: Notify::new(),
+            endpoints: tokio::sync::Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The desk: trace, transactions, claims.
+    pub fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.shared.desk()
+    }
+
+    /// Writes an event.
+    pub fn note(&self, step: Option<&str>, kind: EventKind) -> u32 {
+        self.desk().note(step, kind)
+    }
+
+    /// Asks the trace.
+    pub fn view<T>(&self, ask: impl FnOnce(&View<'_>) -> T) -> T {
+        let desk = self.desk();
+        ask(&View::new(desk.case(), desk.trace()))
+    }
+
+    /// Waits until `wanted` gives something, looking again whenever something new stands on the desk.
+    pub async fn until<T>(&self, deadline: Instant, mut wanted: impl FnMut(&mut Desk) -> Option<T>) -> Option<T> {
+        loop {
+            let mut news = std::pin::pin!(self.shared.news.notified());
+            // Enrolled before looking, so that nothing is missed in between.
+            news.as_mut().enable();
+            if let Some(found) = wanted(&mut self.desk()) {
+                return Some(found);
+            }
+            tokio::select! {
+                () = news => {}
+                () = sleep_until(deadline) => return wanted(&mut self.desk()),
+            }
+        }
+    }
+
+    /// The socket of a device, opened now if it is not yet.
+    pub async fn endpoint(&self, user: &CaseUser, device: &str, transport: Transport) -> Result<Arc<Endpoint>, String> {
+        let place = Place { user: user.role.clone(), device: device.to_owned(), transport };
+        let mut endpoints = self.shared.endpoints.lock().await;
+        if let Some(endpoint) = endpoints.get(&place) {
+            return Ok(Arc::clone(endpoint));
+        }
+        let target = match transport {
+            Transport::Udp => self.shared.surroundings.udp,
+            Transport::Tcp => self.shared.surroundings.tcp,
+        };
+        let target = target.ok_or_else(|| {
+            format!("the profile has no `pixit.target.{}`, the transport that is wanted here", transport.as_str())
+        })?;
+        let inbox = Inbox { shared: Arc::downgrade(&self.shared), place: place.clone() };
+        let endpoint = Endpoint::open(place.clone(), &user.name, self.shared.surroundings.bind, target, inbox).await?;
+        let endpoint = Arc::new(endpoint);
+        endpoints.insert(place, Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    /// Sends a request and waits for its final response (RFC 3261 §17.1.2).
+    pub async fn transact(&self, endpoint: &Arc<Endpoint>, out: Outgoing) -> Result<Ending, String> {
+        let way = endpoint.way_out().await?;
+        let key = ClientKey::of(&out.octets, endpoint.place());
+        {
+            let mut desk = self.desk();
+            desk.expect_answer(key.clone(), Client::new(&out.step));
+            let sent = desk.note(Some(&out.step), EventKind::Sent(endpoint.packet(&way, &out.octets, false)));
+            if let Some(name) = out.save {
+                desk.note(Some(&out.step), EventKind::Saved { name, event: sent });
+            }
+        }
+        let begun = Instant::now();
+        let deadline = begun + out.within;
+        self.post(endpoint, &way, &out.step, &out.octets).await;
+        for _ in 1..out.copies {
+            sleep(COPIES).await;
+            self.again(endpoint, &out.step, &out.octets).await;
+        }
+        let t1 = self.shared.surroundings.timers.t1;
+        let mut interval = t1;
+        let mut next = begun + t1;
+        let over_udp = endpoint.place().transport == Transport::Udp;
+        loop {
+            let wake = if over_udp && out.retransmit { next.min(deadline) } else { deadline };
+            let answer = self.until(wake, |desk| desk.answer(&key)).await;
+            if let Some((event, status)) = answer {
+                return Ok(Ending::Final { status, event });
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Ok(Ending::Silence);
+            }
+            // A response may have come in while the copies went out.
+            if now >= next {
+                self.again(endpoint, &out.step, &out.octets).await;
+                // Once the server says that it is at work, it is reminded every T2 only.
+                interval = if self.desk().proceeding(&key) { t1 * T2 } else { (interval * 2).min(t1 * T2) };
+                next = now + interval;
+            }
+        }
+    }
+
+    /// Closes all sockets and gives the trace away.
+    pub async fn finish(self) -> Trace {
+        let endpoints = std::mem::take(&mut *self.shared.endpoints.lock().await);
+        for endpoint in endpoints.into_values() {
+            endpoint.close();
+        }
+        self.desk().take_trace()
+    }
+
+    async fn again(&self, endpoint: &Arc<Endpoint>, step: &str, octets: &Bytes) {
+        match endpoint.way_out().await {
+            Ok(way) => {
+                self.note(Some(step), EventKind::Sent(endpoint.packet(&way, octets, true)));
+                self.post(endpoint, &way, step, octets).await;
+            }
+            Err(why) => drop(self.note(Some(step), EventKind::Note { text: why })),
+        }
+    }
+
+    async fn post(&self, endpoint: &Arc<Endpoint>, way: &Way, step: &str, octets: &Bytes) {
+        if let Err(why) = endpoint.send(way, octets).await {
+            self.note(Some(step), EventKind::Note { text: format!("could not be sent: {why}") });
+        }
+    }
+}
+
+impl Shared {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where an endpoint puts what arrives.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    shared: std::sync::Weak<Shared>,
+    place: Place,
+}
+
+impl Inbox {
+    /// Takes octets that arrived at an endpoint: notes them, and answers requests.
+    fn take(&self, endpoint: &Arc<endpoint::Core>, way: &Way, octets: Bytes) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let packet = endpoint.packet(way, &octets, false);
+        let reply = shared.desk().arrived(&self.place, packet, way.remote());
+        shared.news.notify_waiters();
+        let Some(reply) = reply else { return };
+        let (endpoint, way) = (Arc::clone(endpoint), way.clone());
+        tokio::spawn(async move {
+            match reply {
+                Reply::Again { octets, to } => {
+                    let way = way.towards(to);
+                    shared.desk().note(None, EventKind::Sent(endpoint.packet(&way, &octets, true)));
+                    let _ = endpoint.send(&way, &octets).await;
+                }
+                Reply::Answer { octets, after, key, to } => {
+                    let way = way.towards(to);
+                    sleep(after).await;
+                    shared.desk().answered(&key, endpoint.packet(&way, &octets, false));
+                    if let Err(why) = endpoint.send(&way, &octets).await {
+                        let text = format!("the answer could not be sent: {why}");
+                        shared.desk().note(None, EventKind::Note { text });
+                    }
+                    shared.news.notify_waiters();
+                }
+                Reply::Reset { key } => {
+                    endpoint.reset(&way);
+                    shared.desk().dismissed(&key);
+                    shared.news.notify_waiters();
+                }
+            }
+        });
+    }
+
+    /// Notes something about an endpoint that is no message.
+    fn remark(&self, text: String) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.desk().note(None, EventKind::Note { text });
+            shared.news.notify_waiters();
+        }
+    }
+}
+
+/// A packet as the trace keeps it.
+fn packet(place: &Place, local: SocketAddr, remote: SocketAddr, octets: &Bytes, retransmission: bool) -> Packet {
+    Packet {
+        user: place.user.clone(),
+        device: place.device.clone(),
+        transport: place.transport.as_str().to_owned(),
+        local: local.to_string(),
+        remote: remote.to_string(),
+        octets: octets.clone().into(),
+        retransmission,
+    }
+}

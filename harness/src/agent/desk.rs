@@ -1,0 +1,505 @@
+//! The one place of a case at which everything is written down and decided: the trace, which response
+//! belongs to which request, which request was seen before, and which `receive` step claims it.
+//!
+//! No I/O happens here, and nothing waits, so every decision can be tested by handing in octets.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use imspec_reports::record::trace::Packet;
+use imspec_reports::record::{Event, EventKind, StoreTime, Trace};
+use imspec_wire::sip::Message;
+use imspec_wire::sip::typed::{CSeq, Via};
+
+use super::message::{self, Given};
+use super::Place;
+use crate::evidence::{View, delivery};
+use crate::scenario::model::{Answer, HeaderValue, Receive, Step, Verb};
+use crate::scenario::{Case, Template};
+
+/// Events that one case may write; what arrives beyond them is dropped.
+const EVENTS: usize = 50_000;
+/// Octets of messages that one case may keep.
+const OCTETS: usize = 128 * 1024 * 1024;
+
+/// How events are stamped: real time since the run began, and the store clock.
+#[derive(Clone)]
+pub struct Stamp {
+    /// When the run began.
+    pub begun: Instant,
+    /// The store clock now, where it is known.
+    pub store: Arc<dyn Fn() -> Option<StoreTime> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stamp").field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+/// A `receive` step that may take a request.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Path of the step.
+    pub step: String,
+    receive: Receive,
+    state: ClaimState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClaimState {
+    /// Still to come.
+    Open,
+    /// Has its request; whether the answer is out.
+    Taken { event: u32, answered: bool },
+    /// Takes none any more.
+    Closed,
+}
+
+/// Trace, transactions and claims of one case.
+#[derive(Debug)]
+pub struct Desk {
+    case: Arc<Case>,
+    stamp: Stamp,
+    trace: Trace,
+    octets: usize,
+    full: bool,
+    clients: HashMap<ClientKey, Client>,
+    servers: HashMap<ServerKey, Server>,
+    claims: Vec<Claim>,
+}
+
+/// What makes a response belong to a request (RFC 3261 §17.1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum ClientKey {
+    /// Branch of the top Via, and method.
+    Branch(String, String),
+    /// Octets that have none: any response at that socket that belongs to no other request.
+    Any(Place),
+}
+
+/// A request that was sent.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    step: String,
+    proceeding: bool,
+    answer: Option<(u32, u16)>,
+}
+
+/// What makes a request the same as an earlier one (RFC 3261 §17.2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ServerKey {
+    place: Place,
+    branch: String,
+    sent_by: String,
+    method: String,
+}
+
+#[derive(Debug)]
+struct Server {
+    event: u32,
+    user: String,
+    device: String,
+    method: String,
+    /// Index of the claim that took it.
+    claim: Option<usize>,
+    /// A near miss that a step took when its time was up.
+    taken: bool,
+    answer: Option<Bytes>,
+}
+
+/// What the agent does about a request.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// Sends the same answer as before.
+    Again { octets: Bytes, to: SocketAddr },
+    /// Answers.
+    Answer { octets: Bytes, after: Duration, key: ServerKey, to: SocketAddr },
+    /// Closes the connection.
+    Reset { key: ServerKey },
+}
+
+impl Desk {
+    /// The desk of a case, with a claim for each of its `receive` steps.
+    pub fn new(case: Arc<Case>, stamp: Stamp) -> Self {
+        let mut claims = Vec::new();
+        collect_claims(&case.steps, &mut claims);
+        let users = case.users.iter().map(|user| (user.role.clone(), user.uri())).collect();
+        Self {
+            case,
+            stamp,
+            trace: Trace { users, events: Vec::new() },
+            octets: 0,
+            full: false,
+            clients: HashMap::new(),
+            servers: HashMap::new(),
+            claims,
+        }
+    }
+
+    /// The case.
+    pub fn case(&self) -> &Case {
+        &self.case
+    }
+
+    /// The trace so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The trace, for good.
+    pub fn take_trace(&mut self) -> Trace {
+        std::mem::take(&mut self.trace)
+    }
+
+    /// Writes an event; returns its id.
+    pub fn note(&mut self, step: Option<&str>, kind: EventKind) -> u32 {
+        if let EventKind::Sent(packet) | EventKind::Received(packet) = &kind {
+            self.octets += packet.octets.len();
+        }
+        let id = u32::try_from(self.trace.events.len()).unwrap_or(u32::MAX);
+        self.trace.events.push(Event {
+            id,
+            at_us: u64::try_from(self.stamp.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            store: (self.stamp.store)(),
+            step: step.map(str::to_owned),
+            kind,
+        });
+        id
+    }
+
+    /// The request that the step claimed.
+    pub fn taken(&self, step: &str) -> Option<u32> {
+        self.claims.iter().find(|claim| claim.step == step).and_then(|claim| match claim.state {
+            ClaimState::Taken { event, .. } => Some(event),
+            _ => None,
+        })
+    }
+
+    /// The request that the step claimed, once its answer is out.
+    pub fn claimed(&self, step: &str) -> Option<u32> {
+        self.claims.iter().find(|claim| claim.step == step).and_then(|claim| match claim.state {
+            ClaimState::Taken { event, answered: true } => Some(event),
+            _ => None,
+        })
+    }
+
+    /// Ends a step's claim. Gives the request that it has, or the closest of those that nobody claimed, if
+    /// `nearest` is wanted. The second value tells whether it fitted.
+    pub fn close_claim(&mut self, step: &str, nearest: bool) -> Option<(u32, bool)> {
+        let index = self.claims.iter().position(|claim| claim.step == step)?;
+        if let ClaimState::Taken { event, .. } = self.claims[index].state {
+            return Some((event, true));
+        }
+        self.claims[index].state = ClaimState::Closed;
+        if !nearest {
+            return None;
+        }
+        let receive = self.claims[index].receive.clone();
+        let event = self.nearest(step, &receive)?;
+        for server in self.servers.values_mut().filter(|server| server.event == event) {
+            server.taken = true;
+        }
+        Some((event, false))
+    }
+
+    /// Gives up the claims of steps that will not be run: a branch that is not taken. What they had is
+    /// offered to the others.
+    pub fn withdraw(&mut self, steps: &[Step]) {
+        let mut gone = Vec::new();
+        collect_claims(steps, &mut gone);
+        for step in gone.iter().map(|claim| &claim.step) {
+            let Some(index) = self.claims.iter().position(|claim| claim.step == *step) else { continue };
+            let state = std::mem::replace(&mut self.claims[index].state, ClaimState::Closed);
+            let ClaimState::Taken { event, answered } = state else { continue };
+            let Some((key, message)) = self.request_of(event) else { continue };
+            let claim = self.find_claim(&key.place, &message);
+            if let Some(other) = claim {
+                self.claims[other].state = ClaimState::Taken { event, answered };
+            } else {
+                self.note(None, EventKind::Unclaimed { event });
+            }
+            if let Some(server) = self.servers.get_mut(&key) {
+                server.claim = claim;
+            }
+        }
+    }
+
+    pub(super) fn expect_answer(&mut self, key: ClientKey, client: Client) {
+        self.clients.insert(key, client);
+    }
+
+    /// The final response to a request, if it is there: event and status.
+    pub(super) fn answer(&self, key: &ClientKey) -> Option<(u32, u16)> {
+        self.clients.get(key)?.answer
+    }
+
+    /// Whether a provisional response came.
+    pub(super) fn proceeding(&self, key: &ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| client.proceeding)
+    }
+
+    /// Takes what arrived at a socket; says what to do about it.
+    pub(super) fn arrived(&mut self, place: &Place, packet: Packet, from: SocketAddr) -> Option<Reply> {
+        if self.trace.events.len() >= EVENTS || self.octets.saturating_add(packet.octets.len()) > OCTETS {
+            if !std::mem::replace(&mut self.full, true) {
+                let text = format!("the trace is full ({EVENTS} events or {OCTETS} octets); what arrives from here on is dropped");
+                self.note(None, EventKind::Note { text });
+            }
+            return None;
+        }
+        let message = match Message::parse(packet.octets.0.clone()) {
+            Ok(message) => message,
+            Err(e) => {
+                self.note(None, EventKind::Received(packet));
+                self.note(None, EventKind::Note { text: format!("what arrived is no SIP message: {e}") });
+                return None;
+            }
+        };
+        if let Some(status) = message.status() {
+            self.response(place, packet, &message, status);
+            return None;
+        }
+        self.request(place, packet, &message, from)
+    }
+
+    /// The answer to a request goes out.
+    pub(super) fn answered(&mut self, key: &ServerKey, packet: Packet) {
+        let octets = packet.octets.0.clone();
+        self.note(None, EventKind::Sent(packet));
+        let Some(server) = self.servers.get_mut(key) else { return };
+        server.answer = Some(octets);
+        let (event, claim) = (server.event, server.claim);
+        match claim {
+            Some(index) => self.claims[index].state = ClaimState::Taken { event, answered: true },
+            None => drop(self.note(None, EventKind::Unclaimed { event })),
+        }
+    }
+
+    /// A request is not answered, as its step wants it.
+    pub(super) fn dismissed(&mut self, key: &ServerKey) {
+        let Some(server) = self.servers.get(key) else { return };
+        if let Some(index) = server.claim {
+            self.claims[index].state = ClaimState::Taken { event: server.event, answered: true };
+        }
+    }
+
+    fn response(&mut self, place: &Place, mut packet: Packet, message: &Message, status: u16) {
+        let key = ClientKey::of_message(message)
+            .filter(|key| self.clients.contains_key(key))
+            .or_else(|| Some(ClientKey::Any(place.clone())).filter(|key| self.clients.contains_key(key)));
+        let Some(key) = key else {
+            self.note(None, EventKind::Received(packet));
+            return;
+        };
+        let client = self.clients.get(&key);
+        let step = client.map(|client| client.step.clone());
+        packet.retransmission = client.is_some_and(|client| client.answer.is_some());
+        let event = self.note(step.as_deref(), EventKind::Received(packet));
+        if let Some(client) = self.clients.get_mut(&key) {
+            if status < 200 {
+                client.proceeding = true;
+            } else if client.answer.is_none() {
+                client.answer = Some((event, status));
+            }
+        }
+    }
+
+    fn request(&mut self, place: &Place, mut packet: Packet, message: &Message, from: SocketAddr) -> Option<Reply> {
+        let key = ServerKey::of(place, message);
+        let to = message::answer_address(message, from);
+        if let Some(server) = self.servers.get(&key) {
+            // An ACK belongs to the transaction of its INVITE and is never answered (RFC 3261 §17.2.1).
+            let is_ack = message.method() == Some("ACK");
+            let again = server.answer.clone().filter(|_| !is_ack).map(|octets| Reply::Again { octets, to });
+            packet.retransmission = !is_ack;
+            self.note(None, EventKind::Received(packet));
+            return again;
+        }
+        let event = self.note(None, EventKind::Received(packet));
+        let method = message.method().unwrap_or_default().to_owned();
+        if method == "ACK" {
+            return None;
+        }
+        let claim = self.find_claim(place, message);
+        self.servers.insert(
+            key.clone(),
+            Server {
+                event,
+                user: place.user.clone(),
+                device: place.device.clone(),
+                method,
+                claim,
+                taken: false,
+                answer: None,
+            },
+        );
+        let (status, after, headers) = match claim {
+            None => (200, Duration::ZERO, Vec::new()),
+            Some(index) => {
+                self.claims[index].state = ClaimState::Taken { event, answered: false };
+                let step = self.claims[index].step.clone();
+                match self.claims[index].receive.answer.clone() {
+                    Answer::Status { status, after_ms, headers } => {
+                        (status, Duration::from_millis(after_ms), self.fill(&headers, &step))
+                    }
+                    Answer::Silence => {
+                        self.claims[index].state = ClaimState::Taken { event, answered: true };
+                        return None;
+                    }
+                    Answer::Reset => return Some(Reply::Reset { key }),
+                }
+            }
+        };
+        let octets = message::answer(message, status, &headers, from);
+        Some(Reply::Answer { octets, after, key, to })
+    }
+
+    /// The first `receive` still to come that fits.
+    fn find_claim(&self, place: &Place, message: &Message) -> Option<usize> {
+        self.claims.iter().position(|claim| {
+            claim.state == ClaimState::Open
+                && claim.receive.at == place.user
+                && claim.receive.device.as_ref().is_none_or(|device| *device == place.device)
+                && message.method() == Some(claim.receive.method.as_str())
+                && claim.receive.of.as_ref().is_none_or(|of| {
+                    self.saved_message(of, &claim.step).is_some_and(|sent| delivery::carries(message, &sent))
+                })
+        })
+    }
+
+    /// Of the requests that nobody claimed, the one most like the message that the step waits for. One that
+    /// is a delivery of another saved message is none of it.
+    fn nearest(&self, step: &str, receive: &Receive) -> Option<u32> {
+        let wanted = receive.of.as_ref().and_then(|of| self.saved_message(of, step));
+        let view = View::new(&self.case, &self.trace);
+        let others: Vec<Message> = view
+            .names()
+            .filter_map(|name| view.message(name))
+            .map(|(_, message)| message)
+            .filter(|other| {
+                !other.body().trim_ascii().is_empty()
+                    && wanted.as_ref().is_none_or(|wanted| wanted.body() != other.body())
+            })
+            .collect();
+        self.servers
+            .values()
+            .filter(|server| {
+                server.claim.is_none()
+                    && !server.taken
+                    && server.user == receive.at
+                    && server.method == receive.method
+                    && receive.device.as_ref().is_none_or(|device| *device == server.device)
+            })
+            .filter_map(|server| {
+                let message = view.event(server.event).and_then(crate::evidence::message_of)?;
+                if others.iter().any(|other| delivery::carries(&message, other)) {
+                    return None;
+                }
+                let likeness = wanted.as_ref().map_or(0, |wanted| delivery::likeness(&message, wanted));
+                Some((std::cmp::Reverse(likeness), server.event))
+            })
+            .min()
+            .map(|(_, event)| event)
+    }
+
+    fn saved_message(&self, of: &Template, step: &str) -> Option<Message> {
+        let view = View::new(&self.case, &self.trace);
+        let name = view.text(of, step).ok()?;
+        view.message(&name).map(|(_, message)| message)
+    }
+
+    fn request_of(&self, event: u32) -> Option<(ServerKey, Message)> {
+        let key = self.servers.iter().find(|(_, server)| server.event == event)?.0.clone();
+        let message = self.trace.events.get(event as usize).and_then(crate::evidence::message_of)?;
+        Some((key, message))
+    }
+
+    fn fill(&mut self, headers: &[(Template, HeaderValue)], step: &str) -> Vec<Given> {
+        let mut given = Vec::new();
+        let mut mistakes = Vec::new();
+        let view = View::new(&self.case, &self.trace);
+        for (name, value) in headers {
+            let HeaderValue::Values(values) = value else { continue };
+            let values: Result<Vec<_>, _> =
+                values.iter().map(|value| view.text(value, step).map(String::into_bytes)).collect();
+            match (view.text(name, step), values) {
+                (Ok(name), Ok(values)) => given.push(Given { name, values }),
+                (Err(why), _) | (_, Err(why)) => mistakes.push(why.to_string()),
+            }
+        }
+        for text in mistakes {
+            self.note(Some(step), EventKind::Note { text: format!("a header of the answer has no value: {text}") });
+        }
+        given
+    }
+}
+
+impl ClientKey {
+    /// The key of a request that goes out.
+    pub(super) fn of(octets: &Bytes, place: &Place) -> Self {
+        Message::parse(octets.clone())
+            .ok()
+            .filter(Message::is_request)
+            .and_then(|message| Self::of_message(&message))
+            .unwrap_or_else(|| Self::Any(place.clone()))
+    }
+
+    fn of_message(message: &Message) -> Option<Self> {
+        let via = message.typed::<Via>()?.ok()?;
+        let cseq = message.typed::<CSeq>()?.ok()?;
+        Some(Self::Branch(via.branch()?.to_ascii_lowercase(), cseq.method))
+    }
+}
+
+impl Client {
+    pub(super) fn new(step: &str) -> Self {
+        Self { step: step.to_owned(), proceeding: false, answer: None }
+    }
+}
+
+impl ServerKey {
+    fn of(place: &Place, message: &Message) -> Self {
+        let method = match message.method().unwrap_or_default() {
+            "ACK" => "INVITE",
+            other => other,
+        };
+        let via = message.typed::<Via>().and_then(Result::ok);
+        let branch = via.as_ref().and_then(Via::branch).filter(|branch| branch.starts_with("z9hG4bK"));
+        let (branch, sent_by) = match (&via, branch) {
+            (Some(via), Some(branch)) => (
+                branch.to_ascii_lowercase(),
+                format!("{}:{}", via.host.to_string().to_ascii_lowercase(), via.port.unwrap_or(5060)),
+            ),
+            // Without a branch of RFC 3261 the header fields that never change must do (RFC 3261 §17.2.3).
+            _ => {
+                let fields = ["Call-ID", "CSeq", "From", "To", "Via"].map(|name| {
+                    message.header(name).map(|header| header.text().into_owned()).unwrap_or_default()
+                });
+                (fields.join("\n"), String::new())
+            }
+        };
+        Self { place: place.clone(), branch, sent_by, method: method.to_owned() }
+    }
+}
+
+fn collect_claims(steps: &[Step], claims: &mut Vec<Claim>) {
+    for step in steps {
+        match &step.verb {
+            Verb::Receive(receive) => claims.push(Claim {
+                step: step.path.clone(),
+                receive: receive.clone(),
+                state: ClaimState::Open,
+            }),
+            Verb::Parallel(branches) => branches.iter().for_each(|branch| collect_claims(branch, claims)),
+            Verb::When(when) => {
+                collect_claims(&when.then, claims);
+                collect_claims(&when.otherwise, claims);
+            }
+            _ => {}
+        }
+    }
+}

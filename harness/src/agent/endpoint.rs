@@ -1,0 +1,330 @@
+//! The socket of one device over one transport: a UDP socket, or a TCP listener with a connection to the
+//! server. Reads never block a writer, and what is read is bounded.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use imspec_reports::record::trace::Packet;
+use imspec_wire::sip::stream::Frame;
+use imspec_wire::sip::{Limits, StreamDecoder};
+use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::AbortHandle;
+
+use super::{Inbox, Place, packet, tags};
+use crate::sut::profile::Transport;
+
+/// Largest datagram.
+const DATAGRAM: usize = 65_535;
+/// How long connecting and writing may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that the server may open to one device.
+const CONNECTIONS: usize = 16;
+/// What is taken of a message over TCP.
+const LIMITS: Limits = Limits { head: 128 * 1024, headers: 2048, body: 4 * 1024 * 1024 };
+
+/// The socket of a device.
+#[derive(Debug)]
+pub struct Endpoint {
+    core: Arc<Core>,
+    /// The connection to the server, over TCP.
+    out: tokio::sync::Mutex<Option<Way>>,
+    tasks: Mutex<Vec<AbortHandle>>,
+    inbox: Inbox,
+}
+
+/// What sending needs; shared with the tasks that read.
+#[derive(Debug)]
+pub(super) struct Core {
+    place: Place,
+    user_part: String,
+    target: SocketAddr,
+    local: SocketAddr,
+    udp: Option<UdpSocket>,
+}
+
+/// The way on which octets travel.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// Datagrams to and from this address.
+    Udp(SocketAddr),
+    /// A connection.
+    Tcp(Arc<Connection>),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    local: SocketAddr,
+    remote: SocketAddr,
+    writer: tokio::sync::Mutex<Option<OwnedWriteHalf>>,
+    /// Wakes the reader when the connection is to be reset.
+    reset: tokio::sync::Notify,
+    open: std::sync::atomic::AtomicBool,
+}
+
+impl Endpoint {
+    /// Opens the socket and listens.
+    pub(super) async fn open(
+        place: Place,
+        user_part: &str,
+        bind: IpAddr,
+        target: SocketAddr,
+        inbox: Inbox,
+    ) -> Result<Self, String> {
+        let failed = |e: std::io::Error| format!("no socket at {bind}: {e}");
+        let at = SocketAddr::new(bind, 0);
+        let (core, task) = match place.transport {
+            Transport::Udp => {
+                let socket = UdpSocket::bind(at).await.map_err(failed)?;
+                let local = socket.local_addr().map_err(failed)?;
+                let core = Arc::new(Core { place, user_part: user_part.to_owned(), target, local, udp: Some(socket) });
+                let task = tokio::spawn(read_datagrams(Arc::clone(&core), inbox.clone()));
+                (core, task)
+            }
+            Transport::Tcp => {
+                let listener = TcpListener::bind(at).await.map_err(failed)?;
+                let local = listener.local_addr().map_err(failed)?;
+                let core = Arc::new(Core { place, user_part: user_part.to_owned(), target, local, udp: None });
+                let task = tokio::spawn(accept(listener, Arc::clone(&core), inbox.clone()));
+                (core, task)
+            }
+        };
+        Ok(Self {
+            core,
+            out: tokio::sync::Mutex::new(None),
+            tasks: Mutex::new(vec![task.abort_handle()]),
+            inbox,
+        })
+    }
+
+    /// Whose it is.
+    pub fn place(&self) -> &Place {
+        &self.core.place
+    }
+
+    /// A Contact URI that leads here.
+    pub fn contact(&self) -> String {
+        let Core { user_part, local, .. } = &*self.core;
+        match self.core.place.transport {
+            Transport::Udp => format!("sip:{user_part}@{local}"),
+            Transport::Tcp => format!("sip:{user_part}@{local};transport=tcp"),
+        }
+    }
+
+    /// A Via value with a fresh branch; `rport` asks for answers on the way back (RFC 3581).
+    pub fn via(&self) -> String {
+        let protocol = match self.core.place.transport {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+        };
+        format!("SIP/2.0/{protocol} {};branch={};rport", self.core.local, tags::branch())
+    }
+
+    /// The way to the server; over TCP a connection is made if none is open.
+    pub(super) async fn way_out(&self) -> Result<Way, String> {
+        if self.core.udp.is_some() {
+            return Ok(Way::Udp(self.core.target));
+        }
+        let mut out = self.out.lock().await;
+        if let Some(Way::Tcp(connection)) = &*out
+            && connection.is_open()
+        {
+            return Ok(Way::Tcp(Arc::clone(connection)));
+        }
+        let target = self.core.target;
+        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(target))
+            .await
+            .map_err(|_| format!("no connection to {target} within {} s", PATIENCE.as_secs()))?
+            .map_err(|e| format!("no connection to {target}: {e}"))?;
+        let (connection, reader) = Connection::new(stream).map_err(|e| e.to_string())?;
+        let task = tokio::spawn(read_stream(
+            reader,
+            Arc::clone(&connection),
+            Arc::clone(&self.core),
+            self.inbox.clone(),
+        ));
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
+        let way = Way::Tcp(connection);
+        *out = Some(way.clone());
+        Ok(way)
+    }
+
+    pub(super) async fn send(&self, way: &Way, octets: &Bytes) -> Result<(), String> {
+        self.core.send(way, octets).await
+    }
+
+    pub(super) fn packet(&self, way: &Way, octets: &Bytes, retransmission: bool) -> Packet {
+        self.core.packet(way, octets, retransmission)
+    }
+
+    /// Stops listening and closes everything.
+    pub(super) fn close(&self) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Core {
+    pub(super) async fn send(&self, way: &Way, octets: &Bytes) -> Result<(), String> {
+        match (way, &self.udp) {
+            (Way::Udp(remote), Some(socket)) => {
+                socket.send_to(octets, remote).await.map(drop).map_err(|e| e.to_string())
+            }
+            (Way::Udp(_), None) => Err("no UDP socket".into()),
+            (Way::Tcp(connection), _) => {
+                let mut writer = connection.writer.lock().await;
+                let stream = writer.as_mut().ok_or("the connection is closed")?;
+                let written = tokio::time::timeout(PATIENCE, stream.write_all(octets)).await;
+                let failed = match written {
+                    Ok(Ok(())) => return Ok(()),
+                    Ok(Err(e)) => e.to_string(),
+                    Err(_) => format!("the server reads nothing for {} s", PATIENCE.as_secs()),
+                };
+                // Half a message may be out: the connection cannot be used any more.
+                *writer = None;
+                connection.shut();
+                Err(failed)
+            }
+        }
+    }
+
+    /// Closes a connection with RST instead of FIN. There is none to close over UDP.
+    pub(super) fn reset(&self, way: &Way) {
+        if let Way::Tcp(connection) = way {
+            connection.shut();
+            connection.reset.notify_one();
+        }
+    }
+
+    pub(super) fn packet(&self, way: &Way, octets: &Bytes, retransmission: bool) -> Packet {
+        let (local, remote) = match way {
+            Way::Udp(remote) => (self.local, *remote),
+            Way::Tcp(connection) => (connection.local, connection.remote),
+        };
+        packet(&self.place, local, remote, octets, retransmission)
+    }
+}
+
+impl Way {
+    /// Where it leads.
+    pub(super) fn remote(&self) -> SocketAddr {
+        match self {
+            Self::Udp(remote) => *remote,
+            Self::Tcp(connection) => connection.remote,
+        }
+    }
+
+    /// The same way to another address: datagrams only, a connection leads where it leads.
+    pub(super) fn towards(&self, to: SocketAddr) -> Self {
+        match self {
+            Self::Udp(_) => Self::Udp(to),
+            Self::Tcp(connection) => Self::Tcp(Arc::clone(connection)),
+        }
+    }
+}
+
+impl Connection {
+    fn new(stream: TcpStream) -> std::io::Result<(Arc<Self>, OwnedReadHalf)> {
+        stream.set_nodelay(true)?;
+        let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+        let (reader, writer) = stream.into_split();
+        let connection = Self {
+            local,
+            remote,
+            writer: tokio::sync::Mutex::new(Some(writer)),
+            reset: tokio::sync::Notify::new(),
+            open: true.into(),
+        };
+        Ok((Arc::new(connection), reader))
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn shut(&self) {
+        self.open.store(false, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
+    let Some(socket) = &core.udp else { return };
+    loop {
+        if socket.readable().await.is_err() {
+            return;
+        }
+        // Memory is taken only once something has arrived: hundreds of sockets wait at the same time.
+        let mut buffer = BytesMut::with_capacity(DATAGRAM);
+        match socket.try_recv_buf_from(&mut buffer) {
+            // Copied, so that a short message does not hold a long buffer for as long as the trace lives.
+            Ok((_, remote)) => inbox.take(&core, &Way::Udp(remote), Bytes::copy_from_slice(&buffer)),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            // An ICMP error about an earlier datagram: the transaction's time-out will tell.
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
+    let mut readers = tokio::task::JoinSet::new();
+    loop {
+        let Ok((stream, remote)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        while readers.try_join_next().is_some() {}
+        if readers.len() >= CONNECTIONS {
+            inbox.remark(format!("a connection from {remote} was refused: {CONNECTIONS} are open"));
+            continue;
+        }
+        if let Ok((connection, reader)) = Connection::new(stream) {
+            readers.spawn(read_stream(reader, connection, Arc::clone(&core), inbox.clone()));
+        }
+    }
+}
+
+async fn read_stream(mut reader: OwnedReadHalf, connection: Arc<Connection>, core: Arc<Core>, inbox: Inbox) {
+    let mut decoder = StreamDecoder::new(LIMITS);
+    let way = Way::Tcp(Arc::clone(&connection));
+    let mut buffer = vec![0; 16 * 1024];
+    'read: loop {
+        let length = tokio::select! {
+            read = reader.read(&mut buffer) => match read {
+                Ok(0) | Err(_) => break,
+                Ok(length) => length,
+            },
+            () = connection.reset.notified() => {
+                // Without lingering the kernel answers with RST.
+                let _ = reader.as_ref().set_zero_linger();
+                break;
+            }
+        };
+        decoder.push(&buffer[..length]);
+        loop {
+            match decoder.next_frame() {
+                Ok(Some(Frame::Message(message))) => inbox.take(&core, &way, message.octets().clone()),
+                Ok(Some(Frame::KeepAlive)) => {}
+                Ok(None) => break,
+                Err(e) => {
+                    // The stream is out of step; what it held last is kept for the reader of the trace.
+                    inbox.remark(format!("the stream from {} is no SIP and was closed: {e}", connection.remote));
+                    inbox.take(&core, &way, Bytes::copy_from_slice(&buffer[..length]));
+                    break 'read;
+                }
+            }
+        }
+    }
+    connection.shut();
+    connection.writer.lock().await.take();
+}

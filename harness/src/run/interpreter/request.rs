@@ -1,0 +1,291 @@
+//! Steps that send a request and wait for its answer: `register`, `message`, `raw`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imspec_reports::record::{EventKind, Outcome};
+use imspec_wire::sip::Message;
+use tokio::time::Instant;
+
+use super::{Done, Flow, Interpreter, Trouble};
+use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing};
+use crate::evidence::packet_of;
+use crate::scenario::model::{ContactChoice, Content, Expect, HeaderValue, MessageStep, Raw, Register, StatusPattern};
+use crate::scenario::{CaseUser, Template};
+
+/// Lifetime of the registrations of users that are online from the start.
+const ONLINE: &str = "3600";
+
+impl Interpreter<'_> {
+    pub(super) async fn register(&self, path: &str, step: &Register) -> Result<Done, Trouble> {
+        let user = self.user(&step.user)?;
+        let transport = self.transport(step.transport.as_ref(), path)?;
+        let endpoint = self.endpoint(user, &step.device, transport).await?;
+        let expires = self.text(&step.expires, path)?;
+        let contact = match &step.contact {
+            ContactChoice::Own => Some(format!("<{}>", endpoint.contact())),
+            ContactChoice::None => None,
+            ContactChoice::All => Some("*".to_owned()),
+            ContactChoice::Literal(template) => Some(self.text(template, path)?),
+        };
+        let given = self.given(&step.headers, path)?;
+        let octets = self.registration(user, &step.device, &endpoint, contact, &expires).given(given).octets();
+        let save = self.save(step.save.as_ref(), path)?;
+        let out = Outgoing {
+            step: path.to_owned(),
+            octets,
+            copies: 1,
+            retransmit: true,
+            within: self.profile.pixit.timers.answer,
+            save,
+        };
+        self.exchange(&endpoint, out, step.expect.as_ref(), true).await
+    }
+
+    /// Registers a user that is online before the first step.
+    pub(super) async fn go_online(&self, user: &CaseUser) -> Result<(), Trouble> {
+        let path = format!("users.{}", user.role);
+        self.agents.note(Some(&path), EventKind::StepStarted { verb: "register".into() });
+        let endpoint = self.endpoint(user, "main", None).await?;
+        let contact = Some(format!("<{}>", endpoint.contact()));
+        let octets = self.registration(user, "main", &endpoint, contact, ONLINE).octets();
+        let within = self.profile.pixit.timers.answer;
+        let out = Outgoing { step: path.clone(), octets, copies: 1, retransmit: true, within, save: None };
+        let done = self.exchange(&endpoint, out, None, true).await?;
+        self.agents.note(Some(&path), EventKind::StepEnded { outcome: done.outcome });
+        match done.flow {
+            Flow::On => Ok(()),
+            Flow::End(why) => {
+                Err(Trouble::Impossible(format!("`{}` could not be registered before the first step: {why}", user.role)))
+            }
+        }
+    }
+
+    pub(super) async fn message(&self, path: &str, step: &MessageStep) -> Result<Done, Trouble> {
+        let (from, to) = (self.user(&step.from)?, self.user(&step.to)?);
+        let transport = self.transport(step.transport.as_ref(), path)?;
+        let endpoint = self.endpoint(from, &step.device, transport).await?;
+        let octets = match &step.same_but_branch {
+            Some(name) => self.same_but_branch(&self.text(name, path)?)?,
+            None => {
+                let uri = match &step.request_uri {
+                    Some(template) => self.octets(template, path)?,
+                    None => to.uri().into_bytes(),
+                };
+                let mut own = self.own_headers(&endpoint, from, &to.uri(), &agent::call_id(), 1, "MESSAGE");
+                let mut body = Bytes::new();
+                if let Some(content) = &step.body {
+                    if let Some(media_type) = &content.media_type {
+                        own.push(("Content-Type", self.text(media_type, path)?));
+                    }
+                    body = self.content(&content.content, path)?;
+                }
+                Draft::new("MESSAGE", uri, own).given(self.given(&step.headers, path)?).body(body).octets()
+            }
+        };
+        let copies = self.text(&step.copies, path)?;
+        let copies = copies.parse().map_err(|_| Trouble::Impossible(format!("`copies: {copies}` is no number")))?;
+        let out = Outgoing {
+            step: path.to_owned(),
+            octets,
+            copies,
+            retransmit: true,
+            within: self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?,
+            save: self.save(step.save.as_ref(), path)?,
+        };
+        self.exchange(&endpoint, out, step.expect.as_ref(), true).await
+    }
+
+    pub(super) async fn raw(&self, path: &str, step: &Raw) -> Result<Done, Trouble> {
+        let user = self.user(&step.user)?;
+        let transport = self.transport(step.transport.as_ref(), path)?;
+        let endpoint = self.endpoint(user, &step.device, transport).await?;
+        let timers = &self.profile.pixit.timers;
+        // Octets that nothing is expected of may rightly get no answer at all.
+        let usual = if step.expect.is_some() { timers.answer } else { timers.quiet };
+        let out = Outgoing {
+            step: path.to_owned(),
+            octets: self.content(&step.content, path)?,
+            copies: 1,
+            retransmit: false,
+            within: self.length(step.within.as_ref(), usual, path)?,
+            save: self.save(step.save.as_ref(), path)?,
+        };
+        self.exchange(&endpoint, out, step.expect.as_ref(), step.expect.is_some()).await
+    }
+
+    /// Sends a request, waits for its final response, and decides whether the case can go on with that.
+    async fn exchange(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        out: Outgoing,
+        expect: Option<&Expect>,
+        steers: bool,
+    ) -> Result<Done, Trouble> {
+        let (path, begun) = (out.step.clone(), Instant::now());
+        let ending = match self.agents.transact(endpoint, out).await {
+            Ok(ending) => ending,
+            Err(why) => {
+                self.agents.note(Some(&path), EventKind::Note { text: why });
+                Ending::Silence
+            }
+        };
+        match ending {
+            Ending::Final { status, event } => {
+                self.agents.note(Some(&path), EventKind::Took { event });
+                if !steers || fits(expect, status) {
+                    return Ok(Done::on());
+                }
+                Ok(Done::end(format!("status {status} where {} was expected", expected(expect))))
+            }
+            Ending::Silence => {
+                let after_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let may_be_silent = expect.is_some_and(|expect| expect.status.contains(&StatusPattern::Silence));
+                let flow = if !steers || may_be_silent {
+                    Flow::On
+                } else {
+                    Flow::End(format!("no final response within {after_ms} ms"))
+                };
+                Ok(Done { outcome: Outcome::TimedOut { after_ms }, flow })
+            }
+        }
+    }
+
+    fn registration(
+        &self,
+        user: &CaseUser,
+        device: &str,
+        endpoint: &Endpoint,
+        contact: Option<String>,
+        expires: &str,
+    ) -> Draft {
+        let (call_id, number) = {
+            let mut memory = self.memory();
+            let key = (user.role.clone(), device.to_owned());
+            let known = memory.registrations.entry(key).or_insert_with(|| (agent::call_id(), 0));
+            known.1 += 1;
+            known.clone()
+        };
+        let mut own = self.own_headers(endpoint, user, &user.uri(), &call_id, number, "REGISTER");
+        if let Some(contact) = contact {
+            own.push(("Contact", contact));
+            // A query asks for nothing, so it names no lifetime (RFC 3261 §10.2.3).
+            own.push(("Expires", expires.to_owned()));
+        }
+        Draft::new("REGISTER", format!("sip:{}", user.domain), own)
+    }
+
+    fn own_headers(
+        &self,
+        endpoint: &Endpoint,
+        from: &CaseUser,
+        to: &str,
+        call_id: &str,
+        number: u32,
+        method: &str,
+    ) -> Vec<(&'static str, String)> {
+        vec![
+            ("Via", endpoint.via()),
+            ("Max-Forwards", "70".to_owned()),
+            ("From", format!("<{}>;tag={}", from.uri(), agent::tag())),
+            ("To", format!("<{to}>")),
+            ("Call-ID", call_id.to_owned()),
+            ("CSeq", format!("{number} {method}")),
+        ]
+    }
+
+    /// The octets of an earlier request with a new branch in the top Via.
+    fn same_but_branch(&self, name: &str) -> Result<Bytes, Trouble> {
+        let octets = self.agents.view(|view| {
+            let (event, _) = view.message(name)?;
+            packet_of(event).map(|packet| packet.octets.0.clone())
+        });
+        let octets = octets.ok_or_else(|| Trouble::Impossible(format!("`{name}` is no message that was sent")))?;
+        with_branch(&octets, &agent::branch())
+            .ok_or_else(|| Trouble::Impossible(format!("`{name}` has no Via with a branch")))
+    }
+
+    fn given(&self, headers: &[(Template, HeaderValue)], path: &str) -> Result<Vec<Given>, Trouble> {
+        let given = headers.iter().map(|(name, value)| {
+            let values = match value {
+                HeaderValue::Omitted => Vec::new(),
+                HeaderValue::Values(values) => {
+                    values.iter().map(|value| self.octets(value, path)).collect::<Result<_, _>>()?
+                }
+            };
+            Ok(Given { name: self.text(name, path)?, values })
+        });
+        given.collect()
+    }
+
+    fn content(&self, content: &Content, path: &str) -> Result<Bytes, Trouble> {
+        match content {
+            Content::Text(template) => self.octets(template, path).map(Bytes::from),
+            Content::Octets(octets) => Ok(Bytes::copy_from_slice(octets)),
+        }
+    }
+}
+
+/// Whether the case can go on with a status.
+fn fits(expect: Option<&Expect>, status: u16) -> bool {
+    let usual = [StatusPattern::Class(2)];
+    let patterns = expect.map(|expect| expect.status.as_slice()).filter(|patterns| !patterns.is_empty());
+    patterns.unwrap_or(&usual).iter().any(|pattern| match pattern {
+        StatusPattern::Code(code) => *code == status,
+        StatusPattern::Class(class) => *class == status / 100,
+        StatusPattern::Silence => false,
+    })
+}
+
+fn expected(expect: Option<&Expect>) -> String {
+    let words: Vec<String> = expect
+        .map(|expect| expect.status.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .map(|pattern| match pattern {
+            StatusPattern::Code(code) => code.to_string(),
+            StatusPattern::Class(class) => format!("{class}xx"),
+            StatusPattern::Silence => "none".to_owned(),
+        })
+        .collect();
+    if words.is_empty() { "2xx".into() } else { words.join(" or ") }
+}
+
+/// Replaces the branch of the top Via; every other octet stays.
+fn with_branch(octets: &Bytes, branch: &str) -> Option<Bytes> {
+    let message = Message::parse(octets.clone()).ok()?;
+    let range = message.header("Via")?.value_range();
+    let value = octets.get(range.clone())?.to_ascii_lowercase();
+    let hop = &value[..value.iter().position(|&octet| octet == b',').unwrap_or(value.len())];
+    let start = hop.windows(8).position(|window| window == b";branch=")? + 8;
+    let length = hop[start..].iter().position(|octet| b"; \t\r\n".contains(octet)).unwrap_or(hop.len() - start);
+    let start = range.start + start;
+    Some([&octets[..start], branch.as_bytes(), &octets[start + length..]].concat().into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn only_the_branch_changes() {
+        let octets = Bytes::from_static(
+            b"MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKold;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody",
+        );
+        let changed = with_branch(&octets, "z9hG4bKnew").unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&changed),
+            "MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKnew;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody"
+        );
+        assert_eq!(with_branch(&Bytes::from_static(b"MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n"), "x"), None);
+    }
+
+    #[test]
+    fn without_expectation_any_2xx_will_do() {
+        assert!(fits(None, 200) && fits(None, 202));
+        assert!(!fits(None, 404));
+        assert_eq!(expected(None), "2xx");
+    }
+}

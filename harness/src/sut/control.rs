@@ -1,0 +1,301 @@
+//! The control API over HTTP: one client for the store, the clock, the policy and the accounts of a server
+//! that offers it. The reference server does; for another server it is a shim that its maker writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use imspec_reports::record::{Expire, Field, State, StoredHeader, StoredMessage, UtcTime};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// How long one request may take; moving the clock by a month expires a month's messages first.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest answer that is read.
+const LARGEST: usize = 256 * 1024 * 1024;
+
+/// A client of the control API of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    base: String,
+    client: Client,
+}
+
+impl Control {
+    /// A client of the API at `base`, e.g. `http://127.0.0.1:8060`.
+    pub(crate) fn new(base: &str) -> Result<Self, String> {
+        let client = Client::builder()
+            // The API is on loopback; a proxy of the environment would never reach it.
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .map_err(|e| format!("no HTTP client: {e}"))?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
+    }
+
+    /// The records of an account, by its address of record.
+    pub(crate) async fn messages(&self, account: &str) -> Result<Vec<StoredMessage>, String> {
+        let request = self.client.get(self.url(&format!("/v1/messages?account={}", escape(account))));
+        match self.ask(request).await? {
+            // No such account: nothing can lie in it.
+            (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
+            (_, body) => {
+                let page: Messages = parse(body)?;
+                page.messages.into_iter().map(Wire::into_record).collect()
+            }
+        }
+    }
+
+    /// Makes sure that these accounts exist.
+    pub(crate) async fn add_accounts(&self, accounts: &[String]) -> Result<(), String> {
+        let request = self.client.post(self.url("/v1/accounts")).json(&json!({ "add": accounts }));
+        self.ask(request).await.and_then(found).map(drop)
+    }
+
+    /// The store clock now.
+    pub(crate) async fn clock(&self) -> Result<UtcTime, String> {
+        self.ask(self.client.get(self.url("/v1/clock"))).await.and_then(found).and_then(now_of)
+    }
+
+    /// Moves the store clock to that instant; returns what it shows then.
+    pub(crate) async fn advance(&self, to: UtcTime) -> Result<UtcTime, String> {
+        let request = self.client.post(self.url("/v1/clock/advance")).json(&json!({ "to": to }));
+        self.ask(request).await.and_then(found).and_then(now_of)
+    }
+
+    /// What the provider has chosen, by PICS key.
+    pub(crate) async fn policy(&self) -> Result<BTreeMap<String, Value>, String> {
+        self.ask(self.client.get(self.url("/v1/policy"))).await.and_then(found).and_then(parse)
+    }
+
+    /// Chooses.
+    pub(crate) async fn set_policy(&self, values: &BTreeMap<String, Value>) -> Result<(), String> {
+        let request = self.client.patch(self.url("/v1/policy")).json(values);
+        self.ask(request).await.and_then(found).map(drop)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Status and body. A status that is neither a success nor 404 is an error with the server's sentence.
+    async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {
+        let failed = |e: &dyn std::fmt::Display| format!("control API at {}: {e}", self.base);
+        let mut response = request.send().await.map_err(|e| failed(&root(&e)))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&root(&e)))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(failed(&format!("an answer of more than {LARGEST} octets")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() || status == StatusCode::NOT_FOUND {
+            return Ok((status, body));
+        }
+        let sentence = serde_json::from_slice::<Failure>(&body).map_or_else(
+            |_| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
+            |failure| failure.error,
+        );
+        Err(failed(&format!("{status}: {sentence}")))
+    }
+}
+
+/// The innermost cause: `connection refused` says more than `error sending request`.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+fn found((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, String> {
+    if status == StatusCode::NOT_FOUND {
+        return Err("the control API has no such resource (404)".into());
+    }
+    Ok(body)
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: Vec<u8>) -> Result<T, String> {
+    serde_json::from_slice(&body).map_err(|e| format!("an answer of the control API is not as agreed: {e}"))
+}
+
+fn now_of(body: Vec<u8>) -> Result<UtcTime, String> {
+    parse::<Now>(body).map(|clock| clock.now)
+}
+
+/// Percent-encodes all but unreserved characters.
+fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            escaped.push(char::from(octet));
+        } else {
+            let _ = write!(escaped, "%{octet:02X}");
+        }
+    }
+    escaped
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct Now {
+    now: UtcTime,
+}
+
+#[derive(Deserialize)]
+struct Messages {
+    messages: Vec<Wire>,
+}
+
+/// A stored message as the API writes it. A key left out means *unknown*, `null` means *there is none*.
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(default)]
+    account: Key<String>,
+    #[serde(default)]
+    message_id: Key<String>,
+    #[serde(default)]
+    start_line: Key<String>,
+    #[serde(default)]
+    headers: Vec<WireHeader>,
+    #[serde(default)]
+    headers_complete: bool,
+    #[serde(default)]
+    body: Key<WireBody>,
+    #[serde(default)]
+    received_at: Key<UtcTime>,
+    #[serde(default)]
+    stored_at: Key<UtcTime>,
+    #[serde(default)]
+    expire: Key<WireExpire>,
+    #[serde(default)]
+    state: Key<State>,
+}
+
+/// A key that may be missing, `null` or there.
+#[derive(Default)]
+enum Key<T> {
+    #[default]
+    Missing,
+    Null,
+    There(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Key<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::<T>::deserialize(deserializer).map(|value| value.map_or(Self::Null, Self::There))
+    }
+}
+
+impl<T> Key<T> {
+    fn field<U>(self, convert: impl FnOnce(T) -> Result<U, String>) -> Result<Field<U>, String> {
+        Ok(match self {
+            Self::Missing => Field::Unknown,
+            Self::Null => Field::Absent,
+            Self::There(value) => Field::Known(convert(value)?),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireHeader {
+    name: String,
+    value: Option<String>,
+    value_base64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireBody {
+    text: Option<String>,
+    base64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireExpire {
+    #[serde(default)]
+    seconds: Option<u64>,
+    #[serde(default)]
+    at: Option<UtcTime>,
+}
+
+impl Wire {
+    fn into_record(self) -> Result<StoredMessage, String> {
+        let headers = self.headers.into_iter().map(|header| {
+            let value = octets(header.value, header.value_base64)?;
+            Ok(StoredHeader { name: header.name, value: value.into() })
+        });
+        Ok(StoredMessage {
+            account: self.account.field(Ok)?,
+            message_id: self.message_id.field(Ok)?,
+            start_line: self.start_line.field(|line| Ok(line.into_bytes().into()))?,
+            headers: headers.collect::<Result<_, String>>()?,
+            headers_complete: self.headers_complete,
+            body: self.body.field(|body| octets(body.text, body.base64).map(Into::into))?,
+            received_at: self.received_at.field(Ok)?,
+            stored_at: self.stored_at.field(Ok)?,
+            expire: self.expire.field(|expire| Ok(Expire { seconds: expire.seconds, at: expire.at }))?,
+            state: self.state.field(Ok)?,
+        })
+    }
+}
+
+fn octets(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, String> {
+    match (text, base64) {
+        (Some(text), _) => Ok(text.into_bytes()),
+        (None, Some(base64)) => {
+            STANDARD.decode(base64).map_err(|e| format!("the control API sent broken base64: {e}"))
+        }
+        (None, None) => Err("the control API sent a value that is neither text nor base64".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn missing_is_unknown_and_null_is_absent() {
+        let wire: Wire = serde_json::from_value(json!({
+            "account": "sip:bob@example.org",
+            "expire": null,
+            "headers": [{ "name": "Subject", "value": "Dinner" }, { "name": "X", "value_base64": "/w==" }],
+            "body": { "base64": "AAE=" },
+        }))
+        .unwrap();
+        let record = wire.into_record().unwrap();
+        assert_eq!(record.account, Field::Known("sip:bob@example.org".into()));
+        assert_eq!(record.expire, Field::Absent);
+        assert_eq!(record.state, Field::Unknown);
+        assert!(!record.headers_complete);
+        assert_eq!(record.headers[1].value[..], [0xff]);
+        assert_eq!(record.body.known().unwrap()[..], [0, 1]);
+    }
+
+    #[test]
+    fn a_mark_may_be_a_lifetime_or_an_instant() {
+        let wire: Wire = serde_json::from_value(json!({
+            "expire": { "seconds": 600, "at": "2026-11-23T02:10:33Z", "raw": "600" }, "state": "waiting",
+        }))
+        .unwrap();
+        let record = wire.into_record().unwrap();
+        assert_eq!(record.expire.known().unwrap().seconds, Some(600));
+        assert_eq!(record.state, Field::Known(State::Waiting));
+    }
+
+    #[test]
+    fn accounts_are_escaped_in_the_query() {
+        assert_eq!(escape("sip:bob@example.org"), "sip%3Abob%40example.org");
+        assert_eq!(escape("ü&="), "%C3%BC%26%3D");
+    }
+}

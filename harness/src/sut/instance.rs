@@ -1,0 +1,328 @@
+//! One server under test with its adapters in place.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use imspec_reports::record::UtcTime;
+use tokio::sync::watch;
+
+use super::clock::{self, StoreClock};
+use super::control::Control;
+use super::places::Places;
+use super::policy::{self, Policy};
+use super::probe;
+use super::process::{Life, Process};
+use super::profile::{
+    ClockAdapter, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, StoreAdapter, Transport,
+};
+use super::store::{self, Store};
+
+/// How long a server that runs already may take to answer.
+const REACH: Duration = Duration::from_secs(4);
+/// Attempts to start a server, because a port that was free may be taken a moment later.
+const STARTS: usize = 3;
+
+/// Why no case can be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}\n  tried: {tried}\n  check: {check}")]
+pub struct SetUpError {
+    /// What went wrong.
+    pub what: String,
+    /// What was tried.
+    pub tried: String,
+    /// What to look at.
+    pub check: String,
+}
+
+/// A server that is reached.
+pub struct Instance {
+    /// Its address over UDP.
+    pub udp: Option<SocketAddr>,
+    /// Its address over TCP.
+    pub tcp: Option<SocketAddr>,
+    /// Reads what it stores; `None` for a black box.
+    pub store: Option<Box<dyn Store>>,
+    /// Its time.
+    pub clock: StoreClock,
+    /// What its provider may choose.
+    pub policy: Box<dyn Policy>,
+    /// Accounts are made here, where that is needed.
+    accounts: Option<Control>,
+    /// Its process, where imspec started it.
+    process: Option<tokio::sync::Mutex<Process>>,
+    life: watch::Receiver<Life>,
+    /// Held so that `life` never closes for a server that imspec did not start.
+    _alive: watch::Sender<Life>,
+    profile: Profile,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").field("udp", &self.udp).field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Starts a server, or finds the one that runs, and makes sure that it answers.
+    pub async fn open(profile: &Profile) -> Result<Self, SetUpError> {
+        match &profile.adapters.process {
+            ProcessAdapter::Attach => {
+                let places = Places { profile: profile.folder.clone(), ..Places::default() };
+                let instance = Self::assemble(profile, &places, None).await?;
+                instance.reach(REACH).await.map(|()| instance)
+            }
+            ProcessAdapter::Command(command) => {
+                let mut last = None;
+                for _ in 0..STARTS {
+                    let tried = format!("`{}`", command.command.join(" "));
+                    let check = "that the program is installed and its configuration fits";
+                    let failed = |what: String| SetUpError {
+                        what: format!("the server could not be started: {what}"),
+                        tried: tried.clone(),
+                        check: check.into(),
+                    };
+                    let process = Process::prepare(command, &profile.folder, profile.pixit.bind)
+                        .await
+                        .map_err(failed)?;
+                    let places = process.places().clone();
+                    // The adapters first: the file of libfaketime must be there when the server starts.
+                    let instance = Self::assemble(profile, &places, Some(process)).await?;
+                    match instance.start().await {
+                        Ok(()) => return Ok(instance),
+                        Err(what) => last = Some(failed(what)),
+                    }
+                }
+                Err(last.unwrap_or_else(|| SetUpError {
+                    what: "the server could not be started".into(),
+                    tried: String::new(),
+                    check: String::new(),
+                }))
+            }
+        }
+    }
+
+    /// How the server is; [`Life::Running`] for ever when imspec did not start it.
+    pub fn life(&self) -> watch::Receiver<Life> {
+        self.life.clone()
+    }
+
+    /// Whether [`Self::restart`] can work.
+    pub fn can_restart(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Makes sure that these accounts exist, where the profile says that the harness must.
+    pub async fn provision(&self, accounts: &[String]) -> Result<(), String> {
+        match &self.accounts {
+            Some(control) if !accounts.is_empty() => control.add_accounts(accounts).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an address without an account can be had.
+    pub fn knows_absent_users(&self) -> bool {
+        self.accounts.is_some()
+    }
+
+    /// Ends the server and starts it again, with `down` of store time passing in between. `told` hears of
+    /// each action.
+    pub async fn restart(
+        &self,
+        kill: bool,
+        down: Duration,
+        mut told: impl FnMut(&str),
+    ) -> Result<(), String> {
+        let Some(process) = &self.process else {
+            return Err("the profile has no process adapter that can restart the server".into());
+        };
+        let mut process = process.lock().await;
+        let until = self.clock.now().map(|now| now.at.plus_us(clock::signed(clock::micros(down))));
+        told(if kill { "kill" } else { "stop" });
+        process.stop(kill).await;
+        if !down.is_zero() {
+            self.pass(down).await?;
+        }
+        told("start");
+        process.start().await?;
+        drop(process);
+        self.await_ready().await?;
+        // A server that keeps its clock to itself has lost what the harness moved it by.
+        if let (Some(until), true) = (until, self.clock.adapter().movable()) {
+            self.clock.measure().await?;
+            if self.clock.now().is_none_or(|now| now.at < until) {
+                self.clock.advance(until).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops a server that imspec started.
+    pub async fn close(self) {
+        if let Some(process) = self.process {
+            process.into_inner().stop(false).await;
+        }
+    }
+
+    /// Lets store time pass while the server is down.
+    async fn pass(&self, down: Duration) -> Result<(), String> {
+        match &self.profile.adapters.clock {
+            // The file is ours: it can be moved without the server.
+            ClockAdapter::Faketime { .. } => {
+                let now = self.clock.now().map_or_else(UtcTime::now, |now| now.at);
+                self.clock.advance(now.plus_us(clock::signed(clock::micros(down)))).await.map(drop)
+            }
+            // Its clock went down with it, and is moved once it is back.
+            ClockAdapter::Control { .. } => Ok(()),
+            ClockAdapter::Real { .. } => {
+                tokio::time::sleep(down).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn assemble(
+        profile: &Profile,
+        places: &Places,
+        process: Option<Process>,
+    ) -> Result<Self, SetUpError> {
+        let failed = |what: String| SetUpError {
+            what: format!("the adapters of the profile could not be set up: {what}"),
+            tried: "the values under `pixit` and `adapters`".into(),
+            check: "the profile".into(),
+        };
+        let fill = |text: &str| places.fill(text).map_err(failed);
+        let control = |url: &str| fill(url).and_then(|url| Control::new(&url).map_err(failed));
+        let path = |text: &str| fill(text).map(|path| profile.folder.join(path));
+        let adapters = &profile.adapters;
+        let store: Option<Box<dyn Store>> = match &adapters.store {
+            StoreAdapter::None => None,
+            StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
+            StoreAdapter::Sqlite { path: file, query, columns, headers_complete } => {
+                Some(Box::new(store::Sqlite::new(&path(file)?, query, columns.clone(), *headers_complete)))
+            }
+        };
+        let clock: Box<dyn clock::Clock> = match &adapters.clock {
+            ClockAdapter::Real { skew, resolution } => {
+                // A server that imspec started shares our clock.
+                let skew = if process.is_some() { Duration::from_millis(1) } else { *skew };
+                Box::new(clock::Real { skew, resolution: *resolution })
+            }
+            ClockAdapter::Control { url, resolution } => {
+                Box::new(clock::ByControl::new(control(url)?, *resolution))
+            }
+            ClockAdapter::Faketime { file, settle, resolution } => {
+                Box::new(clock::Faketime::new(path(file)?, *settle, *resolution).map_err(failed)?)
+            }
+        };
+        let policy: Box<dyn Policy> = match &adapters.policy {
+            PolicyAdapter::Fixed => Box::new(policy::Fixed::default()),
+            PolicyAdapter::Control { url, settable } => {
+                Box::new(policy::ByControl::new(control(url)?, settable.clone()))
+            }
+        };
+        let accounts = match (profile.pixit.accounts, adapters.control_url()) {
+            (Provision::Control, Some(url)) => Some(control(url)?),
+            _ => None,
+        };
+        let (alive, unchanging) = watch::channel(Life::Running);
+        Ok(Self {
+            udp: resolve(profile.pixit.udp.as_deref(), places).await?,
+            tcp: resolve(profile.pixit.tcp.as_deref(), places).await?,
+            store,
+            clock: StoreClock::new(clock),
+            policy,
+            accounts,
+            life: process.as_ref().map_or(unchanging, Process::life),
+            process: process.map(tokio::sync::Mutex::new),
+            _alive: alive,
+            profile: profile.clone(),
+        })
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        if let Some(process) = &self.process {
+            process.lock().await.start().await?;
+        }
+        self.await_ready().await?;
+        self.clock.measure().await.map(drop)
+    }
+
+    /// Waits for the signs of readiness that show from outside.
+    async fn await_ready(&self) -> Result<(), String> {
+        let ProcessAdapter::Command(command) = &self.profile.adapters.process else { return Ok(()) };
+        let mut life = self.life();
+        let ready = async {
+            match &command.ready {
+                Ready::Line(_) => Ok(()),
+                Ready::Tcp(address) => {
+                    let process = self.process.as_ref().ok_or("no process")?;
+                    let address = process.lock().await.places().fill(address)?;
+                    let address = look_up(&address).await?;
+                    probe::accepts(address, command.ready_within).await
+                }
+                Ready::Options => self.reach(command.ready_within).await.map_err(|e| e.what),
+            }
+        };
+        let ended = async {
+            match life.wait_for(|life| *life != Life::Running).await.map(|life| life.clone()) {
+                Ok(Life::Died(how)) => how,
+                _ => "it was stopped".to_owned(),
+            }
+        };
+        let why = tokio::select! {
+            biased;
+            outcome = ready => match outcome {
+                Ok(()) => return Ok(()),
+                Err(why) => why,
+            },
+            how = ended => return Err(how),
+        };
+        let said = match &self.process {
+            Some(process) => process.lock().await.last_words(),
+            None => String::new(),
+        };
+        Err(format!("{why}; its last lines:\n{said}"))
+    }
+
+    /// Asks the server for a sign of life over each transport that the profile names.
+    async fn reach(&self, within: Duration) -> Result<(), SetUpError> {
+        let pixit = &self.profile.pixit;
+        for (transport, target) in [(Transport::Udp, self.udp), (Transport::Tcp, self.tcp)] {
+            let Some(target) = target else { continue };
+            probe::reach(transport, pixit.bind, target, &pixit.domain, within).await.map_err(|why| SetUpError {
+                what: format!("the server does not answer at {target} over {}: {why}", transport.as_str()),
+                tried: format!("an OPTIONS request to sip:{} for {} s", pixit.domain, within.as_secs_f64()),
+                check: "that the server runs, that `pixit.target` of the profile is its address, that \
+                        `pixit.domain` is its domain, that no firewall is in the way, and that `pixit.bind` is an \
+                        address from which it can be reached"
+                    .into(),
+            })?;
+        }
+        if self.clock.now().is_none() && self.process.is_none() {
+            self.clock.measure().await.map_err(|what| SetUpError {
+                what: format!("the store clock cannot be read: {what}"),
+                tried: "the clock adapter of the profile".into(),
+                check: "`adapters.clock` of the profile".into(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+async fn resolve(address: Option<&str>, places: &Places) -> Result<Option<SocketAddr>, SetUpError> {
+    let Some(address) = address else { return Ok(None) };
+    let resolved = match places.fill(address) {
+        Ok(address) => look_up(&address).await,
+        Err(why) => Err(why),
+    };
+    resolved.map(Some).map_err(|what| SetUpError {
+        what: format!("the address of the server cannot be resolved: {what}"),
+        tried: format!("`{address}`"),
+        check: "`pixit.target` of the profile".into(),
+    })
+}
+
+async fn look_up(address: &str) -> Result<SocketAddr, String> {
+    let mut found = tokio::net::lookup_host(address).await.map_err(|e| format!("`{address}`: {e}"))?;
+    found.next().ok_or_else(|| format!("`{address}` has no address"))
+}

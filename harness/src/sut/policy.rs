@@ -1,0 +1,72 @@
+//! Policy adapters: set what the specification leaves to the provider, by PICS key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Pending;
+use super::control::Control;
+
+/// Sets what the provider may choose.
+pub trait Policy: Send + Sync {
+    /// Keys that [`Self::set`] takes.
+    fn settable(&self) -> &BTreeSet<String>;
+
+    /// The present choices, as far as the server tells.
+    fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>>;
+
+    /// Makes a choice; the others stay.
+    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>>;
+}
+
+/// A provider that cannot be asked to choose otherwise.
+#[derive(Debug, Default)]
+pub struct Fixed {
+    nothing: BTreeSet<String>,
+}
+
+impl Policy for Fixed {
+    fn settable(&self) -> &BTreeSet<String> {
+        &self.nothing
+    }
+
+    fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>> {
+        Box::pin(async { Ok(BTreeMap::new()) })
+    }
+
+    fn set<'a>(&'a self, _: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>> {
+        Box::pin(async { Err("the profile has no policy adapter".into()) })
+    }
+}
+
+/// Choices through the control API.
+#[derive(Debug)]
+pub struct ByControl {
+    control: Control,
+    settable: BTreeSet<String>,
+}
+
+impl ByControl {
+    pub(crate) fn new(control: Control, settable: BTreeSet<String>) -> Self {
+        Self { control, settable }
+    }
+}
+
+impl Policy for ByControl {
+    fn settable(&self) -> &BTreeSet<String> {
+        &self.settable
+    }
+
+    fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>> {
+        Box::pin(self.control.policy())
+    }
+
+    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>> {
+        Box::pin(async move {
+            if let Some(key) = values.keys().find(|key| !self.settable.contains(*key)) {
+                return Err(format!("the policy adapter of the profile cannot set `{key}`"));
+            }
+            self.control.set_policy(values).await
+        })
+    }
+}

@@ -1,0 +1,344 @@
+//! The profile: one YAML file about one server under test. What its maker declares (PICS), what a tester
+//! must know to reach it (PIXIT), and the adapters that reach into it. `docs/profile.md` describes the file.
+
+mod decode;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use imspec_reports::record::ProfileRecord;
+use regex::Regex;
+use serde_json::Value;
+
+use super::store::Columns;
+use crate::document::{Diagnostic, Diagnostics, Source};
+use crate::scenario::Pics;
+
+/// A server under test.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Name of the profile.
+    pub name: String,
+    /// Product.
+    pub product: String,
+    /// Its version, where declared.
+    pub version: Option<String>,
+    /// The folder of the file.
+    pub folder: PathBuf,
+    /// What a tester must know.
+    pub pixit: Pixit,
+    /// What the maker declares.
+    pub pics: Pics,
+    /// How to reach into it.
+    pub adapters: Adapters,
+}
+
+/// What a tester must know to reach the server. Addresses may hold `${…}` (see [`super::places`]).
+#[derive(Debug, Clone)]
+pub struct Pixit {
+    /// `host:port` of the server over UDP.
+    pub udp: Option<String>,
+    /// `host:port` of the server over TCP.
+    pub tcp: Option<String>,
+    /// The domain that it serves.
+    pub domain: String,
+    /// How accounts come into being.
+    pub accounts: Provision,
+    /// Transport of user agents where a scenario names none.
+    pub transport: Transport,
+    /// Address of the user agents.
+    pub bind: IpAddr,
+    /// Time-outs.
+    pub timers: Timers,
+}
+
+/// How accounts come into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provision {
+    /// By themselves: the server takes every user part for an account.
+    None,
+    /// Through the control API.
+    Control,
+}
+
+/// A transport of SIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// UDP
+    Udp,
+    /// TCP
+    Tcp,
+}
+
+impl Transport {
+    /// As written in profiles and scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Reads it, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Udp, Self::Tcp].into_iter().find(|transport| text.eq_ignore_ascii_case(transport.as_str()))
+    }
+}
+
+/// Durations of real time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// T1 of RFC 3261 §17.1.1.1: the first retransmission goes out after it.
+    pub t1: Duration,
+    /// Time-out of a transaction (timer F); 64 · T1 where the profile says nothing.
+    pub answer: Duration,
+    /// How long a delivery may take.
+    pub delivery: Duration,
+    /// How long `silence` listens.
+    pub quiet: Duration,
+    /// How long it may take until the store shows what happened.
+    pub store: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        let t1 = Duration::from_millis(500);
+        Self {
+            t1,
+            answer: t1 * 64,
+            delivery: Duration::from_secs(5),
+            quiet: Duration::from_millis(500),
+            store: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How to reach into the server.
+#[derive(Debug, Clone)]
+pub struct Adapters {
+    /// Reads what is stored.
+    pub store: StoreAdapter,
+    /// Moves its time.
+    pub clock: ClockAdapter,
+    /// Sets what the provider may choose.
+    pub policy: PolicyAdapter,
+    /// Starts and stops it.
+    pub process: ProcessAdapter,
+}
+
+/// `adapters.store`
+#[derive(Debug, Clone)]
+pub enum StoreAdapter {
+    /// Black box.
+    None,
+    /// Control API at this URL.
+    Control(String),
+    /// An SQLite file.
+    Sqlite {
+        /// The file; relative to the profile's folder.
+        path: String,
+        /// Query for the records of `:user` at `:domain`.
+        query: String,
+        /// Which column is which field.
+        columns: Columns,
+        /// A header that no column shows is absent rather than unknown.
+        headers_complete: bool,
+    },
+}
+
+/// `adapters.clock`
+#[derive(Debug, Clone)]
+pub enum ClockAdapter {
+    /// Real time.
+    Real {
+        /// How far the server's clock may be from ours.
+        skew: Duration,
+        /// Finest step of the clock.
+        resolution: Duration,
+    },
+    /// Control API at this URL.
+    Control {
+        /// Base URL.
+        url: String,
+        /// Finest step of the clock.
+        resolution: Duration,
+    },
+    /// libfaketime.
+    Faketime {
+        /// The offset file.
+        file: String,
+        /// Time until a move has its full effect.
+        settle: Duration,
+        /// Finest step of the clock.
+        resolution: Duration,
+    },
+}
+
+/// `adapters.policy`
+#[derive(Debug, Clone)]
+pub enum PolicyAdapter {
+    /// The provider cannot be asked to choose otherwise.
+    Fixed,
+    /// Control API.
+    Control {
+        /// Base URL.
+        url: String,
+        /// PICS keys that can be set.
+        settable: BTreeSet<String>,
+    },
+}
+
+/// `adapters.process`
+#[derive(Debug, Clone)]
+pub enum ProcessAdapter {
+    /// The server runs already.
+    Attach,
+    /// imspec starts it.
+    Command(Box<Command>),
+}
+
+/// How to start a server. All texts may hold `${…}`.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Commands that are run to their end before the first start.
+    pub prepare: Vec<Vec<String>>,
+    /// Environment in addition to ours.
+    pub env: Vec<(String, String)>,
+    /// Files to put into `${dir}`.
+    pub files: Vec<(String, FileContent)>,
+    /// When it is ready.
+    pub ready: Ready,
+    /// How long that may take.
+    pub ready_within: Duration,
+    /// How long a clean stop may take before it is killed.
+    pub stop_within: Duration,
+    /// How many may run side by side.
+    pub instances: usize,
+    /// Names of the free ports that each needs.
+    pub ports: Vec<String>,
+}
+
+/// Content of a file that a server is started with.
+#[derive(Debug, Clone)]
+pub enum FileContent {
+    /// As given, `${…}` filled in.
+    Text(String),
+    /// A file of the profile's folder, `${…}` filled in.
+    Template(PathBuf),
+    /// A file of the profile's folder, octet for octet.
+    Copy(PathBuf),
+}
+
+/// When a started server is ready.
+#[derive(Debug, Clone)]
+pub enum Ready {
+    /// It printed a line that matches.
+    Line(Regex),
+    /// It takes TCP connections at this address.
+    Tcp(String),
+    /// It answers an OPTIONS request, with whatever status.
+    Options,
+}
+
+impl Profile {
+    /// Reads a profile file.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let mut diagnostics = Diagnostics::new();
+            diagnostics.push(Diagnostic::unreadable(&name, format_args!("cannot be read: {e}")));
+            diagnostics
+        })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::read(Source::new(name, text), folder)
+    }
+
+    /// Reads the text of a profile; relative paths in it start from `folder`.
+    pub fn read(source: Source, folder: &Path) -> Result<Self, Diagnostics> {
+        decode::profile(&Arc::new(source), folder)
+    }
+
+    /// PICS keys that the runner can set.
+    pub fn settable(&self) -> BTreeSet<String> {
+        match &self.adapters.policy {
+            PolicyAdapter::Fixed => BTreeSet::new(),
+            PolicyAdapter::Control { settable, .. } => settable.clone(),
+        }
+    }
+
+    /// For the run record: everything declared, and the kinds of the adapters.
+    pub fn record(&self) -> ProfileRecord {
+        let pixit = &self.pixit;
+        let timer = |duration: Duration| Value::from(format!("{}ms", duration.as_millis()));
+        let mut entries: Vec<(&str, Value)> = vec![
+            ("domain", pixit.domain.clone().into()),
+            ("transport", pixit.transport.as_str().into()),
+            ("bind", pixit.bind.to_string().into()),
+            ("timers.t1", timer(pixit.timers.t1)),
+            ("timers.answer", timer(pixit.timers.answer)),
+            ("timers.delivery", timer(pixit.timers.delivery)),
+            ("timers.quiet", timer(pixit.timers.quiet)),
+            ("timers.store", timer(pixit.timers.store)),
+        ];
+        entries.extend(pixit.udp.clone().map(|at| ("target.udp", at.into())));
+        entries.extend(pixit.tcp.clone().map(|at| ("target.tcp", at.into())));
+        let provision = match pixit.accounts {
+            Provision::None => "none",
+            Provision::Control => "control",
+        };
+        entries.push(("accounts.provision", provision.into()));
+        let sut = match &self.version {
+            Some(version) => format!("{} {version}", self.product),
+            None => self.product.clone(),
+        };
+        ProfileRecord {
+            name: self.name.clone(),
+            sut,
+            pics: self.pics.clone(),
+            pixit: entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            adapters: self.adapters.kinds(),
+        }
+    }
+}
+
+impl Adapters {
+    /// Adapter → its kind.
+    pub fn kinds(&self) -> BTreeMap<String, String> {
+        let store = match self.store {
+            StoreAdapter::None => "none",
+            StoreAdapter::Control(_) => "control",
+            StoreAdapter::Sqlite { .. } => "sql",
+        };
+        let clock = match self.clock {
+            ClockAdapter::Real { .. } => "real",
+            ClockAdapter::Control { .. } => "control",
+            ClockAdapter::Faketime { .. } => "faketime",
+        };
+        let policy = match self.policy {
+            PolicyAdapter::Fixed => "fixed",
+            PolicyAdapter::Control { .. } => "control",
+        };
+        let process = match self.process {
+            ProcessAdapter::Attach => "attach",
+            ProcessAdapter::Command(_) => "command",
+        };
+        [("store", store), ("clock", clock), ("policy", policy), ("process", process)]
+            .map(|(adapter, kind)| (adapter.to_owned(), kind.to_owned()))
+            .into()
+    }
+
+    /// Base URL of the control API, where any adapter uses it.
+    pub fn control_url(&self) -> Option<&str> {
+        match (&self.store, &self.clock, &self.policy) {
+            (StoreAdapter::Control(url), _, _)
+            | (_, ClockAdapter::Control { url, .. }, _)
+            | (_, _, PolicyAdapter::Control { url, .. }) => Some(url),
+            _ => None,
+        }
+    }
+}

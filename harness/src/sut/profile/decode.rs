@@ -1,0 +1,631 @@
+//! From the tree of a profile file to a [`Profile`], with every mistake that it holds.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::{
+    Adapters, ClockAdapter, Command, FileContent, Pixit, PolicyAdapter, ProcessAdapter, Profile, Provision,
+    Ready, StoreAdapter, Timers, Transport,
+};
+use crate::document::suggest::{closest, one_of};
+use crate::document::{Diagnostic, Diagnostics, Entry, Fields, Key, Node, NodeKind, Source, Span, tree};
+use crate::scenario::{Pics, duration};
+use crate::sut::places;
+use crate::sut::store::{Columns, Source as Origin};
+
+/// Most servers side by side.
+const MOST_INSTANCES: u64 = 64;
+
+const fn required(name: &'static str) -> Key {
+    Key { name, required: true }
+}
+
+const fn optional(name: &'static str) -> Key {
+    Key { name, required: false }
+}
+
+/// Reads a profile.
+pub(super) fn profile(source: &Arc<Source>, folder: &Path) -> Result<Profile, Diagnostics> {
+    let mut decoder = Decoder { source: Arc::clone(source), folder, diagnostics: Diagnostics::new() };
+    let profile = match tree::parse(source) {
+        Ok(root) => decoder.profile(&root),
+        Err(diagnostic) => {
+            decoder.diagnostics.push(*diagnostic);
+            None
+        }
+    };
+    match profile {
+        Some(profile) if decoder.diagnostics.are_warnings_only() => Ok(profile),
+        _ => Err(decoder.diagnostics),
+    }
+}
+
+struct Decoder<'f> {
+    source: Arc<Source>,
+    folder: &'f Path,
+    diagnostics: Diagnostics,
+}
+
+impl Decoder<'_> {
+    fn profile(&mut self, root: &Node) -> Option<Profile> {
+        let keys =
+            [required("name"), required("sut"), required("pixit"), optional("pics"), optional("adapters")];
+        let top = 0..0;
+        let fields = self.fields("a profile", &top, root, &keys)?;
+        let name = fields.get("name").and_then(|node| self.text(node));
+        let sut = fields.get("sut").and_then(|node| {
+            self.fields("`sut`", &node.span, node, &[required("product"), optional("version")])
+        });
+        let product = sut.as_ref().and_then(|sut| sut.get("product")).and_then(|node| self.text(node));
+        let version = sut.as_ref().and_then(|sut| sut.get("version")).and_then(|node| self.text(node));
+        let pixit = fields.get("pixit").and_then(|node| self.pixit(node));
+        let pics = fields.get("pics").map_or_else(|| Some(Pics::new()), |node| self.pics(node));
+        let adapters = match fields.get("adapters") {
+            Some(node) => self.adapters(node),
+            None => Some(Adapters {
+                store: StoreAdapter::None,
+                clock: real_clock(),
+                policy: PolicyAdapter::Fixed,
+                process: ProcessAdapter::Attach,
+            }),
+        };
+        self.contradictions(&fields, adapters.as_ref());
+        if let (Some(pixit), Some(adapters)) = (&pixit, &adapters)
+            && pixit.accounts == Provision::Control
+            && adapters.control_url().is_none()
+        {
+            let span = fields.get("pixit").and_then(|node| node.get("accounts")).map_or(&root.span, |n| &n.span);
+            self.wrong(span, "accounts are provisioned by a control API, and no adapter names one", "")
+                .help("give `adapters: { store: { control: { url: … } } }`, or `provision: none`");
+        }
+        Some(Profile {
+            name: name?,
+            product: product?,
+            version,
+            folder: self.folder.to_owned(),
+            pixit: pixit?,
+            pics: pics?,
+            adapters: adapters?,
+        })
+    }
+
+    fn pixit(&mut self, node: &Node) -> Option<Pixit> {
+        let keys = [
+            required("target"),
+            required("domain"),
+            optional("accounts"),
+            optional("transport"),
+            optional("bind"),
+            optional("timers"),
+        ];
+        let fields = self.fields("`pixit`", &node.span, node, &keys)?;
+        let target = fields.get("target").and_then(|node| {
+            self.fields("`target`", &node.span, node, &[optional("udp"), optional("tcp")])
+        });
+        let udp = target.as_ref().and_then(|t| t.get("udp")).and_then(|node| self.address(node));
+        let tcp = target.as_ref().and_then(|t| t.get("tcp")).and_then(|node| self.address(node));
+        let transport = match fields.get("transport") {
+            Some(node) => {
+                self.choice(node, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)])?
+            }
+            None if udp.is_none() && tcp.is_some() => Transport::Tcp,
+            None => Transport::Udp,
+        };
+        if let Some(target) = &target {
+            let there = if transport == Transport::Udp { &udp } else { &tcp };
+            if target.get(transport.as_str()).is_none() && there.is_none() {
+                let title = format!("`target` has no address for {}, the transport of the agents", transport.as_str());
+                self.wrong(&target.span, title, "`udp`, `tcp` or both are wanted here");
+            }
+        }
+        let accounts = match fields.get("accounts") {
+            None => Provision::None,
+            Some(node) => {
+                let accounts = self.fields("`accounts`", &node.span, node, &[required("provision")])?;
+                let known = [("none", Provision::None), ("control", Provision::Control)];
+                accounts.get("provision").and_then(|node| self.choice(node, &known))?
+            }
+        };
+        let bind = match fields.get("bind") {
+            None => IpAddr::from([127, 0, 0, 1]),
+            Some(node) => {
+                let text = self.text(node)?;
+                match text.trim_start_matches('[').trim_end_matches(']').parse() {
+                    Ok(address) => address,
+                    Err(_) => {
+                        self.wrong(&node.span, format!("`{text}` is no IP address"), "such as `127.0.0.1` or `::1`");
+                        return None;
+                    }
+                }
+            }
+        };
+        let timers = fields.get("timers").map_or_else(|| Some(Timers::default()), |node| self.timers(node));
+        let domain = fields.get("domain").and_then(|node| self.text(node));
+        Some(Pixit { udp, tcp, domain: domain?, accounts, transport, bind, timers: timers? })
+    }
+
+    fn timers(&mut self, node: &Node) -> Option<Timers> {
+        let keys =
+            [optional("t1"), optional("answer"), optional("delivery"), optional("quiet"), optional("store")];
+        let fields = self.fields("`timers`", &node.span, node, &keys)?;
+        let usual = Timers::default();
+        let mut timer = |name: &str| fields.get(name).and_then(|node| self.duration(node));
+        let t1 = timer("t1").unwrap_or(usual.t1);
+        let timers = Timers {
+            t1,
+            answer: timer("answer").unwrap_or(t1 * 64),
+            delivery: timer("delivery").unwrap_or(usual.delivery),
+            quiet: timer("quiet").unwrap_or(usual.quiet),
+            store: timer("store").unwrap_or(usual.store),
+        };
+        if timers.t1.is_zero() || timers.answer.is_zero() {
+            self.wrong(&node.span, "`t1` and `answer` must be above 0", "");
+        }
+        Some(timers)
+    }
+
+    fn pics(&mut self, node: &Node) -> Option<Pics> {
+        let entries = self.entries(node, "`pics`", "PICS keys and their values")?;
+        let mut pics = Pics::new();
+        for entry in entries {
+            let Some(key) = entry.key.as_text() else { continue };
+            if entry.value.is_null() {
+                self.wrong(&entry.value.span, format!("`{key}` has no value"), "a value, or leave the key out");
+            } else if pics.insert(key.to_owned(), entry.value.to_value()).is_some() {
+                self.wrong(&entry.key.span, format!("key `{key}` stands twice"), "given again here");
+            }
+        }
+        Some(pics)
+    }
+
+    fn adapters(&mut self, node: &Node) -> Option<Adapters> {
+        let keys = [optional("store"), optional("clock"), optional("policy"), optional("process")];
+        let fields = self.fields("`adapters`", &node.span, node, &keys)?;
+        let store = fields.get("store").map_or(Some(StoreAdapter::None), |node| self.store(node));
+        let clock = fields.get("clock").map_or_else(|| Some(real_clock()), |node| self.clock(node));
+        let policy = fields.get("policy").map_or(Some(PolicyAdapter::Fixed), |node| self.policy(node));
+        let process = fields.get("process").map_or(Some(ProcessAdapter::Attach), |node| self.process(node));
+        Some(Adapters { store: store?, clock: clock?, policy: policy?, process: process? })
+    }
+
+    fn store(&mut self, node: &Node) -> Option<StoreAdapter> {
+        match self.kind(node, "store adapter", &["none", "control", "sql"])? {
+            ("control", inner) => self.control(inner?, &[]).map(|fields| fields.0).map(StoreAdapter::Control),
+            ("sql", inner) => self.sql(inner?),
+            _ => Some(StoreAdapter::None),
+        }
+    }
+
+    fn sql(&mut self, node: &Node) -> Option<StoreAdapter> {
+        let keys =
+            [required("sqlite"), required("query"), required("columns"), optional("headers-complete")];
+        let fields = self.fields("`sql`", &node.span, node, &keys)?;
+        let path = fields.get("sqlite").and_then(|node| self.filled(node));
+        let query = fields.get("query").and_then(|node| self.text(node));
+        let columns = fields.get("columns").and_then(|node| self.columns(node));
+        let headers_complete =
+            fields.get("headers-complete").map_or(Some(false), |node| self.truth(node))?;
+        Some(StoreAdapter::Sqlite { path: path?, query: query?, columns: columns?, headers_complete })
+    }
+
+    fn columns(&mut self, node: &Node) -> Option<Columns> {
+        let mut columns = Columns::default();
+        for entry in self.entries(node, "`columns`", "fields and the columns that hold them")? {
+            let Some(field) = entry.key.as_text() else { continue };
+            let origin = match entry.value.get("value") {
+                Some(constant) => self.text(constant).map(Origin::Constant),
+                None => self.text(&entry.value).map(Origin::Column),
+            };
+            let Some(origin) = origin else { continue };
+            if let Some(header) = field.strip_prefix("header.") {
+                columns.headers.push((header.to_owned(), origin));
+            } else if Columns::FIELDS.contains(&field) {
+                columns.fields.insert(field.to_owned(), origin);
+            } else {
+                let mut mistake = Diagnostic::error(
+                    &self.source,
+                    &entry.key.span,
+                    format!("unknown field `{field}` of a stored message"),
+                )
+                .expected(format!("expected {} or `header.NAME`", one_of(Columns::FIELDS)));
+                mistake = mistake.meant(closest(field, Columns::FIELDS));
+                self.diagnostics.push(mistake);
+            }
+        }
+        Some(columns)
+    }
+
+    fn clock(&mut self, node: &Node) -> Option<ClockAdapter> {
+        let second = Duration::from_secs(1);
+        match self.kind(node, "clock adapter", &["real", "control", "faketime"])? {
+            ("control", inner) => {
+                let (url, fields) = self.control(inner?, &[optional("resolution")])?;
+                let resolution = self.duration_of(&fields, "resolution", Duration::ZERO)?;
+                Some(ClockAdapter::Control { url, resolution })
+            }
+            ("faketime", inner) => {
+                let inner = inner?;
+                let keys = [required("file"), optional("settle"), optional("resolution")];
+                let fields = self.fields("`faketime`", &inner.span, inner, &keys)?;
+                let file = fields.get("file").and_then(|node| self.filled(node));
+                let settle = self.duration_of(&fields, "settle", Duration::from_millis(1200))?;
+                let resolution = self.duration_of(&fields, "resolution", second)?;
+                Some(ClockAdapter::Faketime { file: file?, settle, resolution })
+            }
+            (_, Some(inner)) => {
+                let fields =
+                    self.fields("`real`", &inner.span, inner, &[optional("skew"), optional("resolution")])?;
+                let skew = self.duration_of(&fields, "skew", second)?;
+                let resolution = self.duration_of(&fields, "resolution", second)?;
+                Some(ClockAdapter::Real { skew, resolution })
+            }
+            (_, None) => Some(real_clock()),
+        }
+    }
+
+    fn policy(&mut self, node: &Node) -> Option<PolicyAdapter> {
+        match self.kind(node, "policy adapter", &["fixed", "control"])? {
+            ("control", inner) => {
+                let (url, fields) = self.control(inner?, &[required("settable")])?;
+                let settable: BTreeSet<String> = self.texts(fields.get("settable")?)?.into_iter().collect();
+                Some(PolicyAdapter::Control { url, settable })
+            }
+            _ => Some(PolicyAdapter::Fixed),
+        }
+    }
+
+    fn process(&mut self, node: &Node) -> Option<ProcessAdapter> {
+        if node.as_map().is_none() {
+            let [attach] = ["attach"];
+            return self.choice(node, &[(attach, ())]).map(|()| ProcessAdapter::Attach);
+        }
+        let keys = [
+            required("command"),
+            optional("prepare"),
+            optional("env"),
+            optional("files"),
+            optional("ready"),
+            optional("ready-within"),
+            optional("stop-within"),
+            optional("instances"),
+            optional("ports"),
+        ];
+        let fields = self.fields("`process`", &node.span, node, &keys)?;
+        let ports = fields.get("ports").map_or(Some(Vec::new()), |node| self.texts(node))?;
+        let command = fields.get("command").and_then(|node| self.command(node));
+        let prepare = match fields.get("prepare").map(|node| &node.kind) {
+            None => Vec::new(),
+            Some(NodeKind::List(items)) => items.iter().filter_map(|item| self.command(item)).collect(),
+            Some(_) => {
+                let span = fields.get("prepare").map_or(&node.span, |node| &node.span).clone();
+                self.wrong(&span, "`prepare` is no list", "a list of commands, each a list of words");
+                Vec::new()
+            }
+        };
+        let mut env = Vec::new();
+        if let Some(node) = fields.get("env") {
+            for entry in self.entries(node, "`env`", "variables and their values")? {
+                if let (Some(name), Some(value)) = (entry.key.as_text(), self.filled(&entry.value)) {
+                    env.push((name.to_owned(), value));
+                }
+            }
+        }
+        let files = fields.get("files").map_or(Some(Vec::new()), |node| self.files(node));
+        let ready = fields.get("ready").map_or(Some(Ready::Options), |node| self.ready(node));
+        let ready_within = self.duration_of(&fields, "ready-within", Duration::from_secs(10))?;
+        let stop_within = self.duration_of(&fields, "stop-within", Duration::from_secs(5))?;
+        let instances = match fields.get("instances") {
+            None => 1,
+            Some(node) => match self.text(node)?.parse::<u64>() {
+                Ok(number @ 1..=MOST_INSTANCES) => usize::try_from(number).unwrap_or(1),
+                _ => {
+                    let title = format!("`instances` must be a number from 1 to {MOST_INSTANCES}");
+                    self.wrong(&node.span, title, "how many servers may run side by side");
+                    return None;
+                }
+            },
+        };
+        Some(ProcessAdapter::Command(Box::new(Command {
+            command: command?,
+            prepare,
+            env,
+            files: files?,
+            ready: ready?,
+            ready_within,
+            stop_within,
+            instances,
+            ports,
+        })))
+    }
+
+    fn command(&mut self, node: &Node) -> Option<Vec<String>> {
+        let NodeKind::List(items) = &node.kind else {
+            self.wrong(&node.span, format!("a command is {}", node.describe()), "a list: program and arguments");
+            return None;
+        };
+        let words: Vec<String> = items.iter().filter_map(|item| self.filled(item)).collect();
+        if words.is_empty() {
+            self.wrong(&node.span, "an empty command", "a list: program and arguments");
+            return None;
+        }
+        Some(words)
+    }
+
+    fn files(&mut self, node: &Node) -> Option<Vec<(String, FileContent)>> {
+        let mut files = Vec::new();
+        for entry in self.entries(node, "`files`", "file names and their content")? {
+            let Some(name) = entry.key.as_text() else { continue };
+            if Path::new(name).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+                self.wrong(&entry.key.span, format!("`{name}` leads out of the server's folder"), "a plain name");
+                continue;
+            }
+            let content = match self.kind(&entry.value, "file content", &["text", "template", "copy"])? {
+                ("text", inner) => self.filled(inner?).map(FileContent::Text),
+                ("template", inner) => self.existing(inner?).map(FileContent::Template),
+                (_, inner) => self.existing(inner?).map(FileContent::Copy),
+            };
+            files.extend(content.map(|content| (name.to_owned(), content)));
+        }
+        Some(files)
+    }
+
+    fn existing(&mut self, node: &Node) -> Option<std::path::PathBuf> {
+        let path = self.folder.join(self.text(node)?);
+        if path.is_file() {
+            return Some(path);
+        }
+        self.wrong(&node.span, format!("no file {}", path.display()), "a file beside the profile");
+        None
+    }
+
+    fn ready(&mut self, node: &Node) -> Option<Ready> {
+        match self.kind(node, "readiness", &["options", "line", "tcp"])? {
+            ("line", inner) => {
+                let inner = inner?;
+                match Regex::new(&self.text(inner)?) {
+                    Ok(regex) => Some(Ready::Line(regex)),
+                    Err(e) => {
+                        self.wrong(&inner.span, "no regular expression", e.to_string());
+                        None
+                    }
+                }
+            }
+            ("tcp", inner) => self.filled(inner?).map(Ready::Tcp),
+            _ => Some(Ready::Options),
+        }
+    }
+
+    /// What no single value can show.
+    fn contradictions(&mut self, fields: &Fields<'_>, adapters: Option<&Adapters>) {
+        let Some(adapters) = adapters else { return };
+        let at = |path: &[&str]| {
+            let mut node = fields.get(path.first()?)?;
+            for key in &path[1..] {
+                node = node.get(key)?;
+            }
+            Some(node)
+        };
+        let known_ports: BTreeSet<&str> = match &adapters.process {
+            ProcessAdapter::Attach => BTreeSet::new(),
+            ProcessAdapter::Command(command) => command.ports.iter().map(String::as_str).collect(),
+        };
+        let started = matches!(adapters.process, ProcessAdapter::Command(_));
+        if let (ClockAdapter::Faketime { .. }, false, Some(clock)) =
+            (&adapters.clock, started, at(&["adapters", "clock"]))
+        {
+            self.wrong(&clock.span, "libfaketime without a process adapter", "imspec must start the server itself")
+                .help("give `process: { command: […], env: { LD_PRELOAD: …, FAKETIME_TIMESTAMP_FILE: … } }`");
+        }
+        if let ProcessAdapter::Command(command) = &adapters.process
+            && command.instances > 1
+            && let Some(target) = at(&["pixit", "target"])
+            && !self.source.slice(&target.span).contains("${port.")
+        {
+            self.wrong(&target.span, "several instances at one address", "an address with `${port.NAME}`")
+                .help("name free ports: `process: { ports: [sip] }` and `target: { udp: \"127.0.0.1:${port.sip}\" }`");
+        }
+        let mut texts = Vec::new();
+        for section in ["pixit", "adapters"] {
+            if let Some(node) = at(&[section]) {
+                scalars(node, &mut texts);
+            }
+        }
+        for (text, span) in texts {
+            for name in places::references(text) {
+                let known = match name.split_once('.') {
+                    Some(("port", port)) => known_ports.contains(port),
+                    None => matches!(name.as_str(), "self" | "profile") || (name == "dir" && started),
+                    _ => false,
+                };
+                if !known {
+                    let (title, help) = if name.starts_with("port.") {
+                        (format!("`${{{name}}}` is not among the ports of the process adapter"), "list it under `process: { ports: […] }`")
+                    } else if name == "dir" {
+                        ("`${dir}` without a process adapter".to_owned(), "only a server that imspec starts has a folder of its own")
+                    } else {
+                        (format!("unknown reference `${{{name}}}`"), "`${dir}`, `${port.NAME}`, `${profile}` and `${self}` are known; `$${` writes `${`")
+                    };
+                    self.wrong(&span, title, "").help(help);
+                }
+            }
+        }
+    }
+
+    /// The kind of an adapter and what stands below it: `none`, or `{ control: { … } }`.
+    fn kind<'n>(&mut self, node: &'n Node, what: &str, kinds: &[&'static str]) -> Option<(&'static str, Option<&'n Node>)> {
+        let (name, span, inner) = match &node.kind {
+            NodeKind::Scalar(scalar) => (scalar.text.as_str(), &node.span, None),
+            NodeKind::Map(entries) if entries.len() == 1 => {
+                (entries[0].key.as_text().unwrap_or_default(), &entries[0].key.span, Some(&entries[0].value))
+            }
+            _ => {
+                self.wrong(&node.span, format!("a {what} is one word or a map with one key"), format!("expected {}", one_of(kinds.iter().copied())));
+                return None;
+            }
+        };
+        match kinds.iter().find(|kind| **kind == name) {
+            Some(kind) => {
+                // The first kind of each list stands alone; the others say more.
+                if inner.is_none() && *kind != kinds[0] {
+                    self.wrong(span, format!("`{kind}` says too little"), format!("`{kind}: …` with its settings"));
+                }
+                Some((kind, inner))
+            }
+            None => {
+                let mistake = Diagnostic::error(&self.source, span, format!("unknown {what} `{name}`"))
+                    .expected(format!("expected {}", one_of(kinds.iter().copied())))
+                    .meant(closest(name, kinds.iter().copied()));
+                self.diagnostics.push(mistake);
+                None
+            }
+        }
+    }
+
+    fn control<'n>(&mut self, node: &'n Node, more: &[Key]) -> Option<(String, Fields<'n>)> {
+        let keys: Vec<Key> = std::iter::once(required("url")).chain(more.iter().copied()).collect();
+        let fields = self.fields("`control`", &node.span, node, &keys)?;
+        let url = fields.get("url")?;
+        let text = self.filled(url)?;
+        if !text.starts_with("http://") {
+            self.wrong(&url.span, format!("`{text}` is no URL of a control API"), "such as `http://127.0.0.1:8060`");
+            return None;
+        }
+        Some((text, fields))
+    }
+
+    fn address(&mut self, node: &Node) -> Option<String> {
+        let text = self.filled(node)?;
+        if text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !port.is_empty()) {
+            return Some(text);
+        }
+        self.wrong(&node.span, format!("`{text}` is no address"), "`host:port`, such as `127.0.0.1:5060`");
+        None
+    }
+
+    fn fields<'n>(&mut self, what: &'n str, owner: &Span, node: &'n Node, keys: &[Key]) -> Option<Fields<'n>> {
+        Fields::read(&self.source, what, owner, node, keys, &mut self.diagnostics)
+    }
+
+    fn entries<'n>(&mut self, node: &'n Node, what: &str, wanted: &str) -> Option<&'n [Entry]> {
+        match &node.kind {
+            NodeKind::Map(entries) => Some(entries),
+            _ => {
+                self.wrong(&node.span, format!("{what} is {}", node.describe()), format!("a map: {wanted}"));
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, node: &Node) -> Option<String> {
+        let text = node.as_text().filter(|text| !text.is_empty());
+        if text.is_none() {
+            let found = if node.as_scalar().is_some() { "nothing" } else { node.describe() };
+            self.wrong(&node.span, format!("{found} stands here"), "text");
+        }
+        text.map(str::to_owned)
+    }
+
+    /// A text that may hold references.
+    fn filled(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        if text.matches("${").count() > text.matches('}').count() {
+            self.wrong(&node.span, "`${` without `}`", "");
+            return None;
+        }
+        Some(text)
+    }
+
+    fn texts(&mut self, node: &Node) -> Option<Vec<String>> {
+        match &node.kind {
+            NodeKind::List(items) => items.iter().map(|item| self.text(item)).collect(),
+            _ => {
+                self.wrong(&node.span, format!("{} stands here", node.describe()), "a list");
+                None
+            }
+        }
+    }
+
+    fn truth(&mut self, node: &Node) -> Option<bool> {
+        self.choice(node, &[("true", true), ("false", false)])
+    }
+
+    fn duration(&mut self, node: &Node) -> Option<Duration> {
+        let text = self.text(node)?;
+        let length = duration::parse_ms(&text).map(Duration::from_millis);
+        if length.is_none() {
+            self.wrong(&node.span, format!("`{text}` is no length of time"), duration::EXPECTED);
+        }
+        length
+    }
+
+    fn duration_of(&mut self, fields: &Fields<'_>, name: &str, usual: Duration) -> Option<Duration> {
+        fields.get(name).map_or(Some(usual), |node| self.duration(node))
+    }
+
+    fn choice<T: Clone>(&mut self, node: &Node, known: &[(&'static str, T)]) -> Option<T> {
+        let written = node.as_text().unwrap_or_default();
+        if let Some((_, value)) = known.iter().find(|(name, _)| *name == written) {
+            return Some(value.clone());
+        }
+        let names = || known.iter().map(|(name, _)| *name);
+        let title = if written.is_empty() {
+            format!("{} stands here", node.describe())
+        } else {
+            format!("`{written}` is not known here")
+        };
+        let mistake = Diagnostic::error(&self.source, &node.span, title)
+            .expected(format!("expected {}", one_of(names())))
+            .meant(closest(written, names()));
+        self.diagnostics.push(mistake);
+        None
+    }
+
+    fn wrong(&mut self, span: &Span, title: impl Into<String>, expected: impl Into<String>) -> Wrong<'_> {
+        Wrong {
+            diagnostic: Some(Diagnostic::error(&self.source, span, title).expected(expected)),
+            diagnostics: &mut self.diagnostics,
+        }
+    }
+}
+
+/// A mistake that is noted when it goes out of scope, so that advice can be added to it first.
+struct Wrong<'d> {
+    diagnostic: Option<Diagnostic>,
+    diagnostics: &'d mut Diagnostics,
+}
+
+impl Wrong<'_> {
+    fn help(mut self, help: &str) {
+        self.diagnostic = self.diagnostic.take().map(|diagnostic| diagnostic.help(help));
+    }
+}
+
+impl Drop for Wrong<'_> {
+    fn drop(&mut self) {
+        if let Some(diagnostic) = self.diagnostic.take() {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+fn real_clock() -> ClockAdapter {
+    ClockAdapter::Real { skew: Duration::from_secs(1), resolution: Duration::from_secs(1) }
+}
+
+/// Every scalar below a node with its place.
+fn scalars<'n>(node: &'n Node, texts: &mut Vec<(&'n str, Span)>) {
+    match &node.kind {
+        NodeKind::Scalar(scalar) => texts.push((&scalar.text, node.span.clone())),
+        NodeKind::List(items) => items.iter().for_each(|item| scalars(item, texts)),
+        NodeKind::Map(entries) => {
+            for entry in entries {
+                scalars(&entry.value, texts);
+            }
+        }
+    }
+}
