@@ -120,8 +120,8 @@ pub async fn wait_until(clock: &dyn Clock, deadline: Timestamp) {
         let left = deadline.since(now).min(Duration::from_hours(24));
         tokio::select! {
             () = tokio::time::sleep(left) => {}
-            moved = moves.changed() => {
-                if moved.is_err() {
+            result = moves.changed() => {
+                if result.is_err() {
                     // The clock is gone, so nobody can move it any more.
                     tokio::time::sleep(left).await;
                 }

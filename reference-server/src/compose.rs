@@ -187,8 +187,8 @@ impl Composer for PlainComposer {
                     None => builder.header_line(field.line()),
                 };
                 first_via = false;
-            } else if !HOP.iter().any(|name| field.is(name))
-                && !(hidden && field.is("P-Asserted-Identity"))
+            } else if !(HOP.iter().any(|name| field.is(name))
+                || hidden && field.is("P-Asserted-Identity"))
             {
                 builder = builder.header_line(field.line());
             }

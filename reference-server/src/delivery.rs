@@ -107,7 +107,7 @@ impl Delivery {
     /// The bindings of an account changed; `refreshed` when one was made or refreshed.
     pub(crate) fn bindings_changed(self: &Arc<Self>, account: &str, refreshed: bool) {
         self.wake(account, refreshed.then_some(false), |wake| {
-            wake.bindings += 1
+            wake.bindings += 1;
         });
     }
 

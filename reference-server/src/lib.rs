@@ -120,7 +120,7 @@ impl Server {
         change: impl FnOnce(Parts) -> Parts,
     ) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let tasks = Tasks::new();
+        let tasks = Tasks::default();
         let started = Self::assemble(config, change, &tasks).await;
         if started.is_err() {
             tasks.stop().await;

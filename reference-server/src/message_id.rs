@@ -42,7 +42,7 @@ impl ConfiguredIds {
         }
     }
 
-    /// SipHash of a counter under a key from the system: nobody without the key can tell the next one
+    /// `SipHash` of a counter under a key from the system: nobody without the key can tell the next one
     /// from those before (RFC 5438 §6.3 wants as much of its Message-ID).
     fn random_128_bits(&self) -> String {
         let draw = self.drawn.fetch_add(1, Ordering::Relaxed);

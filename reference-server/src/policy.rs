@@ -343,11 +343,11 @@ impl Settings {
         &self,
         changes: impl IntoIterator<Item = (&'a String, &'a Value)>,
     ) -> Result<Self, SettingError> {
-        let mut changed = self.clone();
+        let mut settings = self.clone();
         for (key, value) in changes {
-            changed.set(key, value)?;
+            settings.set(key, value)?;
         }
-        Ok(changed)
+        Ok(settings)
     }
 
     fn set(&mut self, key: &str, value: &Value) -> Result<(), SettingError> {
@@ -376,10 +376,10 @@ impl Settings {
             }
             "expire.marking" => self.expire_marking = entry.switch()?,
             "expire.base" => {
-                self.expire_base = entry.one_of(ExpireBase::read, ExpireBase::VALUES)?
+                self.expire_base = entry.one_of(ExpireBase::read, ExpireBase::VALUES)?;
             }
             "expire.zero" => {
-                self.expire_zero = entry.one_of(ExpireZero::read, ExpireZero::VALUES)?
+                self.expire_zero = entry.one_of(ExpireZero::read, ExpireZero::VALUES)?;
             }
             "expire.malformed" => {
                 self.expire_malformed =
@@ -582,9 +582,9 @@ impl Policy {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let changed = Arc::new(current.with(changes)?);
-        *current = Arc::clone(&changed);
-        Ok(changed)
+        let settings = Arc::new(current.with(changes)?);
+        *current = Arc::clone(&settings);
+        Ok(settings)
     }
 }
 

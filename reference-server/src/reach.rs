@@ -49,7 +49,7 @@ pub(crate) async fn send(
         Ok(Uri::Sip(uri)) if !uri.secure => uri,
         _ => return Err(Unreachable::NotReachable(contact.clone())),
     };
-    let wish = wished_protocol(&uri).ok_or_else(|| Unreachable::NotReachable(contact.clone()))?;
+    let wish = wished_protocol(&uri).map_err(|()| Unreachable::NotReachable(contact.clone()))?;
     let address = resolve(&uri)
         .await
         .ok_or_else(|| Unreachable::UnknownHost(contact.clone()))?;
@@ -98,13 +98,13 @@ pub(crate) async fn send(
     Err(last)
 }
 
-/// What the URI says about transport: nothing, one that we speak, or (outer `None`) another.
-fn wished_protocol(uri: &SipUri) -> Option<Option<Protocol>> {
+/// The transport that the URI asks for, if it asks; an error when that is none that we speak.
+fn wished_protocol(uri: &SipUri) -> Result<Option<Protocol>, ()> {
     match uri.params.get("transport") {
-        None => Some(None),
-        Some(name) if name.eq_ignore_ascii_case("udp") => Some(Some(Protocol::Udp)),
-        Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Some(Protocol::Tcp)),
-        Some(_) => None,
+        None => Ok(None),
+        Some(name) if name.eq_ignore_ascii_case("udp") => Ok(Some(Protocol::Udp)),
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Ok(Some(Protocol::Tcp)),
+        Some(_) => Err(()),
     }
 }
 
@@ -149,16 +149,16 @@ mod tests {
 
     #[test]
     fn the_transport_parameter_decides() {
-        assert_eq!(wished_protocol(&sip("sip:b@h")), Some(None));
+        assert_eq!(wished_protocol(&sip("sip:b@h")), Ok(None));
         assert_eq!(
             wished_protocol(&sip("sip:b@h;transport=TCP")),
-            Some(Some(Protocol::Tcp))
+            Ok(Some(Protocol::Tcp))
         );
         assert_eq!(
             wished_protocol(&sip("sip:b@h;transport=udp")),
-            Some(Some(Protocol::Udp))
+            Ok(Some(Protocol::Udp))
         );
-        assert_eq!(wished_protocol(&sip("sip:b@h;transport=ws")), None);
+        assert_eq!(wished_protocol(&sip("sip:b@h;transport=ws")), Err(()));
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ pub struct Reply {
     reason: String,
     headers: Vec<(String, String)>,
     /// The answer of the next hop, whose other headers and body are passed on.
-    relayed: Option<Message>,
+    relayed: Option<Box<Message>>,
 }
 
 impl Reply {
@@ -45,7 +45,7 @@ impl Reply {
         let status = response.status().unwrap_or(500);
         let reply = Self::because(status, &reason);
         Self {
-            relayed: Some(response.clone()),
+            relayed: Some(Box::new(response.clone())),
             ..reply
         }
     }

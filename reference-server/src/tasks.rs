@@ -24,15 +24,17 @@ impl Drop for Running {
     }
 }
 
-impl Tasks {
+impl Default for Tasks {
     /// No task yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             stop: Arc::new(watch::Sender::new(false)),
             running: Arc::new(watch::Sender::new(0)),
         }
     }
+}
 
+impl Tasks {
     /// Starts a task, which is dropped at its next await once [`Self::stop`] is called.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut stop = self.stop.subscribe();
@@ -75,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn stopping_ends_what_would_run_for_ever() {
-        let tasks = Tasks::new();
+        let tasks = Tasks::default();
         for _ in 0..3 {
             tasks.spawn(std::future::pending());
         }

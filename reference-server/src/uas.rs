@@ -45,7 +45,7 @@ impl Inbox for Uas {
         } = incoming;
         match message.start_line() {
             StartLine::Response { .. } => {
-                if self.clients.receive(message).is_err() {
+                if !self.clients.receive(message) {
                     // RFC 6026 §7.3: a proxy must not pass on what matches no transaction.
                     tracing::debug!(remote = %flow.remote, "dropped a stray response");
                 }

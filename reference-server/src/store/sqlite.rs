@@ -1,7 +1,7 @@
-//! The store as one SQLite file.
+//! The store as one `SQLite` file.
 //!
 //! One thread writes. It takes up to 64 requests at a time into one transaction and answers them after
-//! the commit, which SQLite syncs to the disk: durability costs one sync for all of them. Another
+//! the commit, which `SQLite` syncs to the disk: durability costs one sync for all of them. Another
 //! thread reads, undisturbed by the writer (WAL).
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ type Job = Box<dyn FnOnce(&Connection) -> Report + Send>;
 /// Tells whoever asked how it went, once it is known whether the commit held.
 type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// A [`Store`] in one SQLite file.
+/// A [`Store`] in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
     lanes: Mutex<Option<Lanes>>,
@@ -61,11 +61,11 @@ impl SqliteStore {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         reader.busy_timeout(Duration::from_secs(10))?;
-        let (write, writes) = mpsc::channel(QUEUE);
-        let (read, reads) = mpsc::channel(QUEUE);
+        let (write, queued_writes) = mpsc::channel(QUEUE);
+        let (read, queued_reads) = mpsc::channel(QUEUE);
         let threads = vec![
-            spawn("store-write", move || write_all(&writer, writes))?,
-            spawn("store-read", move || read_all(&reader, reads))?,
+            spawn("store-write", move || write_all(&writer, queued_writes))?,
+            spawn("store-read", move || read_all(&reader, queued_reads))?,
         ];
         let lanes = Mutex::new(Some(Lanes { write, read }));
         Ok(Self {

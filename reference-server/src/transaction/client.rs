@@ -17,7 +17,7 @@ use crate::transport::{Closed, Outbox, Protocol, Target};
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The final response.
-    Final(Message),
+    Final(Box<Message>),
     /// Timer F fired.
     TimedOut,
     /// The connection broke.
@@ -170,8 +170,8 @@ impl ClientTransactions {
         Ok(Pending { outcome, silent })
     }
 
-    /// A response has come. Gives it back when nobody waits for it.
-    pub fn receive(&self, response: Message) -> Result<(), Message> {
+    /// A response has come. False when nobody waits for it.
+    pub fn receive(&self, response: Message) -> bool {
         let branch = response.typed::<Via>().and_then(Result::ok);
         let branch = branch.as_ref().and_then(Via::branch);
         let is_ours =
@@ -184,9 +184,9 @@ impl ClientTransactions {
             // A full queue means that this one adds nothing.
             Some(waiting) => {
                 let _ = waiting.try_send(response);
-                Ok(())
+                true
             }
-            None => Err(response),
+            None => false,
         }
     }
 }
@@ -220,7 +220,7 @@ async fn drive<'a>(
             biased;
             Some(response) = arriving.recv() => match response.status() {
                 Some(100..=199) => machine.on_provisional(),
-                Some(_) => return Outcome::Final(response),
+                Some(_) => return Outcome::Final(Box::new(response)),
                 None => {}
             },
             silent = silenced.changed(), if may_be_silenced => {
