@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod compare;
+pub mod defects;
 pub mod error;
 mod index;
 pub mod message;
@@ -15,6 +16,7 @@ pub mod typed;
 
 pub use build::{Builder, ContentLength};
 pub use compare::{Comparison, Relation};
+pub use defects::Defect;
 pub use error::{Limits, ParseError, ValueError};
 pub use message::{Header, Message, StartLine};
 pub use stream::{Frame, StreamDecoder};

@@ -205,3 +205,264 @@ fn spellings<'f>(
 const FIELD: &str = "RFC 3261 §7.3.1";
 /// Compact forms.
 const COMPACT: &str = "RFC 3261 §7.3.3";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const ADDRESS_FORM: &str = "RFC 3261 §20.20";
+    const LWS: &str = "RFC 3261 §25.1";
+    const URI: &str = "RFC 3261 §19.1.4";
+
+    /// Compares messages that have nothing but these header lines; they must be of one name.
+    fn compare(left: &[&str], right: &[&str]) -> (Relation, Vec<&'static str>) {
+        let message = |lines: &[&str]| {
+            let head: String = lines.iter().flat_map(|line| [*line, "\r\n"]).collect();
+            Message::parse(format!("SIP/2.0 200 OK\r\n{head}\r\n")).unwrap()
+        };
+        let (left, right) = (message(left), message(right));
+        let mut found = headers(&left, &right);
+        let mut reverse = headers(&right, &left);
+        assert_eq!((found.len(), reverse.len()), (1, 1));
+        let (found, reverse) = (found.remove(0), reverse.remove(0));
+        assert_eq!(
+            (found.relation, &found.clauses),
+            (reverse.relation, &reverse.clauses)
+        );
+        assert_eq!(found.relation == Relation::Equal, !found.clauses.is_empty());
+        (found.relation, found.clauses)
+    }
+
+    fn identical(left: &[&str], right: &[&str]) {
+        assert_eq!(
+            compare(left, right).0,
+            Relation::Identical,
+            "{left:?} {right:?}"
+        );
+    }
+
+    fn equal(left: &[&str], right: &[&str], clauses: &[&str]) {
+        let (relation, found) = compare(left, right);
+        assert_eq!(relation, Relation::Equal, "{left:?} {right:?}");
+        let expected: BTreeSet<_> = clauses.iter().copied().collect();
+        assert_eq!(BTreeSet::from_iter(found), expected, "{left:?} {right:?}");
+    }
+
+    fn different(left: &[&str], right: &[&str]) {
+        assert_eq!(
+            compare(left, right).0,
+            Relation::Different,
+            "{left:?} {right:?}"
+        );
+    }
+
+    #[test]
+    fn names_and_white_space() {
+        identical(&["Subject: a"], &["Subject: a"]);
+        equal(&["Subject: a"], &["subject: a"], &[FIELD]);
+        equal(&["Subject: a"], &["s: a"], &[COMPACT]);
+        equal(&["Subject: a"], &["S:a"], &[FIELD, COMPACT]);
+        equal(&["Subject: a"], &["Subject : a"], &[FIELD]);
+        equal(&["Subject: a"], &["Subject:a  "], &[FIELD]);
+        equal(&["Subject: a b"], &["Subject: a\r\n  b"], &[FIELD]);
+        equal(&["Subject: a b"], &["Subject: a  b"], &[LWS]);
+        equal(&["X-Any: a b"], &["x-any: a\tb"], &[FIELD, LWS]);
+        different(&["Subject: a"], &["Subject: A"]);
+        different(&["Subject: a, b"], &["Subject: a", "Subject: b"]);
+        different(&["Subject: \u{e9}"], &["Subject: ?"]);
+        different(&["Subject: a"], &["Subject:"]);
+    }
+
+    #[test]
+    fn comma_lists() {
+        equal(
+            &["Route: <sip:a>, <sip:b>"],
+            &["Route: <sip:a>", "Route: <sip:b>"],
+            &[FIELD],
+        );
+        equal(&["X-Any: a", "X-Any: b"], &["X-Any: a,b"], &[FIELD]);
+        equal(&["X-Any: a, b"], &["X-Any: a ,b"], &[LWS]);
+        equal(&["X-Any: a,b"], &["X-Any: a, b"], &[LWS]);
+        equal(
+            &["v: SIP/2.0/UDP a, SIP/2.0/UDP b"],
+            &["Via: SIP/2.0/UDP a", "Via: SIP/2.0/UDP b"],
+            &[FIELD, COMPACT],
+        );
+        different(&["X-Any: a", "X-Any: b"], &["X-Any: b", "X-Any: a"]);
+        different(&["X-Any: a", "X-Any: a"], &["X-Any: a"]);
+        different(&["X-Any: a,"], &["X-Any: a"]);
+        different(&["X-Any: \"a,b\""], &["X-Any: \"a", "X-Any: b\""]);
+        different(
+            &["Date: Sat, 13 Nov 2010 23:29:00 GMT"],
+            &["Date: Sat", "Date: 13 Nov 2010 23:29:00 GMT"],
+        );
+        // RFC 3261 §7.3.1: these must not be joined.
+        different(
+            &["WWW-Authenticate: A b=c", "WWW-Authenticate: D e=f"],
+            &["WWW-Authenticate: A b=c, D e=f"],
+        );
+    }
+
+    #[test]
+    fn addresses() {
+        let from = "From: \"Bob\" <sip:bob@example.org>;tag=1;x=2";
+        equal(
+            &[from],
+            &["From: Bob <sip:bob@example.org>;tag=1;x=2"],
+            &[ADDRESS_FORM],
+        );
+        equal(
+            &[from],
+            &["f: \"B\\ob\" <sip:bob@example.org> ;X=2; Tag=1"],
+            &[ADDRESS_FORM, COMPACT],
+        );
+        equal(
+            &[from],
+            &["From: \"Bob\" <sip:b%6fb@EXAMPLE.org>;tag=1;x=2"],
+            &[URI],
+        );
+        equal(
+            &["To: sip:a@b;tag=1"],
+            &["To: <sip:a@b>;tag=1"],
+            &["RFC 3261 §20.39"],
+        );
+        equal(
+            &["Contact: <tel:+1-2>"],
+            &["m: <tel:+12>"],
+            &[COMPACT, "RFC 3966 §4"],
+        );
+        equal(
+            &["Contact: <IM:a@b>"],
+            &["Contact: <im:a@b>"],
+            &["RFC 3986 §6.2.2.1"],
+        );
+        equal(
+            &["Contact: <sip:a@b>, \"c, d\" <sip:c@d>"],
+            &["Contact: sip:a@b", "Contact: \"c, d\"<sip:c@d>"],
+            &[FIELD, "RFC 3261 §20.10"],
+        );
+        different(&[from], &["From: \"bob\" <sip:bob@example.org>;tag=1;x=2"]);
+        different(&[from], &["From: <sip:bob@example.org>;tag=1;x=2"]);
+        different(&[from], &["From: \"Bob\" <sip:bob@example.org>;tag=1"]);
+        different(
+            &[from],
+            &["From: \"Bob\" <sip:bob@example.org>;tag=1;x=\"2\""],
+        );
+        different(&[from], &["From: \"Bob\" <sip:Bob@example.org>;tag=1;x=2"]);
+        different(&["To: <sip:a@b;x>"], &["To: sip:a@b;x"]);
+        different(&["To: \"a <sip:a@b>"], &["To: \"a <sip:a@B>"]);
+        different(&["Contact: *"], &["Contact: <sip:a@b>"]);
+    }
+
+    #[test]
+    fn other_rules() {
+        equal(
+            &["Via: SIP/2.0/UDP Host;branch=z9hG4bKx;rport"],
+            &["Via: sip / 2.0 / udp host ; rport;branch=Z9HG4BKX"],
+            &["RFC 3261 §20.42"],
+        );
+        different(&["Via: SIP/2.0/UDP h"], &["Via: SIP/2.0/UDP h:5060"]);
+        different(&["Via: SIP/2.0/UDP h"], &["Via: SIP/2.0/UDP h;rport"]);
+        equal(
+            &["CSeq: 1 MESSAGE"],
+            &["CSeq: 001  MESSAGE"],
+            &["RFC 3261 §20.16"],
+        );
+        different(&["CSeq: 1 MESSAGE"], &["CSeq: 1 message"]);
+        equal(&["Expires: 5"], &["Expires: 0005"], &[LWS]);
+        equal(
+            &["Max-Forwards: 99999999999999999999999"],
+            &["Max-Forwards: 099999999999999999999999"],
+            &[LWS],
+        );
+        different(
+            &["Max-Forwards: 99999999999999999999998"],
+            &["Max-Forwards: 99999999999999999999999"],
+        );
+        different(&["Expires: 5"], &["Expires: +5"]);
+        different(&["Expires: 0"], &["Expires: "]);
+        let media = "Content-Type: text/plain;charset=UTF-8;x=\"a\"";
+        equal(
+            &[media],
+            &["c: TEXT/Plain; X=a; charset=utf-8"],
+            &["RFC 2045 §5.1", "RFC 2046 §4.1.2", COMPACT],
+        );
+        different(&[media], &["Content-Type: text/plain;charset=UTF-8;x=A"]);
+        different(&[media], &["Content-Type: text/plain;charset=UTF-8"]);
+        equal(
+            &["Supported: Path, 100rel"],
+            &["k: path,100REL"],
+            &[FIELD, COMPACT],
+        );
+        different(&["Allow: INVITE"], &["Allow: invite"]);
+        different(&["Call-ID: a"], &["Call-ID: A"]);
+        different(&["X-Any: a"], &["X-Any: A"]);
+        equal(
+            &["Authorization: Digest realm=\"a\", nc=00000001"],
+            &["Authorization: digest NC=00000001,realm=\"a\""],
+            &[FIELD],
+        );
+        different(
+            &["Authorization: Digest realm=\"a\""],
+            &["Authorization: Digest realm=\"A\""],
+        );
+        different(
+            &["Date: Sat, 13 Nov 2010 23:29:00 GMT"],
+            &["Date: Sat, 13 Nov 2010 23:29:01 GMT"],
+        );
+    }
+
+    #[test]
+    fn whole_messages_in_order_of_appearance() {
+        let left =
+            Message::parse("SIP/2.0 200 OK\r\nX: 1\r\nv: a\r\nx: 2\r\nTo: b\r\n\r\n").unwrap();
+        let right =
+            Message::parse("SIP/2.0 200 OK\r\nNew: 1\r\nX: 1\r\nVia: a\r\nX: 2\r\n\r\n").unwrap();
+        let found = headers(&left, &right);
+        let summary: Vec<_> = found
+            .iter()
+            .map(|c| (c.name.as_str(), c.relation))
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                ("Session-Expires", Relation::Equal),
+                ("Via", Relation::Equal),
+                ("To", Relation::Different),
+                ("New", Relation::Different),
+            ]
+        );
+        assert_eq!(found[0].left, [b"X: 1".to_vec(), b"x: 2".to_vec()]);
+        assert_eq!(found[3].left, Vec::<Vec<u8>>::new());
+        assert_eq!(found[3].right, [b"New: 1".to_vec()]);
+        assert!(
+            headers(&left, &left)
+                .iter()
+                .all(|c| c.relation == Relation::Identical)
+        );
+    }
+
+    #[test]
+    fn lists_of_pairs() {
+        let stored: &[(&str, &[u8])] = &[("From", b"<sip:a@b>"), ("s", b"Dinner"), ("X", b"1")];
+        let sent: &[(&str, &[u8])] = &[("Subject", b" Dinner"), ("X", b" 2")];
+        let subject = header("subject", sent, stored);
+        assert_eq!(
+            (subject.name.as_str(), subject.relation),
+            ("Subject", Relation::Equal)
+        );
+        assert_eq!(subject.clauses, [COMPACT]);
+        assert_eq!(
+            (&subject.left[0][..], &subject.right[0][..]),
+            (&b"Subject: Dinner"[..], &b"s: Dinner"[..])
+        );
+        assert_eq!(header("s", stored, stored).relation, Relation::Identical);
+        assert_eq!(header("x-no", sent, stored).relation, Relation::Identical);
+        assert_eq!(header("From", sent, stored).relation, Relation::Different);
+        assert_eq!(header("from", stored, sent).name, "From");
+        let raw: &[(&str, &[u8])] = &[("X", b"\t2")];
+        assert_eq!(header("X", sent, raw).relation, Relation::Identical);
+    }
+}

@@ -202,6 +202,14 @@ impl Message {
         }
     }
 
+    /// Range of the Request-URI in the message.
+    pub fn request_uri_range(&self) -> Option<Range<usize>> {
+        match self.index.start {
+            Start::Request { uri, .. } => Some(range(uri)),
+            Start::Response { .. } => None,
+        }
+    }
+
     /// The status code of a response.
     pub fn status(&self) -> Option<u16> {
         match self.index.start {
