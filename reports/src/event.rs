@@ -25,8 +25,8 @@ pub struct Description {
 pub fn describe(event: &Event) -> Description {
     let mut details = Vec::new();
     let (kind, title) = match &event.kind {
-        EventKind::StepStarted { verb } => ("step", format!("step {verb} began")),
-        EventKind::StepEnded { outcome } => ("step", format!("step {}", outcome_words(outcome))),
+        EventKind::StepStarted { verb } => ("step", format!("{verb} begins")),
+        EventKind::StepEnded { outcome } => ("step", outcome_words(outcome)),
         EventKind::Sent(packet) => (
             "sent",
             format!("{} → server: {}", agent(packet), first_line(packet)),
@@ -151,10 +151,10 @@ fn first_line(packet: &Packet) -> String {
 
 fn outcome_words(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Done => "ended: done".to_owned(),
-        Outcome::TimedOut { after_ms } => format!("ended: nothing came within {after_ms} ms"),
-        Outcome::NotReached { why } => format!("was not reached: {why}"),
-        Outcome::Impossible { why } => format!("is impossible here: {why}"),
+        Outcome::Done => "done".to_owned(),
+        Outcome::TimedOut { after_ms } => format!("nothing came within {after_ms} ms"),
+        Outcome::NotReached { why } => format!("not reached: {why}"),
+        Outcome::Impossible { why } => format!("impossible here: {why}"),
         Outcome::Broken { why } => format!("broke: {why}"),
     }
 }

@@ -90,15 +90,12 @@ fn head(page: &mut Page, record: &RunRecord) {
         0,
         &[
             span(theme::BOLD, &profile.sut),
-            span(
-                theme::DIM,
-                format!(
-                    " · profile {} · imspec {} · {}",
-                    profile.name,
-                    record.tool,
-                    record.started.to_seconds()
-                ),
-            ),
+            plain(" "),
+            glued(theme::DIM, format!("· profile {}", profile.name)),
+            plain(" "),
+            glued(theme::DIM, format!("· imspec {}", record.tool)),
+            plain(" "),
+            glued(theme::DIM, format!("· {}", record.started.to_seconds())),
         ],
     );
 }
@@ -332,10 +329,8 @@ fn about_event(page: &mut Page, event: &crate::record::Event) {
         format!(" · event {} · {}", event.id, summary::duration(event.at_us)),
     ));
     if let Some(store) = event.store {
-        line.push(span(
-            theme::DIM,
-            format!(" · store clock {}", store.at.to_millis()),
-        ));
+        let clock = format!("· store clock {}", store.at.to_millis());
+        line.extend([plain(" "), glued(theme::DIM, clock)]);
     }
     page.row(&label(described.kind), &line);
     for detail in described.details {
@@ -427,9 +422,15 @@ fn errors(page: &mut Page, record: &RunRecord) {
         let events = &first.trace.events;
         for event in &events[events.len().saturating_sub(4)..] {
             let after = summary::duration(event.at_us);
+            let described = event::describe(event);
+            let step = if described.kind == "step" {
+                "step: "
+            } else {
+                ""
+            };
             page.row(
                 &label(&after),
-                &[span(theme::DIM, event::describe(event).title)],
+                &[span(theme::DIM, format!("{step}{}", described.title))],
             );
         }
         if cases.len() > 1 {
@@ -708,6 +709,28 @@ mod tests {
         record.readings.clear();
         let shown = text(&record, 80, false);
         assert!(shown.contains("cases  0:"), "{shown}");
+    }
+
+    #[test]
+    fn evidence_that_lies_is_survived() {
+        for range in [(0, u32::MAX), (u32::MAX, u32::MAX), (30, 3), (0, 0)] {
+            let mut record = sample::record();
+            for (n, check) in record
+                .cases
+                .iter_mut()
+                .flat_map(|case| &mut case.checks)
+                .enumerate()
+            {
+                check.evidence = Some(crate::record::Evidence {
+                    event: if n % 3 == 0 { 99 } else { 2 },
+                    range: Some(range),
+                    against: Some(if n % 2 == 0 { 98 } else { 3 }),
+                });
+            }
+            assert!(!text(&record, 80, false).is_empty());
+            assert!(crate::junit::render(&record).is_ok());
+            assert!(crate::html::render(&record).is_ok());
+        }
     }
 
     /// Puts the poison into every string of a record that can take it.

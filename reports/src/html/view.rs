@@ -11,7 +11,7 @@ use crate::event;
 use crate::excerpt::Extent;
 use crate::failure::{self, Failure, Shown};
 use crate::record::{
-    Basis, CaseRecord, Check, Event, FindingKind, RequirementRecord, RunRecord, Verdict,
+    Basis, CaseRecord, Check, Event, FindingKind, Level, RequirementRecord, RunRecord, Verdict,
 };
 use crate::summary::{self, Summary, count, count_of};
 
@@ -81,6 +81,7 @@ struct Finding {
     observed: Option<String>,
     note: Option<String>,
     panels: Vec<Panel>,
+    side_by_side: bool,
     same: Vec<CaseLink>,
     different: Vec<Different>,
 }
@@ -118,8 +119,9 @@ struct CaseLink {
 struct Panel {
     class: &'static str,
     title: String,
+    event: u32,
     meta: String,
-    href: Option<String>,
+    href: String,
     details: Vec<String>,
     rows: Vec<Row>,
 }
@@ -524,6 +526,9 @@ fn finding(failure: &Failure<'_>, links: &Links<'_>) -> Finding {
     let first = failure.cases.first();
     let check = first.and_then(|shown| shown.check);
     let (same, different) = other_cases(&failure.cases, links);
+    let panels = first
+        .and_then(|shown| Some(panels(shown.case?, shown.check?, links)))
+        .unwrap_or_default();
     Finding {
         summary: first.map_or_else(String::new, |shown| escape::line(shown.summary)),
         requirements: failure
@@ -551,9 +556,13 @@ fn finding(failure: &Failure<'_>, links: &Links<'_>) -> Finding {
         expected: check.map(|check| paragraph(&check.expected)),
         observed: check.map(|check| paragraph(&check.observed)),
         note: check.and_then(|check| check.note.as_deref()).map(paragraph),
-        panels: first
-            .and_then(|shown| Some(panels(shown.case?, shown.check?, links)))
-            .unwrap_or_default(),
+        // Two dumps are too wide to stand beside each other.
+        side_by_side: panels.len() == 2
+            && !panels
+                .iter()
+                .flat_map(|panel| &panel.rows)
+                .any(|row| matches!(row, Row::Octets { .. })),
+        panels,
         same,
         different,
     }
@@ -643,7 +652,7 @@ fn panel(event: &Event, case: &str) -> Panel {
             ))
         },
     );
-    let mut meta = format!("event {} · {} s", event.id, seconds(event.at_us));
+    let mut meta = format!("· {} s", seconds(event.at_us));
     if let Some(store) = event.store {
         meta.push_str(" · store clock ");
         meta.push_str(&store.at.to_millis());
@@ -652,7 +661,8 @@ fn panel(event: &Event, case: &str) -> Panel {
         class: "",
         title,
         meta,
-        href: Some(format!("#{}", event_anchor(case, event.id))),
+        event: event.id,
+        href: format!("#{}", event_anchor(case, event.id)),
         details: described.details,
         rows: Vec::new(),
     }
@@ -723,20 +733,22 @@ fn requirement_row(
     links: &Links<'_>,
 ) -> Requirement {
     let waived = summary::all_waived(record, requirement);
-    let mut cases: Vec<&CaseRecord> = record
+    let mut cases: Vec<(Verdict, &CaseRecord)> = record
         .cases
         .iter()
-        .filter(|case| {
-            case.covers.contains(&requirement.id)
-                || case
-                    .checks
-                    .iter()
-                    .any(|check| check.requirements.contains(&requirement.id))
-        })
+        .filter_map(|case| Some((verdict_in(case, requirement)?, case)))
         .collect();
     // Stable: cases of one verdict keep the order of their ids.
-    cases.sort_by_key(|case| std::cmp::Reverse(case.verdict));
-    let mut cases = links.cases(cases.into_iter().map(|case| case.id.as_str()));
+    cases.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
+    let mut cases: Vec<_> = cases
+        .into_iter()
+        .map(|(verdict, case)| CaseLink {
+            verdict: verdict.as_str(),
+            class: verdict.as_str(),
+            sign: sign(verdict),
+            ..links.case(&case.id)
+        })
+        .collect();
     let more = cases.split_off(cases.len().min(LISTED));
     Requirement {
         anchor: links
@@ -750,11 +762,7 @@ fn requirement_row(
         basis: (requirement.basis != Basis::Written).then(|| requirement.basis.as_str()),
         statement: paragraph(&requirement.statement),
         wording: escape::line(&requirement.wording.join(", ")),
-        class: if waived {
-            "waived"
-        } else {
-            requirement.verdict.as_str()
-        },
+        class: tone(requirement, waived),
         sign: sign(requirement.verdict),
         verdict: if waived {
             "fail, waived".to_owned()
@@ -764,6 +772,32 @@ fn requirement_row(
         held: summary::held(requirement),
         cases,
         more,
+    }
+}
+
+/// What a case shows about one requirement, which may be better than what it shows about another: the worst
+/// of the checks that speak for it. `None` where the case has nothing to do with it.
+fn verdict_in(case: &CaseRecord, requirement: &RequirementRecord) -> Option<Verdict> {
+    let judged = case
+        .checks
+        .iter()
+        .filter(|check| check.requirements.contains(&requirement.id))
+        .map(|check| check.verdict)
+        .max();
+    judged.or_else(|| {
+        case.covers
+            .contains(&requirement.id)
+            .then_some(case.verdict)
+    })
+}
+
+/// How bad a failure is depends on the level.
+fn tone(requirement: &RequirementRecord, waived: bool) -> &'static str {
+    match (requirement.verdict, requirement.level) {
+        _ if waived => "waived",
+        (Verdict::Fail, Level::Should) => "deviation",
+        (Verdict::Fail, Level::May) => "observation",
+        (verdict, _) => verdict.as_str(),
     }
 }
 

@@ -12,6 +12,7 @@ use super::time::UtcTime;
 /// A field of a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Field_{T}")]
 pub enum Field<T> {
     /// The adapter cannot read it.
     #[default]
