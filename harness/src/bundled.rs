@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalogue::{Catalogue, PicsKeys};
-use crate::document::Diagnostics;
+use crate::document::{Diagnostics, Source};
 use crate::scenario::load::{self, ScenarioFile};
 use crate::scenario::{Known, Scenario};
+use crate::sut::Profile;
 
 /// The requirements and the rules of the base protocols.
 pub fn catalogue() -> Result<Catalogue, Diagnostics> {
@@ -21,6 +22,13 @@ pub fn suite(catalogue: &Catalogue) -> Result<Vec<Arc<Scenario>>, Diagnostics> {
 /// The scenarios of a file or folder, in the order of ids.
 pub fn suite_in(path: &Path, catalogue: &Catalogue) -> Result<Vec<Arc<Scenario>>, Diagnostics> {
     load::load_suite(&ScenarioFile::read_all(&[path])?, &known(catalogue)?)
+}
+
+/// The profile of the reference server: starts this very binary with `serve`.
+pub fn reference_profile() -> Result<Profile, Diagnostics> {
+    const NAME: &str = "profiles/reference/profile.yaml";
+    let text = crate::embedded::text(NAME).unwrap_or_default();
+    Profile::read(Source::new(format!("scenarios/{NAME}"), text), Path::new("."))
 }
 
 fn known(catalogue: &Catalogue) -> Result<Known, Diagnostics> {

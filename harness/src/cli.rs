@@ -1,5 +1,76 @@
 //! The `imspec` command: one file a subcommand, one type for the exit status.
 
 pub mod exit;
+pub mod run;
+pub mod serve;
+pub mod wire;
+
+use std::io::{BufWriter, Write as _};
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
 
 pub use exit::ExitStatus;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Does an instant-messaging server keep the rules for deferred messages?
+#[derive(Debug, Parser)]
+#[command(name = "imspec", version, styles = STYLES, propagate_version = true, after_help = exit_help())]
+struct Command {
+    #[command(subcommand)]
+    command: Sub,
+    /// Colour: on a terminal (and without NO_COLOR), always, or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: clap::ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Run the suite; by default all of it, against the bundled reference server
+    Run(run::Args),
+    /// Start the reference server
+    Serve(serve::Args),
+    /// Show how the codec reads a SIP message
+    Wire(wire::Args),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitStatus {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(why) => {
+            // Help and version are no mistakes; everything else is wrong usage.
+            let wrong = why.use_stderr();
+            // A closed pipe is not worth a word.
+            let _ = why.print();
+            return if wrong { ExitStatus::InvalidInput } else { ExitStatus::Conforms };
+        }
+    };
+    match command.color {
+        clap::ColorChoice::Auto => {}
+        clap::ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        clap::ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    let status = match &command.command {
+        Sub::Run(args) => run::execute(args, &mut out),
+        Sub::Serve(args) => serve::execute(args, &mut out),
+        Sub::Wire(args) => wire::execute(args, &mut out),
+    };
+    // A reader that went away (`imspec list | head`) has what it wanted.
+    let _ = out.flush();
+    status
+}
+
+fn exit_help() -> String {
+    let mut text = "Exit status:\n".to_owned();
+    for status in ExitStatus::ALL {
+        text.push_str(&format!("  {}  {}\n", status.code(), status.meaning()));
+    }
+    text
+}

@@ -1,1 +1,7 @@
-fn main(){}
+//! The `imspec` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imspec::cli::main().into()
+}

@@ -34,7 +34,7 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
         return ExitStatus::Conforms;
     }
     if args.print_openapi {
-        let _ = out.write_all(imspec_reference_server::OPENAPI.as_bytes());
+        let _ = out.write_all(imspec_reference_server::control::OPENAPI.as_bytes());
         return ExitStatus::Conforms;
     }
     match serve(args, out) {

@@ -424,7 +424,7 @@ impl Decoder<'_> {
         if let ProcessAdapter::Command(command) = &adapters.process
             && command.instances > 1
             && let Some(target) = at(&["pixit", "target"])
-            && !self.source.slice(&target.span).contains("${port.")
+            && !has_port(target)
         {
             self.wrong(&target.span, "several instances at one address", "an address with `${port.NAME}`")
                 .help("name free ports: `process: { ports: [sip] }` and `target: { udp: \"127.0.0.1:${port.sip}\" }`");
@@ -628,4 +628,11 @@ fn scalars<'n>(node: &'n Node, texts: &mut Vec<(&'n str, Span)>) {
             }
         }
     }
+}
+
+/// Whether an address in the node is at a free port.
+fn has_port(node: &Node) -> bool {
+    let mut texts = Vec::new();
+    scalars(node, &mut texts);
+    texts.iter().any(|(text, _)| text.contains("${port."))
 }
