@@ -10,6 +10,8 @@ pub mod error;
 mod index;
 pub mod message;
 pub mod name;
+#[cfg(any(test, feature = "rsip"))]
+pub mod rsip;
 pub mod stream;
 mod text;
 pub mod typed;
