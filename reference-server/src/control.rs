@@ -284,7 +284,7 @@ impl MessageView {
             kind: "pager",
             start_line: String::from_utf8_lossy(start_line).into_owned(),
             headers: parsed.iter().flat_map(header_views).collect(),
-            // A damaged record, and one that leaves fields out on purpose, say so themselves.
+            // What the record does not have was not stored, unless it cannot be read at all.
             headers_complete: parsed.is_some(),
             body: body_view(parsed.as_ref().map_or(&[], Message::body)),
             received_at: message.received_at,

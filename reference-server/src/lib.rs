@@ -106,6 +106,7 @@ pub struct Server {
     addresses: Addresses,
     tasks: Tasks,
     store: Arc<dyn Store>,
+    transport: Arc<Transport>,
 }
 
 impl Server {
@@ -137,6 +138,7 @@ impl Server {
     /// whoever was not answered yet asks again, as SIP has it.
     pub async fn stop(self) {
         self.tasks.stop().await;
+        self.transport.close();
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store did not close well");
         }
@@ -217,6 +219,7 @@ impl Server {
             addresses,
             tasks: tasks.clone(),
             store,
+            transport,
         })
     }
 }
@@ -224,6 +227,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.signal_stop();
+        self.transport.close();
     }
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,7 +144,8 @@ pub struct TransportLimits {
 /// The sockets of the server.
 pub struct Transport {
     limits: TransportLimits,
-    udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    udp: Mutex<Vec<(SocketAddr, Arc<UdpSocket>)>>,
+    udp_addresses: Vec<SocketAddr>,
     tcp: Mutex<Vec<TcpListener>>,
     tcp_addresses: Vec<SocketAddr>,
     connections: Arc<Mutex<HashMap<SocketAddr, tcp::Connection>>>,
@@ -179,7 +180,8 @@ impl Transport {
         }
         Ok(Self {
             limits,
-            udp: udp_sockets,
+            udp_addresses: udp_sockets.iter().map(|(address, _)| *address).collect(),
+            udp: Mutex::new(udp_sockets),
             tcp: Mutex::new(tcp_listeners),
             tcp_addresses,
             connections: Arc::default(),
@@ -192,7 +194,7 @@ impl Transport {
 
     /// Where UDP is spoken.
     pub fn udp_addresses(&self) -> Vec<SocketAddr> {
-        self.udp.iter().map(|(address, _)| *address).collect()
+        self.udp_addresses.clone()
     }
 
     /// Where TCP is spoken.
@@ -202,8 +204,8 @@ impl Transport {
 
     /// Begins to hand what arrives to `inbox`.
     pub fn run(self: &Arc<Self>, inbox: &Arc<dyn Inbox>) {
-        *self.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(inbox));
-        for (local, socket) in &self.udp {
+        *lock(&self.inbox) = Some(Arc::clone(inbox));
+        for (local, socket) in lock(&self.udp).iter() {
             let receiver = udp::receive(
                 *local,
                 Arc::clone(socket),
@@ -212,28 +214,31 @@ impl Transport {
             );
             self.tasks.spawn(receiver);
         }
-        let listeners =
-            std::mem::take(&mut *self.tcp.lock().unwrap_or_else(PoisonError::into_inner));
+        let listeners = std::mem::take(&mut *lock(&self.tcp));
         for listener in listeners {
             self.tasks.spawn(tcp::accept(Arc::clone(self), listener));
         }
     }
 
-    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
-        self.inbox
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Lets go of the sockets, and of the inbox, which may hold on to the transport in its turn.
+    pub fn close(&self) {
+        lock(&self.inbox).take();
+        lock(&self.udp).clear();
+        lock(&self.tcp).clear();
     }
 
-    fn udp_socket(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Option<&UdpSocket> {
-        self.udp
+    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        lock(&self.inbox).clone()
+    }
+
+    fn udp_socket(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Option<Arc<UdpSocket>> {
+        lock(&self.udp)
             .iter()
             .find(|(address, _)| match local {
                 Some(local) => *address == local,
                 None => address.is_ipv4() == remote.is_ipv4(),
             })
-            .map(|(_, socket)| &**socket)
+            .map(|(_, socket)| Arc::clone(socket))
     }
 
     async fn send_datagram(
@@ -248,6 +253,10 @@ impl Transport {
         socket.send_to(octets, remote).await?;
         Ok(Closed::never())
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_listener(protocol: &str, remote: SocketAddr) -> io::Error {
@@ -317,22 +326,13 @@ impl Outbox for Transport {
     fn sent_by(&self, target: Target) -> Option<SocketAddr> {
         let same_family = |address: &&SocketAddr| address.is_ipv4() == target.address.is_ipv4();
         let listener = match target.protocol {
-            Protocol::Udp => self
-                .udp
-                .iter()
-                .map(|(address, _)| address)
-                .find(same_family),
+            Protocol::Udp => self.udp_addresses.iter().find(same_family),
             // The response comes back on the connection, so any address of ours does as a name.
             Protocol::Tcp => self
                 .tcp_addresses
                 .iter()
                 .find(same_family)
-                .or_else(|| {
-                    self.udp
-                        .iter()
-                        .map(|(address, _)| address)
-                        .find(same_family)
-                })
+                .or_else(|| self.udp_addresses.iter().find(same_family))
                 .or_else(|| self.tcp_addresses.first()),
         };
         let mut address = *listener?;

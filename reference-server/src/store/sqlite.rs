@@ -27,8 +27,9 @@ const SWEEP: usize = 256;
 /// Raised when the schema changes in a way that an older server cannot read.
 const SCHEMA_VERSION: i64 = 1;
 
-/// Work done in the transaction; what it gives is called after the commit.
-type Job = Box<dyn FnOnce(&Connection) -> Report + Send>;
+/// Work done in the transaction, or not at all where there is none; what it gives is called after the
+/// commit.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Report + Send>;
 /// Tells whoever asked how it went, once it is known whether the commit held.
 type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -109,7 +110,7 @@ fn submit<'a, T: Send + 'static>(
 ) -> Answer<'a, T> {
     let (answer, answered) = oneshot::channel();
     let job: Job = Box::new(move |connection| {
-        let result = work(connection);
+        let result = connection.and_then(work);
         Box::new(move |commit| {
             // Whoever asked may have gone; the work is done all the same.
             let _ = answer.send(result.and_then(|value| commit.map(|()| value)));
@@ -148,7 +149,8 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
         )));
     }
     if version < SCHEMA_VERSION {
-        connection.execute_batch(include_str!("schema.sql"))?;
+        // In one transaction: half a schema would be no schema, and each commit costs a sync.
+        connection.execute_batch(concat!("BEGIN;", include_str!("schema.sql"), "COMMIT;"))?;
         connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     Ok(())
@@ -156,24 +158,24 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 
 fn write_all(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE");
-        let mut reports = vec![first(connection)];
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+        let in_transaction = || begun.clone().map(|()| connection);
+        let mut reports = vec![first(in_transaction())];
         while reports.len() < GROUP {
             match jobs.try_recv() {
-                Ok(job) => reports.push(job(connection)),
+                Ok(job) => reports.push(job(in_transaction())),
                 Err(_) => break,
             }
         }
-        let outcome = begun
-            .and_then(|()| connection.execute_batch("COMMIT"))
-            .map_err(|error| {
-                if !connection.is_autocommit() {
-                    // Nothing to add when this fails too: the next BEGIN will say so.
-                    let _ = connection.execute_batch("ROLLBACK");
-                }
-                tracing::error!(%error, "the store could not write");
-                StoreError::from(error)
-            });
+        let commit = || connection.execute_batch("COMMIT").map_err(StoreError::from);
+        let outcome = begun.and_then(|()| commit());
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the store could not write");
+            if !connection.is_autocommit() {
+                // Nothing to add when this fails too: the next BEGIN will say so.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+        }
         for report in reports {
             report(outcome.clone());
         }
@@ -182,7 +184,7 @@ fn write_all(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
 
 fn read_all(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
-        job(connection)(Ok(()));
+        job(Ok(connection))(Ok(()));
     }
 }
 
@@ -568,6 +570,24 @@ mod tests {
         assert_eq!(good, Ok(1));
         assert!(matches!(bad, Err(StoreError::Failed(_))), "{bad:?}");
         assert_eq!(store.accounts().await.unwrap(), ["sip:bob@example.org"]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_not_done_by_halves() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let store = SqliteStore::open(&path).unwrap();
+        store
+            .write(|db| Ok(db.busy_timeout(Duration::ZERO)?))
+            .await
+            .unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let refused = store.change_accounts(vec!["sip:bob@example.org".into()], Vec::new()).await;
+        assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
+        other.execute_batch("ROLLBACK").unwrap();
+        assert!(store.accounts().await.unwrap().is_empty());
+        assert_eq!(store.change_accounts(vec!["sip:c@example.org".into()], Vec::new()).await, Ok(1));
     }
 
     #[tokio::test]

@@ -241,6 +241,30 @@ impl Agent {
         self.response().await
     }
 
+    /// The final response, or `None` when the connection breaks before it is there.
+    pub async fn try_ask(&mut self, octets: &[u8]) -> Option<Message> {
+        let Link::Tcp(stream, decoder) = &mut self.link else {
+            panic!("no connection")
+        };
+        stream.write_all(octets).await.ok()?;
+        loop {
+            if let Some(Frame::Message(message)) = decoder.next_frame().unwrap() {
+                if message.status() >= Some(200) {
+                    return Some(message);
+                }
+                continue;
+            }
+            let mut chunk = [0; 4096];
+            match timeout(PATIENCE, stream.read(&mut chunk))
+                .await
+                .expect("an answer")
+            {
+                Ok(0) | Err(_) => return None,
+                Ok(length) => decoder.push(&chunk[..length]),
+            }
+        }
+    }
+
     pub async fn response(&mut self) -> Message {
         loop {
             let message = self.next_within(PATIENCE).await.expect("a response");

@@ -1,0 +1,114 @@
+//! Many at once: every message exactly once, each in its own account, under an ID of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use support::{ALICE, Agent, BOB, Setup, body};
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_senders_and_many_accounts_do_not_mix() {
+    let setup = Setup::new("policy: { mid.sequence: consecutive }").await;
+    let users: Vec<String> = (0..10).map(|n| format!("sip:user{n}@example.org")).collect();
+    setup.control.post("/v1/accounts", json!({ "add": users })).await;
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..20 {
+        let (users, server) = (users.clone(), setup.udp());
+        senders.spawn(async move {
+            let mut alice = Agent::udp(ALICE, server).await;
+            for (n, user) in users.iter().enumerate() {
+                assert_eq!(alice.text(user, &format!("{sender} to {n}")).await, 202);
+            }
+        });
+    }
+    while let Some(done) = senders.join_next().await {
+        done.unwrap();
+    }
+    let mut ids = BTreeSet::new();
+    for (n, user) in users.iter().enumerate() {
+        let messages = setup.control.messages(user).await;
+        let texts: BTreeSet<_> =
+            messages.iter().map(|m| m["body"]["text"].as_str().unwrap().to_owned()).collect();
+        let expected: BTreeSet<_> = (0..20).map(|sender| format!("{sender} to {n}")).collect();
+        assert_eq!(texts, expected);
+        ids.extend(messages.iter().map(|m| m["message_id"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(ids.len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coming_and_going_in_a_storm_loses_and_repeats_nothing() {
+    const SENDERS: usize = 5;
+    const EACH: usize = 20;
+    let setup = Setup::new("").await;
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
+        let server = setup.udp();
+        senders.spawn(async move {
+            let mut alice = Agent::udp(ALICE, server).await;
+            for n in 0..EACH {
+                let status = alice.text(BOB, &format!("{sender}.{n}")).await;
+                assert!(matches!(status, 200 | 202), "{status}");
+            }
+        });
+    }
+    let mut bob = setup.agent(BOB).await;
+    let mut received: Vec<String> = Vec::new();
+    let mut online = false;
+    let storm = async {
+        while received.len() < SENDERS * EACH {
+            let change = bob
+                .request("REGISTER", "sip:example.org", BOB)
+                .header("Contact", format!("<{}>", bob.contact()))
+                .header("Expires", if online { "0" } else { "3600" });
+            // Going is rarer than staying, or the storm would never end.
+            if !online || fastrand::u8(..) < 40 {
+                online = !online;
+                bob.send(change.octets()).await;
+            }
+            while let Some(message) = bob.next_within(Duration::from_millis(20)).await {
+                if message.is_request() {
+                    received.push(body(&message));
+                    bob.answer(&message, 200).await;
+                }
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), storm).await.expect("everything to arrive");
+    while let Some(done) = senders.join_next().await {
+        done.unwrap();
+    }
+    let distinct: BTreeSet<_> = received.iter().collect();
+    assert_eq!(distinct.len(), SENDERS * EACH);
+    assert_eq!(received.len(), SENDERS * EACH, "something came twice");
+    setup.control.until_count(BOB, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_expire_while_others_arrive() {
+    let setup = Setup::new("").await;
+    let mut alice = setup.agent(ALICE).await;
+    for n in 0..1000 {
+        let expires = if n % 10 == 0 { "100000" } else { "60" };
+        let request = alice.message(BOB).header("Expires", expires).body(n.to_string());
+        assert_eq!(alice.ask(request).await.status(), Some(202));
+    }
+    let control = setup.control;
+    let advance = tokio::spawn(async move { control.advance(61).await });
+    for n in 0..50 {
+        let request = alice.message(BOB).header("Expires", "60").body(format!("new {n}"));
+        assert_eq!(alice.ask(request).await.status(), Some(202));
+    }
+    advance.await.unwrap();
+    control.advance(0).await;
+    let kept = control.messages(BOB).await;
+    let old = kept.iter().filter(|m| !m["body"]["text"].as_str().unwrap().starts_with("new"));
+    assert_eq!(old.count(), 100);
+    // Those that came before the clock moved are gone, those that came after are not; none is expired.
+    assert!(kept.iter().all(|m| m["state"] == "waiting"));
+}
