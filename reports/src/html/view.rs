@@ -141,7 +141,7 @@ struct Reason {
 
 #[derive(Debug, Serialize)]
 struct Waiver {
-    waiver: String,
+    text: String,
     kind: &'static str,
     requirement: String,
     href: Option<String>,
@@ -373,17 +373,12 @@ fn anchor(kind: &str, id: &str, used: &mut HashSet<String>) -> String {
         }
     }
     let slug = slug.trim_end_matches('-').to_owned();
-    let unique = (1_usize..)
-        .map(|n| {
-            if n == 1 {
-                slug.clone()
-            } else {
-                format!("{slug}-{n}")
-            }
-        })
-        .find(|candidate| !used.contains(candidate))
-        .unwrap_or(slug);
-    used.insert(unique.clone());
+    let mut unique = slug.clone();
+    let mut n = 1;
+    while !used.insert(unique.clone()) {
+        n += 1;
+        unique = format!("{slug}-{n}");
+    }
     unique
 }
 
@@ -701,7 +696,7 @@ fn waivers(record: &RunRecord, links: &Links<'_>) -> Vec<Waiver> {
         .map(|accepted| {
             let target = links.requirement(accepted.requirement);
             Waiver {
-                waiver: paragraph(accepted.waiver),
+                text: paragraph(accepted.waiver),
                 kind: kind_words(accepted.kind).1,
                 requirement: target.text,
                 href: target.href,
@@ -785,9 +780,12 @@ fn verdict_in(case: &CaseRecord, requirement: &RequirementRecord) -> Option<Verd
         .map(|check| check.verdict)
         .max();
     judged.or_else(|| {
-        case.covers
-            .contains(&requirement.id)
-            .then_some(case.verdict)
+        let covered = case.covers.contains(&requirement.id);
+        covered.then_some(match case.verdict {
+            // Its checks held or not, but none of them spoke for this requirement.
+            Verdict::Pass | Verdict::Fail => Verdict::None,
+            verdict => verdict,
+        })
     })
 }
 
