@@ -15,11 +15,14 @@
 //! * It knows 14 methods, in any case (`message` is MESSAGE), the versions 1 and 2, and seven transports;
 //!   anything else is an error, also in the `transport` parameter of a URI.
 //! * It knows no scheme but `sip` and `sips`, and says so only at times: `im:a@b` is read as the user
-//!   `im`, without a word. It reads no IPv6 host, and writes one without brackets. URI headers are
-//!   dropped. A user part with a dot is taken for a host (`sip:a.b@c` has the host `a.b@c`), and what
-//!   comes after the first character that it does not expect is dropped without a word.
-//! * It keeps the quotation marks of a display name as a part of it, and does not understand `<`, `>`
-//!   or a quoted pair inside. Quoted parameter values are errors. Of a comma list it reads the first.
+//!   `im`, `tel:+12` as the host `tel`. It reads no IPv6 host, and writes one without brackets. URI
+//!   headers become a part of the host (`sip:a@b?x=y`) or are dropped; a user part with a dot, too, is
+//!   taken for a host (`sip:a.b@c` has the host `a.b@c`).
+//! * What comes after the first character that it does not expect is dropped without a word: the second
+//!   value of a comma list, the value in `;tag = 1`, a URI parameter with brackets.
+//! * It keeps the quotation marks and escapes of a display name as a part of it, and takes a `<` in it
+//!   for the start of the URI. Quoted values of header parameters, and white space before a semicolon,
+//!   are errors.
 
 use ::rsip::common::uri::auth::Auth;
 use ::rsip::common::uri::{self as theirs, Param};
@@ -333,17 +336,20 @@ fn from_params(params: &[Param]) -> Params {
     Params(params.iter().map(split).collect())
 }
 
-/// With the quotation marks that it takes for a part of the name.
+/// With the quotation marks and escapes that it takes for a part of the name.
 fn to_display_name(name: &str) -> Result<String, ConversionError> {
-    if name.contains(['<', '>', '"', '\\']) {
+    if name.contains(['<', '>']) {
         return Err(ConversionError::Beyond(
-            "a display name with brackets, quotes or backslashes",
+            "a display name with angle brackets",
         ));
     }
     if name.bytes().all(|octet| is_token(octet) || octet == b' ') {
         return Ok(name.to_owned());
     }
-    Ok(format!("\"{name}\""))
+    Ok(format!(
+        "\"{}\"",
+        name.replace('\\', "\\\\").replace('"', "\\\"")
+    ))
 }
 
 fn from_display_name(name: Option<&str>) -> Result<Option<String>, ConversionError> {
@@ -420,6 +426,12 @@ mod tests {
         assert_eq!(Via::try_from(&typed::Via::try_from(&via).unwrap()), Ok(via));
         let cseq = message().typed::<CSeq>().unwrap().unwrap();
         assert_eq!(CSeq::from(&typed::CSeq::try_from(&cseq).unwrap()), cseq);
+        let odd = NameAddr::parse(br#""a\\\"b" <sip:a@h>"#).unwrap();
+        assert_eq!(odd.display_name.as_deref(), Some(r#"a\"b"#));
+        assert_eq!(
+            NameAddr::try_from(&typed::To::try_from(&odd).unwrap()),
+            Ok(odd)
+        );
         let contact = NameAddr::parse(b"Bob B. <sips:b:pw@192.0.2.1;lr;x=1>;q=0.7").unwrap();
         assert_eq!(
             NameAddr::try_from(&typed::Contact::try_from(&contact).unwrap()),
@@ -503,7 +515,9 @@ mod tests {
         assert_eq!(uri("im:a@b").unwrap().user(), Some("im"));
         assert_eq!(uri("sip:a.b@c").unwrap().host().to_string(), "a.b@c");
         assert_eq!(uri("sip:u;x=a.b@c").unwrap().host().to_string(), "u");
-        assert_eq!(uri("sip:a@b?x=y").unwrap().to_string(), "sip:a@b");
+        assert_eq!(uri("sip:a@b?x=y").unwrap().host().to_string(), "b?x=y");
+        assert_eq!(uri("sip:a@b;lr?x=y").unwrap().to_string(), "sip:a@b;lr");
+        assert_eq!(uri("tel:+12").unwrap().host().to_string(), "tel");
         assert!(uri("sip:a@[::1]").is_err());
         let ipv6 = theirs::Host::from(std::net::IpAddr::from([0_u16; 8]));
         assert_eq!(ipv6.to_string(), "::");
@@ -513,7 +527,9 @@ mod tests {
             from("\"A\" <sip:a@b>").unwrap().display_name.as_deref(),
             Some("\"A\"")
         );
-        assert!(from("\"<\" <sip:a@b>").is_err());
+        assert_eq!(from("\"<\" <sip:a@b>").unwrap().uri.user(), Some("\" <sip"));
+        assert!(from("<sip:a@b> ;tag=1").is_err());
+        assert_eq!(from("sip:a@b;tag = 1").unwrap().tag(), None);
         assert!(from("<sip:a@b>;x=\"y\"").is_err());
         let vias = ::rsip::headers::Via::new("SIP/2.0/UDP a;branch=1, SIP/2.0/TCP b")
             .typed()
