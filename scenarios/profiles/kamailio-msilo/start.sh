@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts Kamailio with its message store in the foreground.
 #
-#   [FAKETIME_TIMESTAMP_FILE=FILE] start.sh DIR PORT [DOMAIN]
+#   [FAKETIME_TIMESTAMP_FILE=FILE] start.sh DIR PORT [DOMAIN…]
 #
 # DIR keeps the store (im.db) and is made if it is not there; a store that is there is used again. The
 # server listens on 127.0.0.1:PORT, UDP and TCP. Several may run side by side with different DIR and PORT.
@@ -10,9 +10,10 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-dir=${1:?usage: start.sh DIR PORT [DOMAIN]}
-port=${2:?usage: start.sh DIR PORT [DOMAIN]}
-domain=${3:-example.org}
+dir=${1:?usage: start.sh DIR PORT [DOMAIN…]}
+port=${2:?usage: start.sh DIR PORT [DOMAIN…]}
+shift 2
+[ $# -gt 0 ] || set -- example.org
 
 schema=/usr/share/kamailio/db_sqlite
 for need in kamailio sqlite3; do
@@ -57,7 +58,15 @@ if [ -n "${FAKETIME_TIMESTAMP_FILE:-}" ]; then
     export LD_PRELOAD="$preload" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 fi
 
-exec kamailio -DD -E -f "$here/kamailio.cfg" -w "$dir" -Y "$dir" -P "$dir/kamailio.pid" -m 64 -M 16 \
-    -A HOST=127.0.0.1 -A "PORT=$port" -A "DOMAIN=$domain" \
+# The domains become options, and take the places of the arguments.
+count=$#
+while [ "$count" -gt 0 ]; do
+    set -- "$@" "--alias=$1"
+    shift
+    count=$((count - 1))
+done
+
+exec kamailio "$@" -DD -E -f "$here/kamailio.cfg" -w "$dir" -Y "$dir" -P "$dir/kamailio.pid" -m 64 -M 16 \
+    -A HOST=127.0.0.1 -A "PORT=$port" \
     -A "SELF=\"sip:127.0.0.1:$port\"" \
     -A "DB_URL=\"sqlite:///$db\"" -A "SQLCON=\"store=>sqlite:///$db\""
