@@ -30,7 +30,9 @@ struct Shouting(Arc<dyn Composer>);
 impl Composer for Shouting {
     fn deferred(&self, stored: &StoredMessage, request: &Message, how: &Deferred<'_>) -> Bytes {
         let octets = self.0.deferred(stored, request, how);
-        String::from_utf8_lossy(&octets).replace("hello", "HELLO").into()
+        String::from_utf8_lossy(&octets)
+            .replace("hello", "HELLO")
+            .into()
     }
 
     fn forwarded(&self, request: &Message, flow: &Flow, contact: &str, via: &str) -> Bytes {
@@ -51,8 +53,11 @@ async fn what_cannot_be_stored_is_never_accepted() {
         (StoreError::Busy, 503),
         (StoreError::Closed, 500),
     ] {
-        let (server, _folder) =
-            start(|parts| Parts { ids: Arc::new(FailingIds(error)), ..parts }).await;
+        let (server, _folder) = start(|parts| Parts {
+            ids: Arc::new(FailingIds(error)),
+            ..parts
+        })
+        .await;
         let mut alice = Agent::udp(ALICE, server.addresses().udp[0]).await;
         assert_eq!(alice.text(BOB, "x").await, status);
         let control = Control(server.addresses().control.unwrap());

@@ -80,30 +80,9 @@ impl Contract {
     }
 }
 
-#[tokio::test]
-async fn every_route_and_every_answer_is_as_published() {
-    let setup = Setup::new("policy: { expire.default.pm: 100 }").await;
-    let control = setup.control;
-    let (status, published) = control.call("GET", "/openapi.yaml", None).await;
-    assert_eq!(
-        (status, published.as_str()),
-        (200, include_str!("../openapi.yaml"))
-    );
-    let mut contract = Contract::new(&published);
-    contract.check("GET", "/openapi.yaml", 200, &Value::Null);
-
-    let mut alice = setup.agent(ALICE).await;
-    assert_eq!(alice.text(BOB, "with a default").await, 202);
-    let octets = alice
-        .message(BOB)
-        .header("Expires", "60")
-        .header("X-Latin", b"\xe9")
-        .body(vec![0xff, 0x00]);
-    assert_eq!(alice.ask(octets).await.status(), Some(202));
-    control.policy(json!({ "expire.marking": "off" })).await;
-    assert_eq!(alice.text(BOB, "without a mark").await, 202);
-
-    let good = [
+/// Calls that are granted.
+fn granted() -> Vec<(&'static str, &'static str, Option<Value>)> {
+    vec![
         ("GET", "/v1/health", None),
         ("GET", "/v1/accounts", None),
         (
@@ -141,19 +120,12 @@ async fn every_route_and_every_answer_is_as_published() {
             "/v1/policy",
             Some(json!({ "expire.default.pm": "none", "expire.clamp": 9 })),
         ),
-    ];
-    for (method, path, body) in &good {
-        if let Some(body) = body {
-            assert!(
-                contract.check_request(method, path, body),
-                "{method} {path} {body}"
-            );
-        }
-        let (status, text) = control.call(method, path, body.as_ref()).await;
-        assert_eq!(status, 200, "{method} {path}: {text}");
-        contract.check(method, path, status, &serde_json::from_str(&text).unwrap());
-    }
-    let bad = [
+    ]
+}
+
+/// Calls that are refused, and the status.
+fn refused() -> Vec<(&'static str, &'static str, Value, u16)> {
+    vec![
         ("POST", "/v1/accounts", json!({ "add": ["bob"] }), 400),
         (
             "POST",
@@ -202,31 +174,68 @@ async fn every_route_and_every_answer_is_as_published() {
             400,
         ),
         ("PATCH", "/v1/policy", json!([]), 422),
-    ];
-    let before = control.get("/v1/policy").await;
-    for (method, path, body, expected) in &bad {
-        let body = Some(body).filter(|body| !body.is_null());
-        let (status, text) = control.call(method, path, body).await;
-        assert_eq!(status, *expected, "{method} {path} {body:?}: {text}");
+    ]
+}
+
+/// Fills the store with messages of every kind that the contract can show.
+async fn fill(setup: &Setup) {
+    let mut alice = setup.agent(ALICE).await;
+    assert_eq!(alice.text(BOB, "with a default").await, 202);
+    let octets = alice
+        .message(BOB)
+        .header("Expires", "60")
+        .header("X-Latin", b"\xe9")
+        .body(vec![0xff, 0x00]);
+    assert_eq!(alice.ask(octets).await.status(), Some(202));
+    setup
+        .control
+        .policy(json!({ "expire.marking": "off" }))
+        .await;
+    assert_eq!(alice.text(BOB, "without a mark").await, 202);
+}
+
+#[tokio::test]
+async fn every_route_and_every_answer_is_as_published() {
+    let setup = Setup::new("policy: { expire.default.pm: 100 }").await;
+    let control = setup.control;
+    let (status, published) = control.call("GET", "/openapi.yaml", None).await;
+    assert_eq!(
+        (status, published.as_str()),
+        (200, include_str!("../openapi.yaml"))
+    );
+    let mut contract = Contract::new(&published);
+    contract.check("GET", "/openapi.yaml", 200, &Value::Null);
+    fill(&setup).await;
+    for (method, path, body) in granted() {
+        if let Some(body) = &body {
+            assert!(
+                contract.check_request(method, path, body),
+                "{method} {path} {body}"
+            );
+        }
+        let (status, text) = control.call(method, path, body.as_ref()).await;
+        assert_eq!(status, 200, "{method} {path}: {text}");
         contract.check(method, path, status, &serde_json::from_str(&text).unwrap());
     }
-    for path in ["/v1/accounts", "/v1/clock/advance"] {
-        let raw = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
-        );
-        let (status, text) = control.raw(&raw).await;
-        contract.check("POST", path, status, &serde_json::from_str(&text).unwrap());
-        assert_eq!(status, 415);
+    let before = control.get("/v1/policy").await;
+    for (method, path, body, expected) in refused() {
+        let body = Some(body).filter(|body| !body.is_null());
+        let (status, text) = control.call(method, path, body.as_ref()).await;
+        assert_eq!(status, expected, "{method} {path} {body:?}: {text}");
+        contract.check(method, path, status, &serde_json::from_str(&text).unwrap());
     }
-    let raw =
-        "PATCH /v1/policy HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
-    let (status, text) = control.raw(raw).await;
-    contract.check(
-        "PATCH",
-        "/v1/policy",
-        status,
-        &serde_json::from_str(&text).unwrap(),
-    );
+    for (method, path) in [
+        ("POST", "/v1/accounts"),
+        ("POST", "/v1/clock/advance"),
+        ("PATCH", "/v1/policy"),
+    ] {
+        // Without saying that it is JSON.
+        let head = "Host: x\r\nConnection: close\r\nContent-Length: 2";
+        let raw = format!("{method} {path} HTTP/1.1\r\n{head}\r\n\r\n{{}}");
+        let (status, text) = control.raw(&raw).await;
+        assert_eq!(status, 415);
+        contract.check(method, path, status, &serde_json::from_str(&text).unwrap());
+    }
     assert_eq!(
         control.get("/v1/policy").await,
         before,

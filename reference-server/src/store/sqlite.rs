@@ -138,8 +138,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: the log is synced at every commit, so what was answered survives a power cut as well.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > SCHEMA_VERSION {
@@ -149,16 +148,23 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
         )));
     }
     if version < SCHEMA_VERSION {
-        // In one transaction: half a schema would be no schema, and each commit costs a sync.
-        connection.execute_batch(concat!("BEGIN;", include_str!("schema.sql"), "COMMIT;"))?;
-        connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        // In one transaction: half a schema would be no schema.
+        connection.execute_batch(&format!(
+            "BEGIN; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            include_str!("schema.sql")
+        ))?;
     }
+    // FULL: from here on the log is synced at every commit, so what was answered survives a power cut
+    // as well.
+    connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(())
 }
 
 fn write_all(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+        let begun = connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(StoreError::from);
         let in_transaction = || begun.clone().map(|()| connection);
         let mut reports = vec![first(in_transaction())];
         while reports.len() < GROUP {
@@ -583,11 +589,18 @@ mod tests {
             .unwrap();
         let other = Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let refused = store.change_accounts(vec!["sip:bob@example.org".into()], Vec::new()).await;
+        let refused = store
+            .change_accounts(vec!["sip:bob@example.org".into()], Vec::new())
+            .await;
         assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
         other.execute_batch("ROLLBACK").unwrap();
         assert!(store.accounts().await.unwrap().is_empty());
-        assert_eq!(store.change_accounts(vec!["sip:c@example.org".into()], Vec::new()).await, Ok(1));
+        assert_eq!(
+            store
+                .change_accounts(vec!["sip:c@example.org".into()], Vec::new())
+                .await,
+            Ok(1)
+        );
     }
 
     #[tokio::test]
