@@ -8,6 +8,8 @@ mod condition;
 mod interpreter;
 mod lane;
 mod progress;
+mod split;
+mod spread;
 pub mod timeline;
 
 use std::sync::Arc;
@@ -127,8 +129,13 @@ pub async fn run(
             let places = Arc::new(Semaphore::new(command.instances));
             let mut first = Some(first);
             let mut lanes = JoinSet::new();
-            for (number, lane) in plan.lanes.into_iter().enumerate() {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            for (number, lane) in spread::spread(plan.lanes, command.instances)
+                .into_iter()
+                .enumerate()
+            {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    break;
+                };
                 let (setting, ready) = (Arc::clone(&setting), first.take());
                 lanes.spawn(async move {
                     let _place = place;

@@ -9,7 +9,12 @@ use crate::scenario::Template;
 use crate::scenario::model::MatcherKind;
 
 /// Whether a value is as the matcher wants it; an error when that cannot be told.
-pub(super) fn holds(view: &View<'_>, value: &Value, matcher: &Matcher, step: &str) -> Result<bool, String> {
+pub(super) fn holds(
+    view: &View<'_>,
+    value: &Value,
+    matcher: &Matcher,
+    step: &str,
+) -> Result<bool, String> {
     let text = |template: &Template| view.text(template, step).map_err(|e| e.to_string());
     let any = |matchers: &[Matcher], wanted: bool| {
         for matcher in matchers {
@@ -51,7 +56,10 @@ pub(super) fn holds(view: &View<'_>, value: &Value, matcher: &Matcher, step: &st
             let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|e| e.to_string())?;
             Ok(regex.is_match(&shown))
         }
-        _ => Err("this matcher cannot steer a case; use a plain value, `one-of`, `not`, `matches`, …".into()),
+        _ => Err(
+            "this matcher cannot steer a case; use a plain value, `one-of`, `not`, `matches`, …"
+                .into(),
+        ),
     }
 }
 
@@ -62,9 +70,12 @@ fn equal(seen: &str, wanted: &str) -> bool {
         _ => None,
     };
     if let Some(class) = class(wanted) {
-        return seen.len() == 3 && seen.as_bytes()[0] == class && seen.bytes().all(|octet| octet.is_ascii_digit());
+        return seen.len() == 3
+            && seen.as_bytes()[0] == class
+            && seen.bytes().all(|octet| octet.is_ascii_digit());
     }
-    seen == wanted || matches!((seen.parse::<i64>(), wanted.parse::<i64>()), (Ok(a), Ok(b)) if a == b)
+    seen == wanted
+        || matches!((seen.parse::<i64>(), wanted.parse::<i64>()), (Ok(a), Ok(b)) if a == b)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod observe;
 mod request;
 mod steer;
+
+pub(in crate::run) use steer::known_waits;
 mod templates;
 
 use std::collections::{BTreeMap, HashMap};
@@ -69,12 +71,18 @@ struct Done {
 impl Done {
     /// As it should.
     fn on() -> Self {
-        Self { outcome: Outcome::Done, flow: Flow::On }
+        Self {
+            outcome: Outcome::Done,
+            flow: Flow::On,
+        }
     }
 
     /// It did its work, and what came out ends the case.
     fn end(why: String) -> Self {
-        Self { outcome: Outcome::Done, flow: Flow::End(why) }
+        Self {
+            outcome: Outcome::Done,
+            flow: Flow::End(why),
+        }
     }
 }
 
@@ -93,7 +101,10 @@ impl From<Trouble> for Done {
             Trouble::Impossible(why) => (Outcome::Impossible { why: why.clone() }, why),
             Trouble::Broken(why) => (Outcome::Broken { why: why.clone() }, why),
         };
-        Self { outcome, flow: Flow::End(why) }
+        Self {
+            outcome,
+            flow: Flow::End(why),
+        }
     }
 }
 
@@ -107,10 +118,23 @@ impl<'c> Interpreter<'c> {
         options: &'c RunOptions,
         policy: &BTreeMap<String, serde_json::Value>,
     ) -> Self {
-        let granularity = policy.get(steer::GRANULARITY).or_else(|| profile.pics.get(steer::GRANULARITY));
+        let granularity = policy
+            .get(steer::GRANULARITY)
+            .or_else(|| profile.pics.get(steer::GRANULARITY));
         let granularity = granularity.and_then(steer::period).unwrap_or_default();
-        let memory = Mutex::new(Memory { granularity, ..Memory::default() });
-        Self { case, agents, instance, timeline, profile, options, memory }
+        let memory = Mutex::new(Memory {
+            granularity,
+            ..Memory::default()
+        });
+        Self {
+            case,
+            agents,
+            instance,
+            timeline,
+            profile,
+            options,
+            memory,
+        }
     }
 
     /// Runs the case to its end. `place` is given back when the case first waits for store time: from then
@@ -140,12 +164,18 @@ impl<'c> Interpreter<'c> {
 
     async fn step(&self, step: &Step, work: &mut Work<'_>) -> Flow {
         let verb = step.verb.name().to_owned();
-        self.agents.note(Some(&step.path), EventKind::StepStarted { verb });
+        self.agents
+            .note(Some(&step.path), EventKind::StepStarted { verb });
         let done = match self.values(step).await {
             Ok(()) => self.act(step, work).await.unwrap_or_else(Done::from),
             Err(trouble) => trouble.into(),
         };
-        self.agents.note(Some(&step.path), EventKind::StepEnded { outcome: done.outcome });
+        self.agents.note(
+            Some(&step.path),
+            EventKind::StepEnded {
+                outcome: done.outcome,
+            },
+        );
         match done.flow {
             Flow::On => Flow::On,
             Flow::End(why) if why.starts_with("at ") => Flow::End(why),
@@ -169,21 +199,32 @@ impl<'c> Interpreter<'c> {
             Verb::Check(_) => Ok(Done::on()),
             Verb::When(when) => {
                 let holds = self.condition(path, when)?;
-                let (taken, left) =
-                    if holds { (&when.then, &when.otherwise) } else { (&when.otherwise, &when.then) };
+                let (taken, left) = if holds {
+                    (&when.then, &when.otherwise)
+                } else {
+                    (&when.otherwise, &when.then)
+                };
                 self.agents.desk().withdraw(left);
                 let flow = self.steps(taken, work).await;
-                Ok(Done { outcome: Outcome::Done, flow })
+                Ok(Done {
+                    outcome: Outcome::Done,
+                    flow,
+                })
             }
             Verb::Reading(readings) => {
                 for (defect, reading) in readings {
-                    let kind = EventKind::Reading { defect: defect.clone(), reading: reading.clone() };
+                    let kind = EventKind::Reading {
+                        defect: defect.clone(),
+                        reading: reading.clone(),
+                    };
                     self.agents.note(Some(path), kind);
                 }
                 Ok(Done::on())
             }
             Verb::Parallel(branches) => Ok(self.parallel(branches, work).await),
-            Verb::Repeat(_) => Err(Trouble::Broken("`repeat` should have been unrolled before the run".into())),
+            Verb::Repeat(_) => Err(Trouble::Broken(
+                "`repeat` should have been unrolled before the run".into(),
+            )),
         }
     }
 
@@ -191,27 +232,54 @@ impl<'c> Interpreter<'c> {
         let mut activities = work.activity.fork(branches.len());
         // Whichever branch waits first gives the place back for all.
         let place = work.place.take();
-        let branches = branches.iter().zip(&mut activities).map(|(steps, activity)| {
-            let pending: Pending<'_, Flow> = Box::pin(async move {
-                let flow = self.steps(steps, &mut Work { activity, place: None }).await;
-                activity.rest();
-                flow
+        let branches = branches
+            .iter()
+            .zip(&mut activities)
+            .map(|(steps, activity)| {
+                let pending: Pending<'_, Flow> = Box::pin(async move {
+                    let flow = self
+                        .steps(
+                            steps,
+                            &mut Work {
+                                activity,
+                                place: None,
+                            },
+                        )
+                        .await;
+                    activity.rest();
+                    flow
+                });
+                pending
             });
-            pending
-        });
         let flows = join(branches.collect()).await;
         work.activity.resume();
         drop(place);
-        let flow = flows.into_iter().find(|flow| *flow != Flow::On).unwrap_or(Flow::On);
-        Done { outcome: Outcome::Done, flow }
+        let flow = flows
+            .into_iter()
+            .find(|flow| *flow != Flow::On)
+            .unwrap_or(Flow::On);
+        Done {
+            outcome: Outcome::Done,
+            flow,
+        }
     }
 
     /// Accounts and first registrations.
     async fn set_up(&self) -> Result<(), Trouble> {
         let wanted = |user: &&CaseUser| user.state != UserState::Absent;
-        let accounts: Vec<String> = self.case.users.iter().filter(wanted).map(CaseUser::uri).collect();
+        let accounts: Vec<String> = self
+            .case
+            .users
+            .iter()
+            .filter(wanted)
+            .map(CaseUser::uri)
+            .collect();
         if !self.instance.knows_absent_users()
-            && let Some(user) = self.case.users.iter().find(|user| user.state == UserState::Absent)
+            && let Some(user) = self
+                .case
+                .users
+                .iter()
+                .find(|user| user.state == UserState::Absent)
         {
             return Err(Trouble::Impossible(format!(
                 "`{}` must have no account, and at this server every name is one (`accounts: {{ provision: none }}`)",
@@ -219,8 +287,14 @@ impl<'c> Interpreter<'c> {
             )));
         }
         let provisioned = self.instance.provision(&accounts).await;
-        provisioned.map_err(|why| Trouble::Broken(format!("the accounts could not be made: {why}")))?;
-        for user in self.case.users.iter().filter(|user| user.state == UserState::Online) {
+        provisioned
+            .map_err(|why| Trouble::Broken(format!("the accounts could not be made: {why}")))?;
+        for user in self
+            .case
+            .users
+            .iter()
+            .filter(|user| user.state == UserState::Online)
+        {
             self.go_online(user).await?;
         }
         Ok(())
@@ -232,7 +306,9 @@ impl<'c> Interpreter<'c> {
         let mut references: Vec<&Reference> = Vec::new();
         templates::visit(&step.verb, &mut |template| {
             for piece in &template.pieces {
-                if let Piece::Reference(reference @ (Reference::Socket { .. } | Reference::Date { .. })) = piece
+                if let Piece::Reference(
+                    reference @ (Reference::Socket { .. } | Reference::Date { .. }),
+                ) = piece
                     && !references.contains(&reference)
                 {
                     references.push(reference);
@@ -251,11 +327,17 @@ impl<'c> Interpreter<'c> {
                 }
                 Reference::Date { shift_ms } => {
                     let at = self.timeline.now().plus_us(shift_ms.saturating_mul(1000));
-                    SipDate { unix_seconds: at.unix_us.div_euclid(1_000_000) }.format()
+                    SipDate {
+                        unix_seconds: at.unix_us.div_euclid(1_000_000),
+                    }
+                    .format()
                 }
                 _ => continue,
             };
-            let kind = EventKind::Value { expression: reference.to_string(), value };
+            let kind = EventKind::Value {
+                expression: reference.to_string(),
+                value,
+            };
             self.agents.note(Some(&step.path), kind);
         }
         Ok(())
@@ -281,7 +363,10 @@ impl<'c> Interpreter<'c> {
             let first = transport.unwrap_or(usual);
             transport.unwrap_or(*memory.devices.entry(key).or_insert(first))
         };
-        self.agents.endpoint(user, device, transport).await.map_err(Trouble::Impossible)
+        self.agents
+            .endpoint(user, device, transport)
+            .await
+            .map_err(Trouble::Impossible)
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
@@ -289,31 +374,53 @@ impl<'c> Interpreter<'c> {
     }
 
     fn text(&self, template: &Template, step: &str) -> Result<String, Trouble> {
-        self.agents.view(|view| view.text(template, step)).map_err(|e| Trouble::Impossible(e.to_string()))
+        self.agents
+            .view(|view| view.text(template, step))
+            .map_err(|e| Trouble::Impossible(e.to_string()))
     }
 
     fn octets(&self, template: &Template, step: &str) -> Result<Vec<u8>, Trouble> {
         match self.agents.view(|view| view.resolve(template, step)) {
             Ok(Value::Octets(octets)) => Ok(octets),
-            Ok(other) => other.into_text().map(String::into_bytes).map_err(|e| Trouble::Impossible(e.to_string())),
+            Ok(other) => other
+                .into_text()
+                .map(String::into_bytes)
+                .map_err(|e| Trouble::Impossible(e.to_string())),
             Err(e) => Err(Trouble::Impossible(e.to_string())),
         }
     }
 
-    fn transport(&self, template: Option<&Template>, step: &str) -> Result<Option<Transport>, Trouble> {
-        let Some(template) = template else { return Ok(None) };
+    fn transport(
+        &self,
+        template: Option<&Template>,
+        step: &str,
+    ) -> Result<Option<Transport>, Trouble> {
+        let Some(template) = template else {
+            return Ok(None);
+        };
         let text = self.text(template, step)?;
         let transport = Transport::parse(&text);
-        transport.map(Some).ok_or_else(|| Trouble::Impossible(format!("no agent speaks `{text}`")))
+        transport
+            .map(Some)
+            .ok_or_else(|| Trouble::Impossible(format!("no agent speaks `{text}`")))
     }
 
     fn save(&self, template: Option<&Template>, step: &str) -> Result<Option<String>, Trouble> {
-        template.map(|template| self.text(template, step)).transpose()
+        template
+            .map(|template| self.text(template, step))
+            .transpose()
     }
 
     /// A length of time: `500ms`, or a plain number of milliseconds.
-    fn length(&self, template: Option<&Template>, usual: Duration, step: &str) -> Result<Duration, Trouble> {
-        let Some(template) = template else { return Ok(usual) };
+    fn length(
+        &self,
+        template: Option<&Template>,
+        usual: Duration,
+        step: &str,
+    ) -> Result<Duration, Trouble> {
+        let Some(template) = template else {
+            return Ok(usual);
+        };
         let text = self.text(template, step)?;
         duration::parse_ms(&text)
             .or_else(|| text.trim().parse().ok())
@@ -323,7 +430,8 @@ impl<'c> Interpreter<'c> {
 
     fn saved(&self, step: &str, name: Option<String>, event: u32) {
         if let Some(name) = name {
-            self.agents.note(Some(step), EventKind::Saved { name, event });
+            self.agents
+                .note(Some(step), EventKind::Saved { name, event });
         }
     }
 }
@@ -335,9 +443,9 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    async fn wait(&mut self, deadline: UtcTime) -> super::timeline::Woken {
+    async fn wait(&mut self, deadline: UtcTime, patience: Duration) -> super::timeline::Woken {
         self.place = None;
-        self.activity.wait(deadline).await
+        self.activity.wait(deadline, patience).await
     }
 }
 
@@ -345,7 +453,9 @@ impl Work<'_> {
 /// what follows as not reached, since one reason is enough.
 pub(super) fn cut_short(desk: &mut Desk, outcome: &Outcome) {
     let why = match outcome {
-        Outcome::Broken { why } | Outcome::Impossible { why } | Outcome::NotReached { why } => why.clone(),
+        Outcome::Broken { why } | Outcome::Impossible { why } | Outcome::NotReached { why } => {
+            why.clone()
+        }
         Outcome::Done | Outcome::TimedOut { .. } => return,
     };
     let ended: std::collections::HashSet<String> = desk
@@ -359,7 +469,11 @@ pub(super) fn cut_short(desk: &mut Desk, outcome: &Outcome) {
     paths(&desk.case().steps, &mut open);
     open.retain(|path| !ended.contains(path));
     for (index, path) in open.iter().enumerate() {
-        let outcome = if index == 0 { outcome.clone() } else { Outcome::NotReached { why: why.clone() } };
+        let outcome = if index == 0 {
+            outcome.clone()
+        } else {
+            Outcome::NotReached { why: why.clone() }
+        };
         desk.note(Some(path), EventKind::StepEnded { outcome });
     }
 }
@@ -368,7 +482,12 @@ fn end_steps(desk: &mut Desk, steps: &[Step], outcome: &Outcome) {
     let mut open = Vec::new();
     paths(steps, &mut open);
     for path in open {
-        desk.note(Some(&path), EventKind::StepEnded { outcome: outcome.clone() });
+        desk.note(
+            Some(&path),
+            EventKind::StepEnded {
+                outcome: outcome.clone(),
+            },
+        );
     }
 }
 
@@ -398,7 +517,11 @@ async fn join<T>(mut pending: Vec<Pending<'_, T>>) -> Vec<T> {
                 *done = Some(value);
             }
         }
-        if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+        if done.iter().all(Option::is_some) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     done.into_iter().flatten().collect()

@@ -48,7 +48,12 @@ enum Halt {
 }
 
 /// Runs a lane on a server of its own, which is started for it unless it is `ready`.
-pub(super) async fn run_alone(setting: &Arc<Setting>, number: usize, lane: Lane, ready: Option<Instance>) {
+pub(super) async fn run_alone(
+    setting: &Arc<Setting>,
+    number: usize,
+    lane: Lane,
+    ready: Option<Instance>,
+) {
     if *setting.stop.borrow() {
         return skip(setting, lane, INTERRUPTED);
     }
@@ -85,16 +90,29 @@ pub(super) async fn run(
     if let Life::Died(how) = &*instance.life().borrow() {
         return fail(setting, lane, how);
     }
-    setting.events.tell(RunEvent::LaneStarted { lane: number, cases: lane.cases.len() });
+    setting.events.tell(RunEvent::LaneStarted {
+        lane: number,
+        cases: lane.cases.len(),
+    });
     let before = match set_policy(instance, &lane, restore).await {
         Ok(before) => before,
-        Err(why) => return fail(setting, lane, &format!("the policy of the lane could not be set: {why}")),
+        Err(why) => {
+            return fail(
+                setting,
+                lane,
+                &format!("the policy of the lane could not be set: {why}"),
+            );
+        }
     };
     let timeline = Timeline::new(number, Arc::clone(instance), setting.events.clone());
     let driver = tokio::spawn(Arc::clone(&timeline).drive());
     let policy = Arc::new(lane.policy);
     let open = Arc::new(Semaphore::new(OPEN));
-    let jobs = Arc::new(Semaphore::new(if lane.exclusive { 1 } else { setting.options.jobs.max(1) }));
+    let jobs = Arc::new(Semaphore::new(if lane.exclusive {
+        1
+    } else {
+        setting.options.jobs.max(1)
+    }));
     let mut cases = JoinSet::new();
     // At work as long as there are cases to begin: the clock is not moved before they have begun too.
     let mut starting = timeline.begin();
@@ -102,14 +120,25 @@ pub(super) async fn run(
         if open.available_permits() == 0 {
             starting.rest();
         }
-        let Ok(place) = Arc::clone(&open).acquire_owned().await else { break };
+        let Ok(place) = Arc::clone(&open).acquire_owned().await else {
+            break;
+        };
         starting.resume();
         let activity = timeline.begin();
         let (setting, instance) = (Arc::clone(setting), Arc::clone(instance));
-        let (timeline, jobs, policy) = (Arc::clone(&timeline), Arc::clone(&jobs), Arc::clone(&policy));
+        let (timeline, jobs, policy) = (
+            Arc::clone(&timeline),
+            Arc::clone(&jobs),
+            Arc::clone(&policy),
+        );
         cases.spawn(async move {
             let _place = place;
-            let shared = Shared { instance, timeline, policy, jobs };
+            let shared = Shared {
+                instance,
+                timeline,
+                policy,
+                jobs,
+            };
             run_case(&setting, Arc::new(case), shared, activity).await;
         });
     }
@@ -127,22 +156,41 @@ pub(super) async fn run(
 
 /// Ends the cases of a lane that is not run, because the harness is told to stop.
 pub(super) fn skip(setting: &Setting, lane: Lane, why: &str) {
-    end_all(setting, lane, &Outcome::NotReached { why: why.to_owned() });
+    end_all(
+        setting,
+        lane,
+        &Outcome::NotReached {
+            why: why.to_owned(),
+        },
+    );
 }
 
 /// Ends the cases of a lane that cannot be run.
 fn fail(setting: &Setting, lane: Lane, why: &str) {
-    end_all(setting, lane, &Outcome::Broken { why: why.to_owned() });
+    end_all(
+        setting,
+        lane,
+        &Outcome::Broken {
+            why: why.to_owned(),
+        },
+    );
 }
 
 fn end_all(setting: &Setting, lane: Lane, outcome: &Outcome) {
     for case in lane.cases {
         let case = Arc::new(case);
-        let stamp = Stamp { begun: setting.begun, store: Arc::new(|| None) };
+        let stamp = Stamp {
+            begun: setting.begun,
+            store: Arc::new(|| None),
+        };
         let mut desk = crate::agent::Desk::new(Arc::clone(&case), stamp);
         interpreter::cut_short(&mut desk, outcome);
         let trace = desk.take_trace();
-        setting.events.tell(RunEvent::CaseFinished { case, trace, duration_us: 0 });
+        setting.events.tell(RunEvent::CaseFinished {
+            case,
+            trace,
+            duration_us: 0,
+        });
     }
 }
 
@@ -152,9 +200,17 @@ async fn run_case(
     shared: Shared,
     mut activity: super::timeline::Activity,
 ) {
-    let Shared { instance, timeline, policy, jobs } = shared;
+    let Shared {
+        instance,
+        timeline,
+        policy,
+        jobs,
+    } = shared;
     let clock = Arc::clone(&instance);
-    let stamp = Stamp { begun: setting.begun, store: Arc::new(move || clock.clock.now()) };
+    let stamp = Stamp {
+        begun: setting.begun,
+        store: Arc::new(move || clock.clock.now()),
+    };
     let surroundings = Surroundings {
         udp: instance.udp,
         tcp: instance.tcp,
@@ -166,10 +222,14 @@ async fn run_case(
     let begun = Instant::now();
     let halt = {
         let (profile, options) = (&setting.profile, &setting.options);
-        let interpreter = Interpreter::new(&case, &agents, &instance, &timeline, profile, options, &policy);
+        let interpreter = Interpreter::new(
+            &case, &agents, &instance, &timeline, profile, options, &policy,
+        );
         let work = async {
             let place = jobs.acquire_owned().await.ok();
-            setting.events.tell(RunEvent::CaseStarted { case_id: case.id.clone() });
+            setting.events.tell(RunEvent::CaseStarted {
+                case_id: case.id.clone(),
+            });
             interpreter.run(&mut activity, place).await;
         };
         tokio::select! {
@@ -181,24 +241,38 @@ async fn run_case(
     match halt {
         None => {}
         Some(Halt::Interrupted) => {
-            let outcome = Outcome::NotReached { why: INTERRUPTED.to_owned() };
+            let outcome = Outcome::NotReached {
+                why: INTERRUPTED.to_owned(),
+            };
             interpreter::cut_short(&mut agents.desk(), &outcome);
         }
         Some(Halt::Died(how)) => {
-            agents.note(None, EventKind::Process { action: "died".into() });
+            agents.note(
+                None,
+                EventKind::Process {
+                    action: "died".into(),
+                },
+            );
             interpreter::cut_short(&mut agents.desk(), &Outcome::Broken { why: how });
         }
     }
     let trace = agents.finish().await;
     drop(activity);
     let duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    setting.events.tell(RunEvent::CaseFinished { case, trace, duration_us });
+    setting.events.tell(RunEvent::CaseFinished {
+        case,
+        trace,
+        duration_us,
+    });
 }
 
 /// Waits for a reason to cut a case short.
 async fn halted(stop: watch::Receiver<bool>, mut life: watch::Receiver<Life>) -> Halt {
     let died = async {
-        let end = life.wait_for(|life| matches!(life, Life::Died(_))).await.map(|life| life.clone());
+        let end = life
+            .wait_for(|life| matches!(life, Life::Died(_)))
+            .await
+            .map(|life| life.clone());
         match end {
             Ok(Life::Died(how)) => how,
             _ => std::future::pending().await,
@@ -236,7 +310,10 @@ async fn set_policy(
     Ok(before)
 }
 
-async fn restore_policy(instance: &Instance, before: BTreeMap<String, Value>) -> Result<(), String> {
+async fn restore_policy(
+    instance: &Instance,
+    before: BTreeMap<String, Value>,
+) -> Result<(), String> {
     let settable = instance.policy.settable();
     let now = tokio::time::timeout(Duration::from_secs(10), instance.policy.read())
         .await
@@ -245,5 +322,9 @@ async fn restore_policy(instance: &Instance, before: BTreeMap<String, Value>) ->
         .into_iter()
         .filter(|(key, value)| settable.contains(key) && now.get(key) != Some(value))
         .collect();
-    if changed.is_empty() { Ok(()) } else { instance.policy.set(&changed).await }
+    if changed.is_empty() {
+        Ok(())
+    } else {
+        instance.policy.set(&changed).await
+    }
 }

@@ -28,11 +28,17 @@ impl Progress {
             ProgressDrawTarget::stderr()
         };
         let bar = ProgressBar::with_draw_target(u64::try_from(cases).ok(), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} cases  {elapsed}  {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} cases  {elapsed}  {msg}")
+        {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, running: BTreeSet::new(), moved_s: 0.0 }
+        Self {
+            bar,
+            running: BTreeSet::new(),
+            moved_s: 0.0,
+        }
     }
 
     /// Takes an event.
@@ -58,7 +64,13 @@ impl Progress {
     }
 
     fn message(&self) -> String {
-        let mut message = self.running.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut message = self
+            .running
+            .iter()
+            .take(SHOWN)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ");
         if self.running.len() > SHOWN {
             message.push_str(" …");
         }
@@ -78,10 +90,19 @@ mod tests {
     fn the_line_names_some_cases_and_the_time_that_passed() {
         let mut progress = Progress::new(5, true);
         for case in ["PG-05", "PG-01", "EX-02", "EX-01"] {
-            progress.show(&RunEvent::CaseStarted { case_id: case.into() });
+            progress.show(&RunEvent::CaseStarted {
+                case_id: case.into(),
+            });
         }
-        progress.show(&RunEvent::ClockMoved { lane: 0, by_s: 7200.0, to: UtcTime { unix_us: 0 } });
-        assert_eq!(progress.message(), "EX-01 EX-02 PG-01 …  (store time: 2.0 h)");
+        progress.show(&RunEvent::ClockMoved {
+            lane: 0,
+            by_s: 7200.0,
+            to: UtcTime { unix_us: 0 },
+        });
+        assert_eq!(
+            progress.message(),
+            "EX-01 EX-02 PG-01 …  (store time: 2.0 h)"
+        );
         progress.finish();
     }
 }

@@ -1,8 +1,10 @@
 //! The timeline of a lane: all its cases wait for store time on one clock.
 //!
 //! Where the clock can be moved, time is discrete-event: as soon as every started, unfinished case waits,
-//! the clock is moved straight to the earliest deadline, and the cases that are due then go on. Where it
-//! cannot, the waits sleep, all overlapping. [`Schedule`] decides and knows no I/O; [`Timeline`] acts.
+//! the clock is moved straight to the earliest deadline, and the cases that are due then go on. A wait may
+//! be *patient*: cases that want nearly the same instant then go on together, instead of one after the
+//! other's silences. Where the clock cannot be moved, the waits sleep, all overlapping. [`Schedule`] decides
+//! and knows no I/O; [`Timeline`] acts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default, Clone)]
 pub struct Schedule {
     active: usize,
-    waits: BTreeMap<(UtcTime, u64), ()>,
+    /// Deadline and number of a wait → the instant up to which it may be kept waiting by a move.
+    waits: BTreeMap<(UtcTime, u64), UtcTime>,
     last: u64,
 }
 
@@ -51,17 +54,26 @@ impl Schedule {
         self.active = self.active.saturating_sub(1);
     }
 
-    /// One that was at work waits until `deadline`. Gives the number of the wait.
-    pub fn wait(&mut self, deadline: UtcTime) -> u64 {
+    /// One that was at work waits until `deadline`, and does not mind if the clock is moved `patience`
+    /// further than that. Gives the number of the wait.
+    pub fn wait(&mut self, deadline: UtcTime, patience: Duration) -> u64 {
         self.end();
         self.last += 1;
-        self.waits.insert((deadline, self.last), ());
+        let latest = deadline.plus_us(i64::try_from(patience.as_micros()).unwrap_or(i64::MAX));
+        self.waits.insert((deadline, self.last), latest);
         self.last
     }
 
     /// A wait ends before its time; whoever waited is at work again. False when it had ended already.
     pub fn cancel(&mut self, wait: u64) -> bool {
-        let Some(key) = self.waits.keys().find(|(_, number)| *number == wait).copied() else { return false };
+        let Some(key) = self
+            .waits
+            .keys()
+            .find(|(_, number)| *number == wait)
+            .copied()
+        else {
+            return false;
+        };
         self.waits.remove(&key);
         self.begin();
         true
@@ -85,9 +97,17 @@ impl Schedule {
             self.active += due.len();
             return Next::Wake(due.into_keys().map(|(_, number)| number).collect());
         }
-        let Some((&(earliest, _), ())) = self.waits.first_key_value() else { return Next::Idle };
+        let Some((&(earliest, _), _)) = self.waits.first_key_value() else {
+            return Next::Idle;
+        };
         let far = earliest.unix_us.saturating_sub(now.unix_us) > NEAR_US;
-        if movable && far && self.active == 0 { Next::Move(earliest) } else { Next::SleepUntil(earliest) }
+        if !(movable && far && self.active == 0) {
+            return Next::SleepUntil(earliest);
+        }
+        // As far as the least patient allows: all whose deadline lies before that go on together.
+        let patient = self.waits.values().min().map_or(earliest, |latest| *latest);
+        let together = self.waits.range(..=(patient, u64::MAX)).next_back();
+        Next::Move(together.map_or(earliest, |(&(deadline, _), _)| deadline))
     }
 }
 
@@ -113,13 +133,22 @@ struct State {
 
 impl Timeline {
     pub(super) fn new(lane: usize, instance: Arc<Instance>, events: Events) -> Arc<Self> {
-        Arc::new(Self { lane, instance, events, state: Mutex::default(), changed: Notify::new() })
+        Arc::new(Self {
+            lane,
+            instance,
+            events,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        })
     }
 
     /// Someone begins to work.
     pub(super) fn begin(self: &Arc<Self>) -> Activity {
         self.state().schedule.begin();
-        Activity { timeline: Arc::clone(self), at_work: true }
+        Activity {
+            timeline: Arc::clone(self),
+            at_work: true,
+        }
     }
 
     /// Whether store time can be moved.
@@ -129,7 +158,10 @@ impl Timeline {
 
     /// Store time, or real time where nothing is known of the store clock.
     pub(super) fn now(&self) -> UtcTime {
-        self.instance.clock.now().map_or_else(UtcTime::now, |now| now.at)
+        self.instance
+            .clock
+            .now()
+            .map_or_else(UtcTime::now, |now| now.at)
     }
 
     /// Wakes whoever is due, and moves the clock. Runs until it is dropped.
@@ -142,7 +174,8 @@ impl Timeline {
                 Next::Idle => changed.await,
                 Next::Wake(waits) => self.wake(waits),
                 Next::SleepUntil(until) => {
-                    let us = u64::try_from(until.unix_us.saturating_sub(self.now().unix_us)).unwrap_or(0);
+                    let us = u64::try_from(until.unix_us.saturating_sub(self.now().unix_us))
+                        .unwrap_or(0);
                     tokio::select! {
                         () = changed => {}
                         () = tokio::time::sleep(Duration::from_micros(us).min(LOOK_AGAIN)) => {}
@@ -170,7 +203,11 @@ impl Timeline {
                 self.state().moved = Some((from, to));
                 #[expect(clippy::cast_precision_loss, reason = "a sum for people to read")]
                 let by_s = to.unix_us.saturating_sub(from.unix_us) as f64 / 1e6;
-                self.events.tell(RunEvent::ClockMoved { lane: self.lane, by_s, to });
+                self.events.tell(RunEvent::ClockMoved {
+                    lane: self.lane,
+                    by_s,
+                    to,
+                });
             }
             Err(why) => {
                 // Nobody can be woken in time any more.
@@ -202,8 +239,8 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// Waits until the store clock shows `deadline`.
-    pub(super) async fn wait(&mut self, deadline: UtcTime) -> Woken {
+    /// Waits until the store clock shows `deadline`, or is moved at most `patience` further.
+    pub(super) async fn wait(&mut self, deadline: UtcTime, patience: Duration) -> Woken {
         if self.timeline.now() >= deadline {
             return Ok(None);
         }
@@ -211,13 +248,18 @@ impl Activity {
         let wait = {
             let mut state = self.timeline.state();
             state.moved = None;
-            let wait = state.schedule.wait(deadline);
+            let wait = state.schedule.wait(deadline, patience);
             state.sleepers.insert(wait, sleeper);
             wait
         };
-        let _cancel = Cancel { timeline: &self.timeline, wait };
+        let _cancel = Cancel {
+            timeline: &self.timeline,
+            wait,
+        };
         self.timeline.changed.notify_one();
-        woken.await.unwrap_or_else(|_| Err("the timeline ended".into()))
+        woken
+            .await
+            .unwrap_or_else(|_| Err("the timeline ended".into()))
     }
 
     /// Hands the work over to as many others; see [`Self::resume`].
@@ -270,8 +312,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const NONE: Duration = Duration::ZERO;
+
     fn at(seconds: i64) -> UtcTime {
-        UtcTime { unix_us: seconds * 1_000_000 }
+        UtcTime {
+            unix_us: seconds * 1_000_000,
+        }
     }
 
     #[test]
@@ -279,12 +325,20 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.begin();
         schedule.begin();
-        let first = schedule.wait(at(600));
-        assert_eq!(schedule.next(at(0), true), Next::SleepUntil(at(600)), "one is at work");
-        let second = schedule.wait(at(300));
+        let first = schedule.wait(at(600), NONE);
+        assert_eq!(
+            schedule.next(at(0), true),
+            Next::SleepUntil(at(600)),
+            "one is at work"
+        );
+        let second = schedule.wait(at(300), NONE);
         assert_eq!(schedule.next(at(0), true), Next::Move(at(300)));
         assert_eq!(schedule.next(at(300), true), Next::Wake(vec![second]));
-        assert_eq!(schedule.next(at(300), true), Next::SleepUntil(at(600)), "the woken one is at work");
+        assert_eq!(
+            schedule.next(at(300), true),
+            Next::SleepUntil(at(600)),
+            "the woken one is at work"
+        );
         schedule.end();
         assert_eq!(schedule.next(at(301), true), Next::Move(at(600)));
         assert_eq!(schedule.next(at(601), true), Next::Wake(vec![first]));
@@ -295,7 +349,7 @@ mod tests {
     fn a_clock_that_cannot_be_moved_is_slept_for() {
         let mut schedule = Schedule::default();
         schedule.begin();
-        schedule.wait(at(5));
+        schedule.wait(at(5), NONE);
         assert_eq!(schedule.next(at(0), false), Next::SleepUntil(at(5)));
     }
 
@@ -303,15 +357,36 @@ mod tests {
     fn a_cancelled_wait_is_work_again() {
         let mut schedule = Schedule::default();
         schedule.begin();
-        let wait = schedule.wait(at(5));
+        let wait = schedule.wait(at(5), NONE);
         assert!(schedule.cancel(wait));
         assert!(!schedule.cancel(wait));
         assert_eq!((schedule.active(), schedule.waiting()), (1, 0));
     }
 
-    /// What cases do, as a script: each waits so many times so long.
-    fn scripts() -> impl Strategy<Value = Vec<Vec<u32>>> {
-        proptest::collection::vec(proptest::collection::vec(1_u32..100_000, 0..6), 1..12)
+    #[test]
+    fn patient_waits_go_on_together_and_no_further_than_the_least_patient_allows() {
+        let mut schedule = Schedule::default();
+        (0..4).for_each(|_| schedule.begin());
+        let second = Duration::from_secs(1);
+        let a = schedule.wait(at(60), second * 3);
+        let b = schedule.wait(at(61), second);
+        let c = schedule.wait(at(62), second);
+        let d = schedule.wait(at(63), NONE);
+        assert_eq!(
+            schedule.next(at(0), true),
+            Next::Move(at(62)),
+            "b would be late at 63"
+        );
+        assert_eq!(schedule.next(at(62), true), Next::Wake(vec![a, b, c]));
+        (0..3).for_each(|_| schedule.end());
+        assert_eq!(schedule.next(at(62), true), Next::Move(at(63)));
+        assert_eq!(schedule.next(at(63), true), Next::Wake(vec![d]));
+    }
+
+    /// What cases do, as a script: each waits so many times so long, with so much patience (milliseconds).
+    fn scripts() -> impl Strategy<Value = Vec<Vec<(u32, u32)>>> {
+        let wait = (1_u32..100_000, prop_oneof![Just(0), 0_u32..5_000]);
+        proptest::collection::vec(proptest::collection::vec(wait, 0..6), 1..12)
     }
 
     proptest! {
@@ -323,7 +398,7 @@ mod tests {
             let mut schedule = Schedule::default();
             let mut now = at(0);
             let mut working: Vec<(usize, usize)> = (0..scripts.len()).map(|case| (case, 0)).collect();
-            let mut waiting: HashMap<u64, (usize, usize, UtcTime)> = HashMap::new();
+            let mut waiting: HashMap<u64, (usize, usize, UtcTime, UtcTime)> = HashMap::new();
             let mut latest = at(0);
             for _ in &scripts {
                 schedule.begin();
@@ -334,10 +409,12 @@ mod tests {
                     let (case, step) = working.swap_remove(random.usize(..working.len()));
                     match scripts[case].get(step) {
                         None => schedule.end(),
-                        Some(length) => {
+                        Some((length, patience)) => {
                             let deadline = now.plus_us(i64::from(*length) * 1000);
+                            let patience = Duration::from_millis(u64::from(*patience));
                             latest = latest.max(deadline);
-                            waiting.insert(schedule.wait(deadline), (case, step + 1, deadline));
+                            let bound = deadline.plus_us(i64::try_from(patience.as_micros()).unwrap());
+                            waiting.insert(schedule.wait(deadline, patience), (case, step + 1, deadline, bound));
                         }
                     }
                     continue;
@@ -348,15 +425,16 @@ mod tests {
                         let deadlines: Vec<_> = waits.iter().map(|wait| waiting[wait].2).collect();
                         prop_assert!(deadlines.is_sorted());
                         for wait in waits {
-                            let (case, step, deadline) = waiting.remove(&wait).unwrap();
+                            let (case, step, deadline, _) = waiting.remove(&wait).unwrap();
                             prop_assert!(deadline <= now);
                             working.push((case, step));
                         }
-                        prop_assert!(waiting.values().all(|(_, _, deadline)| *deadline > now), "all due were woken");
+                        prop_assert!(waiting.values().all(|(_, _, deadline, _)| *deadline > now), "all due were woken");
                     }
                     Next::Move(to) => {
                         prop_assert!(working.is_empty());
-                        prop_assert_eq!(Some(to), waiting.values().map(|(_, _, deadline)| *deadline).min());
+                        prop_assert!(waiting.values().any(|(_, _, deadline, _)| *deadline == to), "to a deadline");
+                        prop_assert!(waiting.values().all(|(_, _, _, bound)| to <= *bound), "within all patience");
                         prop_assert!(to > now && to <= latest);
                         now = to;
                     }

@@ -19,17 +19,26 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 impl Interpreter<'_> {
     pub(super) async fn receive(&self, path: &str, step: &Receive) -> Result<Done, Trouble> {
-        let within = self.length(step.within.as_ref(), self.profile.pixit.timers.delivery, path)?;
+        let within = self.length(
+            step.within.as_ref(),
+            self.profile.pixit.timers.delivery,
+            path,
+        )?;
         let save = self.save(step.save.as_ref(), path)?;
         let begun = Instant::now();
-        let arrived = self.agents.until(begun + within, |desk| desk.taken(path)).await;
+        let arrived = self
+            .agents
+            .until(begun + within, |desk| desk.taken(path))
+            .await;
         let took = if arrived.is_some() {
             // The step is over when the answer is out, which the scenario may have delayed.
             let delay = match step.answer {
                 Answer::Status { after_ms, .. } => Duration::from_millis(after_ms),
                 Answer::Silence | Answer::Reset => Duration::ZERO,
             };
-            self.agents.until(Instant::now() + delay + ANSWER, |desk| desk.claimed(path)).await;
+            self.agents
+                .until(Instant::now() + delay + ANSWER, |desk| desk.claimed(path))
+                .await;
             arrived.map(|event| (event, true))
         } else {
             self.agents.desk().close_claim(path, !step.optional)
@@ -39,14 +48,27 @@ impl Interpreter<'_> {
             let flow = if step.optional {
                 Flow::On
             } else {
-                Flow::End(format!("no {} arrived at {} within {after_ms} ms", step.method, step.at))
+                Flow::End(format!(
+                    "no {} arrived at {} within {after_ms} ms",
+                    step.method, step.at
+                ))
             };
-            return Ok(Done { outcome: Outcome::TimedOut { after_ms }, flow });
+            return Ok(Done {
+                outcome: Outcome::TimedOut { after_ms },
+                flow,
+            });
         };
         self.agents.note(Some(path), EventKind::Took { event });
         self.saved(path, save, event);
-        let outcome = if fitted { Outcome::Done } else { Outcome::TimedOut { after_ms } };
-        Ok(Done { outcome, flow: Flow::On })
+        let outcome = if fitted {
+            Outcome::Done
+        } else {
+            Outcome::TimedOut { after_ms }
+        };
+        Ok(Done {
+            outcome,
+            flow: Flow::On,
+        })
     }
 
     pub(super) async fn silence(&self, path: &str, step: &Silence) -> Result<Done, Trouble> {
@@ -56,9 +78,16 @@ impl Interpreter<'_> {
 
     pub(super) async fn stored(&self, path: &str, step: &Stored) -> Result<Done, Trouble> {
         let user = self.user(&step.user)?;
-        let account = Account { uri: user.uri(), user: user.name.clone(), domain: user.domain.clone() };
+        let account = Account {
+            uri: user.uri(),
+            user: user.name.clone(),
+            domain: user.domain.clone(),
+        };
         let Some(store) = &self.instance.store else {
-            let kind = EventKind::StoreRead { account: account.uri, result: StoreResult::NoAdapter };
+            let kind = EventKind::StoreRead {
+                account: account.uri,
+                result: StoreResult::NoAdapter,
+            };
             self.agents.note(Some(path), kind);
             return Ok(Done::on());
         };
@@ -80,7 +109,10 @@ impl Interpreter<'_> {
             let event = match &noted {
                 Some((event, before)) if *before == result => *event,
                 _ => {
-                    let kind = EventKind::StoreRead { account: account.uri.clone(), result: result.clone() };
+                    let kind = EventKind::StoreRead {
+                        account: account.uri.clone(),
+                        result: result.clone(),
+                    };
                     self.agents.note(Some(path), kind)
                 }
             };
@@ -102,7 +134,10 @@ impl Interpreter<'_> {
     /// number is right. Everything else is for the judge.
     fn fits(&self, step: &Stored, records: &[StoredMessage], path: &str) -> bool {
         self.agents.view(|view| {
-            let waiting = records.iter().filter(|record| record::waits(record)).count();
+            let waiting = records
+                .iter()
+                .filter(|record| record::waits(record))
+                .count();
             let counted = step.count.as_ref().is_none_or(|wanted| {
                 let number = Value::Octets(waiting.to_string().into_bytes());
                 condition::holds(view, &number, wanted, path).unwrap_or(true)

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::{Done, Flow, Interpreter, Trouble};
 use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing};
 use crate::evidence::packet_of;
-use crate::scenario::model::{ContactChoice, Content, Expect, HeaderValue, MessageStep, Raw, Register, StatusPattern};
+use crate::scenario::model::{
+    ContactChoice, Content, Expect, HeaderValue, MessageStep, Raw, Register, StatusPattern,
+};
 use crate::scenario::{CaseUser, Template};
 
 /// Lifetime of the registrations of users that are online from the start.
@@ -29,7 +31,10 @@ impl Interpreter<'_> {
             ContactChoice::Literal(template) => Some(self.text(template, path)?),
         };
         let given = self.given(&step.headers, path)?;
-        let octets = self.registration(user, &step.device, &endpoint, contact, &expires).given(given).octets();
+        let octets = self
+            .registration(user, &step.device, &endpoint, contact, &expires)
+            .given(given)
+            .octets();
         let save = self.save(step.save.as_ref(), path)?;
         let out = Outgoing {
             step: path.to_owned(),
@@ -39,25 +44,46 @@ impl Interpreter<'_> {
             within: self.profile.pixit.timers.answer,
             save,
         };
-        self.exchange(&endpoint, out, step.expect.as_ref(), true).await
+        self.exchange(&endpoint, out, step.expect.as_ref(), true)
+            .await
     }
 
     /// Registers a user that is online before the first step.
     pub(super) async fn go_online(&self, user: &CaseUser) -> Result<(), Trouble> {
         let path = format!("users.{}", user.role);
-        self.agents.note(Some(&path), EventKind::StepStarted { verb: "register".into() });
+        self.agents.note(
+            Some(&path),
+            EventKind::StepStarted {
+                verb: "register".into(),
+            },
+        );
         let endpoint = self.endpoint(user, "main", None).await?;
         let contact = Some(format!("<{}>", endpoint.contact()));
-        let octets = self.registration(user, "main", &endpoint, contact, ONLINE).octets();
+        let octets = self
+            .registration(user, "main", &endpoint, contact, ONLINE)
+            .octets();
         let within = self.profile.pixit.timers.answer;
-        let out = Outgoing { step: path.clone(), octets, copies: 1, retransmit: true, within, save: None };
+        let out = Outgoing {
+            step: path.clone(),
+            octets,
+            copies: 1,
+            retransmit: true,
+            within,
+            save: None,
+        };
         let done = self.exchange(&endpoint, out, None, true).await?;
-        self.agents.note(Some(&path), EventKind::StepEnded { outcome: done.outcome });
+        self.agents.note(
+            Some(&path),
+            EventKind::StepEnded {
+                outcome: done.outcome,
+            },
+        );
         match done.flow {
             Flow::On => Ok(()),
-            Flow::End(why) => {
-                Err(Trouble::Impossible(format!("`{}` could not be registered before the first step: {why}", user.role)))
-            }
+            Flow::End(why) => Err(Trouble::Impossible(format!(
+                "`{}` could not be registered before the first step: {why}",
+                user.role
+            ))),
         }
     }
 
@@ -72,7 +98,8 @@ impl Interpreter<'_> {
                     Some(template) => self.octets(template, path)?,
                     None => to.uri().into_bytes(),
                 };
-                let mut own = self.own_headers(&endpoint, from, &to.uri(), &agent::call_id(), 1, "MESSAGE");
+                let mut own =
+                    self.own_headers(&endpoint, from, &to.uri(), &agent::call_id(), 1, "MESSAGE");
                 let mut body = Bytes::new();
                 if let Some(content) = &step.body {
                     if let Some(media_type) = &content.media_type {
@@ -80,11 +107,16 @@ impl Interpreter<'_> {
                     }
                     body = self.content(&content.content, path)?;
                 }
-                Draft::new("MESSAGE", uri, own).given(self.given(&step.headers, path)?).body(body).octets()
+                Draft::new("MESSAGE", uri, own)
+                    .given(self.given(&step.headers, path)?)
+                    .body(body)
+                    .octets()
             }
         };
         let copies = self.text(&step.copies, path)?;
-        let copies = copies.parse().map_err(|_| Trouble::Impossible(format!("`copies: {copies}` is no number")))?;
+        let copies = copies
+            .parse()
+            .map_err(|_| Trouble::Impossible(format!("`copies: {copies}` is no number")))?;
         let out = Outgoing {
             step: path.to_owned(),
             octets,
@@ -93,7 +125,8 @@ impl Interpreter<'_> {
             within: self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?,
             save: self.save(step.save.as_ref(), path)?,
         };
-        self.exchange(&endpoint, out, step.expect.as_ref(), true).await
+        self.exchange(&endpoint, out, step.expect.as_ref(), true)
+            .await
     }
 
     pub(super) async fn raw(&self, path: &str, step: &Raw) -> Result<Done, Trouble> {
@@ -102,7 +135,11 @@ impl Interpreter<'_> {
         let endpoint = self.endpoint(user, &step.device, transport).await?;
         let timers = &self.profile.pixit.timers;
         // Octets that nothing is expected of may rightly get no answer at all.
-        let usual = if step.expect.is_some() { timers.answer } else { timers.quiet };
+        let usual = if step.expect.is_some() {
+            timers.answer
+        } else {
+            timers.quiet
+        };
         let out = Outgoing {
             step: path.to_owned(),
             octets: self.content(&step.content, path)?,
@@ -111,7 +148,8 @@ impl Interpreter<'_> {
             within: self.length(step.within.as_ref(), usual, path)?,
             save: self.save(step.save.as_ref(), path)?,
         };
-        self.exchange(&endpoint, out, step.expect.as_ref(), step.expect.is_some()).await
+        self.exchange(&endpoint, out, step.expect.as_ref(), step.expect.is_some())
+            .await
     }
 
     /// Sends a request, waits for its final response, and decides whether the case can go on with that.
@@ -136,17 +174,24 @@ impl Interpreter<'_> {
                 if !steers || fits(expect, status) {
                     return Ok(Done::on());
                 }
-                Ok(Done::end(format!("status {status} where {} was expected", expected(expect))))
+                Ok(Done::end(format!(
+                    "status {status} where {} was expected",
+                    expected(expect)
+                )))
             }
             Ending::Silence => {
                 let after_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let may_be_silent = expect.is_some_and(|expect| expect.status.contains(&StatusPattern::Silence));
+                let may_be_silent =
+                    expect.is_some_and(|expect| expect.status.contains(&StatusPattern::Silence));
                 let flow = if !steers || may_be_silent {
                     Flow::On
                 } else {
                     Flow::End(format!("no final response within {after_ms} ms"))
                 };
-                Ok(Done { outcome: Outcome::TimedOut { after_ms }, flow })
+                Ok(Done {
+                    outcome: Outcome::TimedOut { after_ms },
+                    flow,
+                })
             }
         }
     }
@@ -162,7 +207,10 @@ impl Interpreter<'_> {
         let (call_id, number) = {
             let mut memory = self.memory();
             let key = (user.role.clone(), device.to_owned());
-            let known = memory.registrations.entry(key).or_insert_with(|| (agent::call_id(), 0));
+            let known = memory
+                .registrations
+                .entry(key)
+                .or_insert_with(|| (agent::call_id(), 0));
             known.1 += 1;
             known.clone()
         };
@@ -200,20 +248,29 @@ impl Interpreter<'_> {
             let (event, _) = view.message(name)?;
             packet_of(event).map(|packet| packet.octets.0.clone())
         });
-        let octets = octets.ok_or_else(|| Trouble::Impossible(format!("`{name}` is no message that was sent")))?;
+        let octets = octets
+            .ok_or_else(|| Trouble::Impossible(format!("`{name}` is no message that was sent")))?;
         with_branch(&octets, &agent::branch())
             .ok_or_else(|| Trouble::Impossible(format!("`{name}` has no Via with a branch")))
     }
 
-    fn given(&self, headers: &[(Template, HeaderValue)], path: &str) -> Result<Vec<Given>, Trouble> {
+    fn given(
+        &self,
+        headers: &[(Template, HeaderValue)],
+        path: &str,
+    ) -> Result<Vec<Given>, Trouble> {
         let given = headers.iter().map(|(name, value)| {
             let values = match value {
                 HeaderValue::Omitted => Vec::new(),
-                HeaderValue::Values(values) => {
-                    values.iter().map(|value| self.octets(value, path)).collect::<Result<_, _>>()?
-                }
+                HeaderValue::Values(values) => values
+                    .iter()
+                    .map(|value| self.octets(value, path))
+                    .collect::<Result<_, _>>()?,
             };
-            Ok(Given { name: self.text(name, path)?, values })
+            Ok(Given {
+                name: self.text(name, path)?,
+                values,
+            })
         });
         given.collect()
     }
@@ -229,12 +286,17 @@ impl Interpreter<'_> {
 /// Whether the case can go on with a status.
 fn fits(expect: Option<&Expect>, status: u16) -> bool {
     let usual = [StatusPattern::Class(2)];
-    let patterns = expect.map(|expect| expect.status.as_slice()).filter(|patterns| !patterns.is_empty());
-    patterns.unwrap_or(&usual).iter().any(|pattern| match pattern {
-        StatusPattern::Code(code) => *code == status,
-        StatusPattern::Class(class) => *class == status / 100,
-        StatusPattern::Silence => false,
-    })
+    let patterns = expect
+        .map(|expect| expect.status.as_slice())
+        .filter(|patterns| !patterns.is_empty());
+    patterns
+        .unwrap_or(&usual)
+        .iter()
+        .any(|pattern| match pattern {
+            StatusPattern::Code(code) => *code == status,
+            StatusPattern::Class(class) => *class == status / 100,
+            StatusPattern::Silence => false,
+        })
 }
 
 fn expected(expect: Option<&Expect>) -> String {
@@ -248,7 +310,11 @@ fn expected(expect: Option<&Expect>) -> String {
             StatusPattern::Silence => "none".to_owned(),
         })
         .collect();
-    if words.is_empty() { "2xx".into() } else { words.join(" or ") }
+    if words.is_empty() {
+        "2xx".into()
+    } else {
+        words.join(" or ")
+    }
 }
 
 /// Replaces the branch of the top Via; every other octet stays.
@@ -256,11 +322,25 @@ fn with_branch(octets: &Bytes, branch: &str) -> Option<Bytes> {
     let message = Message::parse(octets.clone()).ok()?;
     let range = message.header("Via")?.value_range();
     let value = octets.get(range.clone())?.to_ascii_lowercase();
-    let hop = &value[..value.iter().position(|&octet| octet == b',').unwrap_or(value.len())];
+    let hop = &value[..value
+        .iter()
+        .position(|&octet| octet == b',')
+        .unwrap_or(value.len())];
     let start = hop.windows(8).position(|window| window == b";branch=")? + 8;
-    let length = hop[start..].iter().position(|octet| b"; \t\r\n".contains(octet)).unwrap_or(hop.len() - start);
+    let length = hop[start..]
+        .iter()
+        .position(|octet| b"; \t\r\n".contains(octet))
+        .unwrap_or(hop.len() - start);
     let start = range.start + start;
-    Some([&octets[..start], branch.as_bytes(), &octets[start + length..]].concat().into())
+    Some(
+        [
+            &octets[..start],
+            branch.as_bytes(),
+            &octets[start + length..],
+        ]
+        .concat()
+        .into(),
+    )
 }
 
 #[cfg(test)]
@@ -279,7 +359,13 @@ mod tests {
             String::from_utf8_lossy(&changed),
             "MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKnew;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody"
         );
-        assert_eq!(with_branch(&Bytes::from_static(b"MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n"), "x"), None);
+        assert_eq!(
+            with_branch(
+                &Bytes::from_static(b"MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n"),
+                "x"
+            ),
+            None
+        );
     }
 
     #[test]

@@ -5,65 +5,105 @@ use std::time::Duration;
 
 use imspec_reports::record::{EventKind, UtcTime};
 
-use super::super::condition;
+use super::super::{condition, split};
 use super::{Done, Interpreter, Trouble, Work};
 use crate::scenario::Template;
-use crate::scenario::duration;
-use crate::scenario::model::{Restart, Step, Verb, Wait, WhenStep};
-use crate::scenario::template::Piece;
+use crate::scenario::model::{Restart, Wait, WhenStep};
 use crate::sut::clock::{micros, signed};
 
-/// Time that a case needs to act after it was woken.
-const REACTION: Duration = Duration::from_millis(250);
+/// Time that a case has, at least and at most, to act after it was woken: a tenth of the wait.
+const REACTION: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Longest time that a case may be kept waiting, for others to go on with it.
+const MOST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// PICS key of the period at which the server sweeps for what has expired.
 pub(in crate::run) const GRANULARITY: &str = "policy.granularity_s";
 
 impl Interpreter<'_> {
-    pub(super) async fn wait(&self, path: &str, step: &Wait, work: &mut Work<'_>) -> Result<Done, Trouble> {
+    pub(super) async fn wait(
+        &self,
+        path: &str,
+        step: &Wait,
+        work: &mut Work<'_>,
+    ) -> Result<Done, Trouble> {
         let length = self.length(Some(&step.length), Duration::ZERO, path)?;
         let after = self.save(step.after.as_ref(), path)?;
         let (base, round_trip) = match &after {
             None => (self.timeline.now(), Duration::ZERO),
             Some(name) => self.window(name)?,
         };
-        let margin_us = self.margin_us(step.tolerance, round_trip);
+        let margin_us = self.margin_us(step.tolerance, length, round_trip);
         let deadline = base.plus_us(signed(micros(length))).plus_us(margin_us);
-        self.agents.note(Some(path), EventKind::WaitUntil { deadline, margin_ms: margin_us / 1000 });
+        self.agents.note(
+            Some(path),
+            EventKind::WaitUntil {
+                deadline,
+                margin_ms: margin_us / 1000,
+            },
+        );
         if !self.timeline.movable() {
             self.afford(deadline)?;
         }
-        if let Some((from, to)) = work.wait(deadline).await.map_err(Trouble::Broken)? {
-            self.agents.note(Some(path), EventKind::ClockMoved { from, to });
+        // "Surely before" is not to be late; for all else a little more is as good, in the measure of the wait.
+        let patience = if step.tolerance < 0 {
+            Duration::ZERO
+        } else {
+            (length / 20).min(MOST_PATIENCE)
+        };
+        if let Some((from, to)) = work
+            .wait(deadline, patience)
+            .await
+            .map_err(Trouble::Broken)?
+        {
+            self.agents
+                .note(Some(path), EventKind::ClockMoved { from, to });
         }
         Ok(Done::on())
     }
 
     pub(super) async fn restart(&self, path: &str, step: &Restart) -> Result<Done, Trouble> {
         if !self.instance.can_restart() {
-            return Err(Trouble::Impossible("the profile has no process adapter that can restart the server".into()));
+            return Err(Trouble::Impossible(
+                "the profile has no process adapter that can restart the server".into(),
+            ));
         }
         let down = self.length(step.down.as_ref(), Duration::ZERO, path)?;
         if !self.timeline.movable() {
             self.afford(self.timeline.now().plus_us(signed(micros(down))))?;
         }
         let told = |action: &str| {
-            self.agents.note(Some(path), EventKind::Process { action: action.to_owned() });
+            self.agents.note(
+                Some(path),
+                EventKind::Process {
+                    action: action.to_owned(),
+                },
+            );
         };
         let restarted = self.instance.restart(step.kill, down, told).await;
-        restarted.map_err(|why| Trouble::Broken(format!("the server could not be started again: {why}")))?;
+        restarted.map_err(|why| {
+            Trouble::Broken(format!("the server could not be started again: {why}"))
+        })?;
         Ok(Done::on())
     }
 
-    pub(super) async fn policy(&self, path: &str, values: &[(String, Template)]) -> Result<Done, Trouble> {
+    pub(super) async fn policy(
+        &self,
+        path: &str,
+        values: &[(String, Template)],
+    ) -> Result<Done, Trouble> {
         let settable = self.instance.policy.settable();
         if let Some((key, _)) = values.iter().find(|(key, _)| !settable.contains(key)) {
-            return Err(Trouble::Impossible(format!("the policy adapter of the profile cannot set `{key}`")));
+            return Err(Trouble::Impossible(format!(
+                "the policy adapter of the profile cannot set `{key}`"
+            )));
         }
         let mut policy = BTreeMap::new();
         for (key, value) in values {
             let text = self.text(value, path)?;
-            let value = text.parse::<u64>().map_or_else(|_| text.into(), serde_json::Value::from);
+            let value = text
+                .parse::<u64>()
+                .map_or_else(|_| text.into(), serde_json::Value::from);
             policy.insert(key.clone(), value);
         }
         let set = self.instance.policy.set(&policy).await;
@@ -71,7 +111,8 @@ impl Interpreter<'_> {
         if let Some(period) = policy.get(GRANULARITY).and_then(period) {
             self.memory().granularity = period;
         }
-        self.agents.note(Some(path), EventKind::PolicySet { values: policy });
+        self.agents
+            .note(Some(path), EventKind::PolicySet { values: policy });
         Ok(Done::on())
     }
 
@@ -88,29 +129,38 @@ impl Interpreter<'_> {
     fn window(&self, name: &str) -> Result<(UtcTime, Duration), Trouble> {
         self.agents.view(|view| {
             let Some((event, _)) = view.message(name) else {
-                return Err(Trouble::Impossible(format!("`{name}` is no message, so nothing can be counted from it")));
+                return Err(Trouble::Impossible(format!(
+                    "`{name}` is no message, so nothing can be counted from it"
+                )));
             };
-            let round_trip = view.window(name).map_or(0, |(first, last)| last.at.unix_us.saturating_sub(first.at.unix_us));
+            let round_trip = view.window(name).map_or(0, |(first, last)| {
+                last.at.unix_us.saturating_sub(first.at.unix_us)
+            });
             let round_trip = Duration::from_micros(u64::try_from(round_trip).unwrap_or(0));
             // Without a store clock real time is all there is.
-            let sent = event.store.map_or_else(|| self.timeline.now(), |store| store.at);
+            let sent = event
+                .store
+                .map_or_else(|| self.timeline.now(), |store| store.at);
             Ok((sent, round_trip))
         })
     }
 
     /// What `tolerance` is here, in microseconds: how far apart the instant that the scenario names and the
     /// instant at which the server acts may be.
-    fn margin_us(&self, sign: i8, round_trip: Duration) -> i64 {
+    fn margin_us(&self, sign: i8, length: Duration, round_trip: Duration) -> i64 {
         let clock = &self.instance.clock;
-        let uncertainty = clock.now().map_or(Duration::ZERO, |now| Duration::from_millis(now.uncertainty_ms.into()));
+        let uncertainty = clock.now().map_or(Duration::ZERO, |now| {
+            Duration::from_millis(now.uncertainty_ms.into())
+        });
         // Both ends of the interval were read from the clock.
-        let reading = uncertainty * 2 + clock.adapter().resolution() + clock.adapter().settle() + round_trip;
+        let reading =
+            uncertainty * 2 + clock.adapter().resolution() + clock.adapter().settle() + round_trip;
         let margin = match sign {
             0 => Duration::ZERO,
             // A server that sweeps may be late by a whole period.
             1.. => reading + self.memory().granularity,
             // It may not be early; but the case must still have time to act.
-            _ => reading + REACTION,
+            _ => reading + (length / 10).clamp(REACTION.0, REACTION.1),
         };
         signed(micros(margin)) * i64::from(sign.signum())
     }
@@ -125,7 +175,7 @@ impl Interpreter<'_> {
             memory.waited += now;
             memory.waited
         };
-        let total = waited.max(known_waits(&self.case.steps));
+        let total = waited.max(split::known_waits(&self.case.steps));
         if total <= self.options.time_budget {
             return Ok(());
         }
@@ -146,39 +196,4 @@ pub(in crate::run) fn period(value: &serde_json::Value) -> Option<Duration> {
         _ => return None,
     };
     Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// The sum of the waits whose length is known beforehand; branches run side by side, so the longest counts.
-/// Waits that are counted from an earlier moment are taken for what they are at most.
-fn known_waits(steps: &[Step]) -> Duration {
-    let mut counted_from: BTreeMap<String, Duration> = BTreeMap::new();
-    let mut total = Duration::ZERO;
-    for step in steps {
-        match &step.verb {
-            Verb::Wait(wait) => {
-                let length = literal(&wait.length).and_then(duration::parse_ms).map_or(Duration::ZERO, Duration::from_millis);
-                match wait.after.as_ref().and_then(literal) {
-                    None => total += length,
-                    // Several waits from one moment overlap: only what is longer than the last one counts.
-                    Some(name) => {
-                        let before = counted_from.entry(name.to_owned()).or_default();
-                        total += length.saturating_sub(*before);
-                        *before = length.max(*before);
-                    }
-                }
-            }
-            Verb::Parallel(branches) => {
-                total += branches.iter().map(|branch| known_waits(branch)).max().unwrap_or_default();
-            }
-            _ => {}
-        }
-    }
-    total
-}
-
-fn literal(template: &Template) -> Option<&str> {
-    match template.pieces.as_slice() {
-        [Piece::Text(text)] => Some(text),
-        _ => None,
-    }
 }

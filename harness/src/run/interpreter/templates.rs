@@ -1,9 +1,9 @@
 //! Every template of a step, wherever it stands; those of steps within it are visited when they run.
 
-use crate::scenario::model::{
-    Answer, Content, ContactChoice, Expect, HeaderMatcher, HeaderValue, Matcher, MatcherKind, Verb,
-};
 use crate::scenario::Template;
+use crate::scenario::model::{
+    Answer, ContactChoice, Content, Expect, HeaderMatcher, HeaderValue, Matcher, MatcherKind, Verb,
+};
 
 /// Shows each template of a step to `see`.
 pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
@@ -19,7 +19,16 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
         }
         Verb::Message(step) => {
             see(&step.copies);
-            options([&step.transport, &step.request_uri, &step.same_but_branch, &step.within, &step.save], see);
+            options(
+                [
+                    &step.transport,
+                    &step.request_uri,
+                    &step.same_but_branch,
+                    &step.within,
+                    &step.save,
+                ],
+                see,
+            );
             fields(&step.headers, see);
             if let Some(body) = &step.body {
                 options([&body.media_type], see);
@@ -41,7 +50,14 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
             matchers(&step.count, see);
             for record in &step.messages {
                 options([&record.of, &record.save], see);
-                matchers(record.fields.iter().map(|(_, matcher)| matcher).chain(&record.body), see);
+                matchers(
+                    record
+                        .fields
+                        .iter()
+                        .map(|(_, matcher)| matcher)
+                        .chain(&record.body),
+                    see,
+                );
                 header_matchers(&record.headers, see);
             }
         }
@@ -68,7 +84,10 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
     }
 }
 
-fn options<'s, const N: usize>(templates: [&'s Option<Template>; N], see: &mut dyn FnMut(&'s Template)) {
+fn options<'s, const N: usize>(
+    templates: [&'s Option<Template>; N],
+    see: &mut dyn FnMut(&'s Template),
+) {
     templates.into_iter().flatten().for_each(see);
 }
 
@@ -97,7 +116,11 @@ fn expectation<'s>(expect: Option<&'s Expect>, see: &mut dyn FnMut(&'s Template)
 fn header_matchers<'s>(headers: &'s [HeaderMatcher], see: &mut dyn FnMut(&'s Template)) {
     for header in headers {
         match header {
-            HeaderMatcher::Named { name, matcher: wanted, .. } => {
+            HeaderMatcher::Named {
+                name,
+                matcher: wanted,
+                ..
+            } => {
                 see(name);
                 matcher(wanted, see);
             }
@@ -122,7 +145,9 @@ fn matcher<'s>(wanted: &'s Matcher, see: &mut dyn FnMut(&'s Template)) {
         | MatcherKind::AtLeast(template)
         | MatcherKind::AtMost(template)
         | MatcherKind::Within { of: template, .. } => see(template),
-        MatcherKind::List(all) | MatcherKind::OneOf(all) | MatcherKind::AllOf(all) => matchers(all, see),
+        MatcherKind::List(all) | MatcherKind::OneOf(all) | MatcherKind::AllOf(all) => {
+            matchers(all, see)
+        }
         MatcherKind::Not(inner) | MatcherKind::Count(inner) => matcher(inner, see),
         MatcherKind::Present | MatcherKind::Absent | MatcherKind::Unique | MatcherKind::Is(_) => {}
     }
