@@ -110,18 +110,16 @@ pub enum Ending {
 
 impl Agents {
     /// Agents of a case; no socket is open yet.
-    pub fn new(
-        case: Arc<Case>,
-        stamp: Stamp,
-        surroundings: Surroundings,
-    ) -> Self {
+    pub fn new(case: Arc<Case>, stamp: Stamp, surroundings: Surroundings) -> Self {
         let shared = Shared {
             surroundings,
             desk: Mutex::new(Desk::new(case, stamp)),
             news: Notify::new(),
             endpoints: tokio::sync::Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// The desk: trace, transactions, claims.
@@ -141,7 +139,11 @@ impl Agents {
     }
 
     /// Waits until `wanted` gives something, looking again whenever something new stands on the desk.
-    pub async fn until<T>(&self, deadline: Instant, mut wanted: impl FnMut(&mut Desk) -> Option<T>) -> Option<T> {
+    pub async fn until<T>(
+        &self,
+        deadline: Instant,
+        mut wanted: impl FnMut(&mut Desk) -> Option<T>,
+    ) -> Option<T> {
         loop {
             let mut news = std::pin::pin!(self.shared.news.notified());
             // Enrolled before looking, so that nothing is missed in between.
@@ -157,8 +159,17 @@ impl Agents {
     }
 
     /// The socket of a device, opened now if it is not yet.
-    pub async fn endpoint(&self, user: &CaseUser, device: &str, transport: Transport) -> Result<Arc<Endpoint>, String> {
-        let place = Place { user: user.role.clone(), device: device.to_owned(), transport };
+    pub async fn endpoint(
+        &self,
+        user: &CaseUser,
+        device: &str,
+        transport: Transport,
+    ) -> Result<Arc<Endpoint>, String> {
+        let place = Place {
+            user: user.role.clone(),
+            device: device.to_owned(),
+            transport,
+        };
         let mut endpoints = self.shared.endpoints.lock().await;
         if let Some(endpoint) = endpoints.get(&place) {
             return Ok(Arc::clone(endpoint));
@@ -168,23 +179,43 @@ impl Agents {
             Transport::Tcp => self.shared.surroundings.tcp,
         };
         let target = target.ok_or_else(|| {
-            format!("the profile has no `pixit.target.{}`, the transport that is wanted here", transport.as_str())
+            format!(
+                "the profile has no `pixit.target.{}`, the transport that is wanted here",
+                transport.as_str()
+            )
         })?;
-        let inbox = Inbox { shared: Arc::downgrade(&self.shared), place: place.clone() };
-        let endpoint = Endpoint::open(place.clone(), &user.name, self.shared.surroundings.bind, target, inbox).await?;
+        let inbox = Inbox {
+            shared: Arc::downgrade(&self.shared),
+            place: place.clone(),
+        };
+        let endpoint = Endpoint::open(
+            place.clone(),
+            &user.name,
+            self.shared.surroundings.bind,
+            target,
+            inbox,
+        )
+        .await?;
         let endpoint = Arc::new(endpoint);
         endpoints.insert(place, Arc::clone(&endpoint));
         Ok(endpoint)
     }
 
     /// Sends a request and waits for its final response (RFC 3261 §17.1.2).
-    pub async fn transact(&self, endpoint: &Arc<Endpoint>, out: Outgoing) -> Result<Ending, String> {
+    pub async fn transact(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        out: Outgoing,
+    ) -> Result<Ending, String> {
         let way = endpoint.way_out().await?;
         let key = ClientKey::of(&out.octets, endpoint.place());
         {
             let mut desk = self.desk();
             desk.expect_answer(key.clone(), Client::new(&out.step));
-            let sent = desk.note(Some(&out.step), EventKind::Sent(endpoint.packet(&way, &out.octets, false)));
+            let sent = desk.note(
+                Some(&out.step),
+                EventKind::Sent(endpoint.packet(&way, &out.octets, false)),
+            );
             if let Some(name) = out.save {
                 desk.note(Some(&out.step), EventKind::Saved { name, event: sent });
             }
@@ -201,7 +232,11 @@ impl Agents {
         let mut next = begun + t1;
         let over_udp = endpoint.place().transport == Transport::Udp;
         loop {
-            let wake = if over_udp && out.retransmit { next.min(deadline) } else { deadline };
+            let wake = if over_udp && out.retransmit {
+                next.min(deadline)
+            } else {
+                deadline
+            };
             let answer = self.until(wake, |desk| desk.answer(&key)).await;
             if let Some((event, status)) = answer {
                 return Ok(Ending::Final { status, event });
@@ -214,7 +249,11 @@ impl Agents {
             if now >= next {
                 self.again(endpoint, &out.step, &out.octets).await;
                 // Once the server says that it is at work, it is reminded every T2 only.
-                interval = if self.desk().proceeding(&key) { t1 * T2 } else { (interval * 2).min(t1 * T2) };
+                interval = if self.desk().proceeding(&key) {
+                    t1 * T2
+                } else {
+                    (interval * 2).min(t1 * T2)
+                };
                 next = now + interval;
             }
         }
@@ -232,7 +271,10 @@ impl Agents {
     async fn again(&self, endpoint: &Arc<Endpoint>, step: &str, octets: &Bytes) {
         match endpoint.way_out().await {
             Ok(way) => {
-                self.note(Some(step), EventKind::Sent(endpoint.packet(&way, octets, true)));
+                self.note(
+                    Some(step),
+                    EventKind::Sent(endpoint.packet(&way, octets, true)),
+                );
                 self.post(endpoint, &way, step, octets).await;
             }
             Err(why) => drop(self.note(Some(step), EventKind::Note { text: why })),
@@ -241,7 +283,12 @@ impl Agents {
 
     async fn post(&self, endpoint: &Arc<Endpoint>, way: &Way, step: &str, octets: &Bytes) {
         if let Err(why) = endpoint.send(way, octets).await {
-            self.note(Some(step), EventKind::Note { text: format!("could not be sent: {why}") });
+            self.note(
+                Some(step),
+                EventKind::Note {
+                    text: format!("could not be sent: {why}"),
+                },
+            );
         }
     }
 }
@@ -262,7 +309,9 @@ pub struct Inbox {
 impl Inbox {
     /// Takes octets that arrived at an endpoint: notes them, and answers requests.
     fn take(&self, endpoint: &Arc<endpoint::Core>, way: &Way, octets: Bytes) {
-        let Some(shared) = self.shared.upgrade() else { return };
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
         let packet = endpoint.packet(way, &octets, false);
         let reply = shared.desk().arrived(&self.place, packet, way.remote());
         shared.news.notify_waiters();
@@ -272,13 +321,22 @@ impl Inbox {
             match reply {
                 Reply::Again { octets, to } => {
                     let way = way.towards(to);
-                    shared.desk().note(None, EventKind::Sent(endpoint.packet(&way, &octets, true)));
+                    shared
+                        .desk()
+                        .note(None, EventKind::Sent(endpoint.packet(&way, &octets, true)));
                     let _ = endpoint.send(&way, &octets).await;
                 }
-                Reply::Answer { octets, after, key, to } => {
+                Reply::Answer {
+                    octets,
+                    after,
+                    key,
+                    to,
+                } => {
                     let way = way.towards(to);
                     sleep(after).await;
-                    shared.desk().answered(&key, endpoint.packet(&way, &octets, false));
+                    shared
+                        .desk()
+                        .answered(&key, endpoint.packet(&way, &octets, false));
                     if let Err(why) = endpoint.send(&way, &octets).await {
                         let text = format!("the answer could not be sent: {why}");
                         shared.desk().note(None, EventKind::Note { text });
@@ -304,7 +362,13 @@ impl Inbox {
 }
 
 /// A packet as the trace keeps it.
-fn packet(place: &Place, local: SocketAddr, remote: SocketAddr, octets: &Bytes, retransmission: bool) -> Packet {
+fn packet(
+    place: &Place,
+    local: SocketAddr,
+    remote: SocketAddr,
+    octets: &Bytes,
+    retransmission: bool,
+) -> Packet {
     Packet {
         user: place.user.clone(),
         device: place.device.clone(),

@@ -8,7 +8,6 @@ mod condition;
 mod interpreter;
 mod lane;
 mod progress;
-mod split;
 mod spread;
 pub mod timeline;
 

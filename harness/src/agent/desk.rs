@@ -14,8 +14,8 @@ use imspec_reports::record::{Event, EventKind, StoreTime, Trace};
 use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{CSeq, Via};
 
-use super::message::{self, Given};
 use super::Place;
+use super::message::{self, Given};
 use crate::evidence::{View, delivery};
 use crate::scenario::model::{Answer, HeaderValue, Receive, Step, Verb};
 use crate::scenario::{Case, Template};
@@ -36,7 +36,9 @@ pub struct Stamp {
 
 impl std::fmt::Debug for Stamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stamp").field("begun", &self.begun).finish_non_exhaustive()
+        f.debug_struct("Stamp")
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +119,12 @@ pub(super) enum Reply {
     /// Sends the same answer as before.
     Again { octets: Bytes, to: SocketAddr },
     /// Answers.
-    Answer { octets: Bytes, after: Duration, key: ServerKey, to: SocketAddr },
+    Answer {
+        octets: Bytes,
+        after: Duration,
+        key: ServerKey,
+        to: SocketAddr,
+    },
     /// Closes the connection.
     Reset { key: ServerKey },
 }
@@ -127,11 +134,18 @@ impl Desk {
     pub fn new(case: Arc<Case>, stamp: Stamp) -> Self {
         let mut claims = Vec::new();
         collect_claims(&case.steps, &mut claims);
-        let users = case.users.iter().map(|user| (user.role.clone(), user.uri())).collect();
+        let users = case
+            .users
+            .iter()
+            .map(|user| (user.role.clone(), user.uri()))
+            .collect();
         Self {
             case,
             stamp,
-            trace: Trace { users, events: Vec::new() },
+            trace: Trace {
+                users,
+                events: Vec::new(),
+            },
             octets: 0,
             full: false,
             clients: HashMap::new(),
@@ -173,18 +187,27 @@ impl Desk {
 
     /// The request that the step claimed.
     pub fn taken(&self, step: &str) -> Option<u32> {
-        self.claims.iter().find(|claim| claim.step == step).and_then(|claim| match claim.state {
-            ClaimState::Taken { event, .. } => Some(event),
-            _ => None,
-        })
+        self.claims
+            .iter()
+            .find(|claim| claim.step == step)
+            .and_then(|claim| match claim.state {
+                ClaimState::Taken { event, .. } => Some(event),
+                _ => None,
+            })
     }
 
     /// The request that the step claimed, once its answer is out.
     pub fn claimed(&self, step: &str) -> Option<u32> {
-        self.claims.iter().find(|claim| claim.step == step).and_then(|claim| match claim.state {
-            ClaimState::Taken { event, answered: true } => Some(event),
-            _ => None,
-        })
+        self.claims
+            .iter()
+            .find(|claim| claim.step == step)
+            .and_then(|claim| match claim.state {
+                ClaimState::Taken {
+                    event,
+                    answered: true,
+                } => Some(event),
+                _ => None,
+            })
     }
 
     /// Ends a step's claim. Gives the request that it has, or the closest of those that nobody claimed, if
@@ -200,7 +223,11 @@ impl Desk {
         }
         let receive = self.claims[index].receive.clone();
         let event = self.nearest(step, &receive)?;
-        for server in self.servers.values_mut().filter(|server| server.event == event) {
+        for server in self
+            .servers
+            .values_mut()
+            .filter(|server| server.event == event)
+        {
             server.taken = true;
         }
         Some((event, false))
@@ -212,10 +239,16 @@ impl Desk {
         let mut gone = Vec::new();
         collect_claims(steps, &mut gone);
         for step in gone.iter().map(|claim| &claim.step) {
-            let Some(index) = self.claims.iter().position(|claim| claim.step == *step) else { continue };
+            let Some(index) = self.claims.iter().position(|claim| claim.step == *step) else {
+                continue;
+            };
             let state = std::mem::replace(&mut self.claims[index].state, ClaimState::Closed);
-            let ClaimState::Taken { event, answered } = state else { continue };
-            let Some((key, message)) = self.request_of(event) else { continue };
+            let ClaimState::Taken { event, answered } = state else {
+                continue;
+            };
+            let Some((key, message)) = self.request_of(event) else {
+                continue;
+            };
             let claim = self.find_claim(&key.place, &message);
             if let Some(other) = claim {
                 self.claims[other].state = ClaimState::Taken { event, answered };
@@ -239,14 +272,25 @@ impl Desk {
 
     /// Whether a provisional response came.
     pub(super) fn proceeding(&self, key: &ClientKey) -> bool {
-        self.clients.get(key).is_some_and(|client| client.proceeding)
+        self.clients
+            .get(key)
+            .is_some_and(|client| client.proceeding)
     }
 
     /// Takes what arrived at a socket; says what to do about it.
-    pub(super) fn arrived(&mut self, place: &Place, packet: Packet, from: SocketAddr) -> Option<Reply> {
-        if self.trace.events.len() >= EVENTS || self.octets.saturating_add(packet.octets.len()) > OCTETS {
+    pub(super) fn arrived(
+        &mut self,
+        place: &Place,
+        packet: Packet,
+        from: SocketAddr,
+    ) -> Option<Reply> {
+        if self.trace.events.len() >= EVENTS
+            || self.octets.saturating_add(packet.octets.len()) > OCTETS
+        {
             if !std::mem::replace(&mut self.full, true) {
-                let text = format!("the trace is full ({EVENTS} events or {OCTETS} octets); what arrives from here on is dropped");
+                let text = format!(
+                    "the trace is full ({EVENTS} events or {OCTETS} octets); what arrives from here on is dropped"
+                );
                 self.note(None, EventKind::Note { text });
             }
             return None;
@@ -255,7 +299,12 @@ impl Desk {
             Ok(message) => message,
             Err(e) => {
                 self.note(None, EventKind::Received(packet));
-                self.note(None, EventKind::Note { text: format!("what arrived is no SIP message: {e}") });
+                self.note(
+                    None,
+                    EventKind::Note {
+                        text: format!("what arrived is no SIP message: {e}"),
+                    },
+                );
                 return None;
             }
         };
@@ -270,27 +319,41 @@ impl Desk {
     pub(super) fn answered(&mut self, key: &ServerKey, packet: Packet) {
         let octets = packet.octets.0.clone();
         self.note(None, EventKind::Sent(packet));
-        let Some(server) = self.servers.get_mut(key) else { return };
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
         server.answer = Some(octets);
         let (event, claim) = (server.event, server.claim);
         match claim {
-            Some(index) => self.claims[index].state = ClaimState::Taken { event, answered: true },
+            Some(index) => {
+                self.claims[index].state = ClaimState::Taken {
+                    event,
+                    answered: true,
+                }
+            }
             None => drop(self.note(None, EventKind::Unclaimed { event })),
         }
     }
 
     /// A request is not answered, as its step wants it.
     pub(super) fn dismissed(&mut self, key: &ServerKey) {
-        let Some(server) = self.servers.get(key) else { return };
+        let Some(server) = self.servers.get(key) else {
+            return;
+        };
         if let Some(index) = server.claim {
-            self.claims[index].state = ClaimState::Taken { event: server.event, answered: true };
+            self.claims[index].state = ClaimState::Taken {
+                event: server.event,
+                answered: true,
+            };
         }
     }
 
     fn response(&mut self, place: &Place, mut packet: Packet, message: &Message, status: u16) {
         let key = ClientKey::of_message(message)
             .filter(|key| self.clients.contains_key(key))
-            .or_else(|| Some(ClientKey::Any(place.clone())).filter(|key| self.clients.contains_key(key)));
+            .or_else(|| {
+                Some(ClientKey::Any(place.clone())).filter(|key| self.clients.contains_key(key))
+            });
         let Some(key) = key else {
             self.note(None, EventKind::Received(packet));
             return;
@@ -308,13 +371,23 @@ impl Desk {
         }
     }
 
-    fn request(&mut self, place: &Place, mut packet: Packet, message: &Message, from: SocketAddr) -> Option<Reply> {
+    fn request(
+        &mut self,
+        place: &Place,
+        mut packet: Packet,
+        message: &Message,
+        from: SocketAddr,
+    ) -> Option<Reply> {
         let key = ServerKey::of(place, message);
         let to = message::answer_address(message, from);
         if let Some(server) = self.servers.get(&key) {
             // An ACK belongs to the transaction of its INVITE and is never answered (RFC 3261 §17.2.1).
             let is_ack = message.method() == Some("ACK");
-            let again = server.answer.clone().filter(|_| !is_ack).map(|octets| Reply::Again { octets, to });
+            let again = server
+                .answer
+                .clone()
+                .filter(|_| !is_ack)
+                .map(|octets| Reply::Again { octets, to });
             packet.retransmission = !is_ack;
             self.note(None, EventKind::Received(packet));
             return again;
@@ -340,14 +413,26 @@ impl Desk {
         let (status, after, headers) = match claim {
             None => (200, Duration::ZERO, Vec::new()),
             Some(index) => {
-                self.claims[index].state = ClaimState::Taken { event, answered: false };
+                self.claims[index].state = ClaimState::Taken {
+                    event,
+                    answered: false,
+                };
                 let step = self.claims[index].step.clone();
                 match self.claims[index].receive.answer.clone() {
-                    Answer::Status { status, after_ms, headers } => {
-                        (status, Duration::from_millis(after_ms), self.fill(&headers, &step))
-                    }
+                    Answer::Status {
+                        status,
+                        after_ms,
+                        headers,
+                    } => (
+                        status,
+                        Duration::from_millis(after_ms),
+                        self.fill(&headers, &step),
+                    ),
                     Answer::Silence => {
-                        self.claims[index].state = ClaimState::Taken { event, answered: true };
+                        self.claims[index].state = ClaimState::Taken {
+                            event,
+                            answered: true,
+                        };
                         return None;
                     }
                     Answer::Reset => return Some(Reply::Reset { key }),
@@ -355,7 +440,12 @@ impl Desk {
             }
         };
         let octets = message::answer(message, status, &headers, from);
-        Some(Reply::Answer { octets, after, key, to })
+        Some(Reply::Answer {
+            octets,
+            after,
+            key,
+            to,
+        })
     }
 
     /// The first `receive` still to come that fits.
@@ -363,10 +453,15 @@ impl Desk {
         self.claims.iter().position(|claim| {
             claim.state == ClaimState::Open
                 && claim.receive.at == place.user
-                && claim.receive.device.as_ref().is_none_or(|device| *device == place.device)
+                && claim
+                    .receive
+                    .device
+                    .as_ref()
+                    .is_none_or(|device| *device == place.device)
                 && message.method() == Some(claim.receive.method.as_str())
                 && claim.receive.of.as_ref().is_none_or(|of| {
-                    self.saved_message(of, &claim.step).is_some_and(|sent| delivery::carries(message, &sent))
+                    self.saved_message(of, &claim.step)
+                        .is_some_and(|sent| delivery::carries(message, &sent))
                 })
         })
     }
@@ -374,7 +469,10 @@ impl Desk {
     /// Of the requests that nobody claimed, the one most like the message that the step waits for. One that
     /// is a delivery of another saved message is none of it.
     fn nearest(&self, step: &str, receive: &Receive) -> Option<u32> {
-        let wanted = receive.of.as_ref().and_then(|of| self.saved_message(of, step));
+        let wanted = receive
+            .of
+            .as_ref()
+            .and_then(|of| self.saved_message(of, step));
         let view = View::new(&self.case, &self.trace);
         let others: Vec<Message> = view
             .names()
@@ -382,7 +480,9 @@ impl Desk {
             .map(|(_, message)| message)
             .filter(|other| {
                 !other.body().trim_ascii().is_empty()
-                    && wanted.as_ref().is_none_or(|wanted| wanted.body() != other.body())
+                    && wanted
+                        .as_ref()
+                        .is_none_or(|wanted| wanted.body() != other.body())
             })
             .collect();
         self.servers
@@ -392,14 +492,24 @@ impl Desk {
                     && !server.taken
                     && server.user == receive.at
                     && server.method == receive.method
-                    && receive.device.as_ref().is_none_or(|device| *device == server.device)
+                    && receive
+                        .device
+                        .as_ref()
+                        .is_none_or(|device| *device == server.device)
             })
             .filter_map(|server| {
-                let message = view.event(server.event).and_then(crate::evidence::message_of)?;
-                if others.iter().any(|other| delivery::carries(&message, other)) {
+                let message = view
+                    .event(server.event)
+                    .and_then(crate::evidence::message_of)?;
+                if others
+                    .iter()
+                    .any(|other| delivery::carries(&message, other))
+                {
                     return None;
                 }
-                let likeness = wanted.as_ref().map_or(0, |wanted| delivery::likeness(&message, wanted));
+                let likeness = wanted
+                    .as_ref()
+                    .map_or(0, |wanted| delivery::likeness(&message, wanted));
                 Some((std::cmp::Reverse(likeness), server.event))
             })
             .min()
@@ -413,8 +523,17 @@ impl Desk {
     }
 
     fn request_of(&self, event: u32) -> Option<(ServerKey, Message)> {
-        let key = self.servers.iter().find(|(_, server)| server.event == event)?.0.clone();
-        let message = self.trace.events.get(event as usize).and_then(crate::evidence::message_of)?;
+        let key = self
+            .servers
+            .iter()
+            .find(|(_, server)| server.event == event)?
+            .0
+            .clone();
+        let message = self
+            .trace
+            .events
+            .get(event as usize)
+            .and_then(crate::evidence::message_of)?;
         Some((key, message))
     }
 
@@ -423,16 +542,25 @@ impl Desk {
         let mut mistakes = Vec::new();
         let view = View::new(&self.case, &self.trace);
         for (name, value) in headers {
-            let HeaderValue::Values(values) = value else { continue };
-            let values: Result<Vec<_>, _> =
-                values.iter().map(|value| view.text(value, step).map(String::into_bytes)).collect();
+            let HeaderValue::Values(values) = value else {
+                continue;
+            };
+            let values: Result<Vec<_>, _> = values
+                .iter()
+                .map(|value| view.text(value, step).map(String::into_bytes))
+                .collect();
             match (view.text(name, step), values) {
                 (Ok(name), Ok(values)) => given.push(Given { name, values }),
                 (Err(why), _) | (_, Err(why)) => mistakes.push(why.to_string()),
             }
         }
         for text in mistakes {
-            self.note(Some(step), EventKind::Note { text: format!("a header of the answer has no value: {text}") });
+            self.note(
+                Some(step),
+                EventKind::Note {
+                    text: format!("a header of the answer has no value: {text}"),
+                },
+            );
         }
         given
     }
@@ -451,13 +579,20 @@ impl ClientKey {
     fn of_message(message: &Message) -> Option<Self> {
         let via = message.typed::<Via>()?.ok()?;
         let cseq = message.typed::<CSeq>()?.ok()?;
-        Some(Self::Branch(via.branch()?.to_ascii_lowercase(), cseq.method))
+        Some(Self::Branch(
+            via.branch()?.to_ascii_lowercase(),
+            cseq.method,
+        ))
     }
 }
 
 impl Client {
     pub(super) fn new(step: &str) -> Self {
-        Self { step: step.to_owned(), proceeding: false, answer: None }
+        Self {
+            step: step.to_owned(),
+            proceeding: false,
+            answer: None,
+        }
     }
 }
 
@@ -468,21 +603,36 @@ impl ServerKey {
             other => other,
         };
         let via = message.typed::<Via>().and_then(Result::ok);
-        let branch = via.as_ref().and_then(Via::branch).filter(|branch| branch.starts_with("z9hG4bK"));
+        let branch = via
+            .as_ref()
+            .and_then(Via::branch)
+            .filter(|branch| branch.starts_with("z9hG4bK"));
         let (branch, sent_by) = match (&via, branch) {
             (Some(via), Some(branch)) => (
                 branch.to_ascii_lowercase(),
-                format!("{}:{}", via.host.to_string().to_ascii_lowercase(), via.port.unwrap_or(5060)),
+                format!(
+                    "{}:{}",
+                    via.host.to_string().to_ascii_lowercase(),
+                    via.port.unwrap_or(5060)
+                ),
             ),
             // Without a branch of RFC 3261 the header fields that never change must do (RFC 3261 §17.2.3).
             _ => {
                 let fields = ["Call-ID", "CSeq", "From", "To", "Via"].map(|name| {
-                    message.header(name).map(|header| header.text().into_owned()).unwrap_or_default()
+                    message
+                        .header(name)
+                        .map(|header| header.text().into_owned())
+                        .unwrap_or_default()
                 });
                 (fields.join("\n"), String::new())
             }
         };
-        Self { place: place.clone(), branch, sent_by, method: method.to_owned() }
+        Self {
+            place: place.clone(),
+            branch,
+            sent_by,
+            method: method.to_owned(),
+        }
     }
 }
 
@@ -494,7 +644,9 @@ fn collect_claims(steps: &[Step], claims: &mut Vec<Claim>) {
                 receive: receive.clone(),
                 state: ClaimState::Open,
             }),
-            Verb::Parallel(branches) => branches.iter().for_each(|branch| collect_claims(branch, claims)),
+            Verb::Parallel(branches) => branches
+                .iter()
+                .for_each(|branch| collect_claims(branch, claims)),
             Verb::When(when) => {
                 collect_claims(&when.then, claims);
                 collect_claims(&when.otherwise, claims);

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use imspec_reports::record::trace::Packet;
 use imspec_wire::sip::stream::Frame;
 use imspec_wire::sip::{Limits, StreamDecoder};
-use tokio::io::AsyncWriteExt;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
@@ -25,7 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that the server may open to one device.
 const CONNECTIONS: usize = 16;
 /// What is taken of a message over TCP.
-const LIMITS: Limits = Limits { head: 128 * 1024, headers: 2048, body: 4 * 1024 * 1024 };
+const LIMITS: Limits = Limits {
+    head: 128 * 1024,
+    headers: 2048,
+    body: 4 * 1024 * 1024,
+};
 
 /// The socket of a device.
 #[derive(Debug)]
@@ -81,14 +85,26 @@ impl Endpoint {
             Transport::Udp => {
                 let socket = UdpSocket::bind(at).await.map_err(failed)?;
                 let local = socket.local_addr().map_err(failed)?;
-                let core = Arc::new(Core { place, user_part: user_part.to_owned(), target, local, udp: Some(socket) });
+                let core = Arc::new(Core {
+                    place,
+                    user_part: user_part.to_owned(),
+                    target,
+                    local,
+                    udp: Some(socket),
+                });
                 let task = tokio::spawn(read_datagrams(Arc::clone(&core), inbox.clone()));
                 (core, task)
             }
             Transport::Tcp => {
                 let listener = TcpListener::bind(at).await.map_err(failed)?;
                 let local = listener.local_addr().map_err(failed)?;
-                let core = Arc::new(Core { place, user_part: user_part.to_owned(), target, local, udp: None });
+                let core = Arc::new(Core {
+                    place,
+                    user_part: user_part.to_owned(),
+                    target,
+                    local,
+                    udp: None,
+                });
                 let task = tokio::spawn(accept(listener, Arc::clone(&core), inbox.clone()));
                 (core, task)
             }
@@ -108,7 +124,9 @@ impl Endpoint {
 
     /// A Contact URI that leads here.
     pub fn contact(&self) -> String {
-        let Core { user_part, local, .. } = &*self.core;
+        let Core {
+            user_part, local, ..
+        } = &*self.core;
         match self.core.place.transport {
             Transport::Udp => format!("sip:{user_part}@{local}"),
             Transport::Tcp => format!("sip:{user_part}@{local};transport=tcp"),
@@ -121,7 +139,11 @@ impl Endpoint {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
         };
-        format!("SIP/2.0/{protocol} {};branch={};rport", self.core.local, tags::branch())
+        format!(
+            "SIP/2.0/{protocol} {};branch={};rport",
+            self.core.local,
+            tags::branch()
+        )
     }
 
     /// The way to the server; over TCP a connection is made if none is open.
@@ -147,7 +169,10 @@ impl Endpoint {
             Arc::clone(&self.core),
             self.inbox.clone(),
         ));
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(task.abort_handle());
         let way = Way::Tcp(connection);
         *out = Some(way.clone());
         Ok(way)
@@ -163,7 +188,12 @@ impl Endpoint {
 
     /// Stops listening and closes everything.
     pub(super) fn close(&self) {
-        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for task in self
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             task.abort();
         }
     }
@@ -178,9 +208,11 @@ impl Drop for Endpoint {
 impl Core {
     pub(super) async fn send(&self, way: &Way, octets: &Bytes) -> Result<(), String> {
         match (way, &self.udp) {
-            (Way::Udp(remote), Some(socket)) => {
-                socket.send_to(octets, remote).await.map(drop).map_err(|e| e.to_string())
-            }
+            (Way::Udp(remote), Some(socket)) => socket
+                .send_to(octets, remote)
+                .await
+                .map(drop)
+                .map_err(|e| e.to_string()),
             (Way::Udp(_), None) => Err("no UDP socket".into()),
             (Way::Tcp(connection), _) => {
                 let mut writer = connection.writer.lock().await;
@@ -268,7 +300,9 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
         let mut buffer = BytesMut::with_capacity(DATAGRAM);
         match socket.try_recv_buf_from(&mut buffer) {
             // Copied, so that a short message does not hold a long buffer for as long as the trace lives.
-            Ok((_, remote)) => inbox.take(&core, &Way::Udp(remote), Bytes::copy_from_slice(&buffer)),
+            Ok((_, remote)) => {
+                inbox.take(&core, &Way::Udp(remote), Bytes::copy_from_slice(&buffer))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             // An ICMP error about an earlier datagram: the transaction's time-out will tell.
             Err(_) => tokio::task::yield_now().await,
@@ -285,16 +319,28 @@ async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
         };
         while readers.try_join_next().is_some() {}
         if readers.len() >= CONNECTIONS {
-            inbox.remark(format!("a connection from {remote} was refused: {CONNECTIONS} are open"));
+            inbox.remark(format!(
+                "a connection from {remote} was refused: {CONNECTIONS} are open"
+            ));
             continue;
         }
         if let Ok((connection, reader)) = Connection::new(stream) {
-            readers.spawn(read_stream(reader, connection, Arc::clone(&core), inbox.clone()));
+            readers.spawn(read_stream(
+                reader,
+                connection,
+                Arc::clone(&core),
+                inbox.clone(),
+            ));
         }
     }
 }
 
-async fn read_stream(mut reader: OwnedReadHalf, connection: Arc<Connection>, core: Arc<Core>, inbox: Inbox) {
+async fn read_stream(
+    mut reader: OwnedReadHalf,
+    connection: Arc<Connection>,
+    core: Arc<Core>,
+    inbox: Inbox,
+) {
     let mut decoder = StreamDecoder::new(LIMITS);
     let way = Way::Tcp(Arc::clone(&connection));
     let mut buffer = vec![0; 16 * 1024];
@@ -313,12 +359,17 @@ async fn read_stream(mut reader: OwnedReadHalf, connection: Arc<Connection>, cor
         decoder.push(&buffer[..length]);
         loop {
             match decoder.next_frame() {
-                Ok(Some(Frame::Message(message))) => inbox.take(&core, &way, message.octets().clone()),
+                Ok(Some(Frame::Message(message))) => {
+                    inbox.take(&core, &way, message.octets().clone())
+                }
                 Ok(Some(Frame::KeepAlive)) => {}
                 Ok(None) => break,
                 Err(e) => {
                     // The stream is out of step; what it held last is kept for the reader of the trace.
-                    inbox.remark(format!("the stream from {} is no SIP and was closed: {e}", connection.remote));
+                    inbox.remark(format!(
+                        "the stream from {} is no SIP and was closed: {e}",
+                        connection.remote
+                    ));
                     inbox.take(&core, &way, Bytes::copy_from_slice(&buffer[..length]));
                     break 'read;
                 }

@@ -32,7 +32,13 @@ pub struct Draft {
 impl Draft {
     /// A request with the header fields that the harness writes, in their order.
     pub fn new(method: &str, uri: impl Into<Vec<u8>>, own: Vec<(&'static str, String)>) -> Self {
-        Self { method: method.to_owned(), uri: uri.into(), own, given: Vec::new(), body: Bytes::new() }
+        Self {
+            method: method.to_owned(),
+            uri: uri.into(),
+            own,
+            given: Vec::new(),
+            body: Bytes::new(),
+        }
     }
 
     /// What the scenario gives.
@@ -71,16 +77,26 @@ impl Draft {
                 builder = write(builder, field);
             }
         }
-        let own_length = !self.given.iter().any(|field| same(&field.name, "Content-Length"));
+        let own_length = !self
+            .given
+            .iter()
+            .any(|field| same(&field.name, "Content-Length"));
         builder
-            .content_length(if own_length { ContentLength::Auto } else { ContentLength::Omit })
+            .content_length(if own_length {
+                ContentLength::Auto
+            } else {
+                ContentLength::Omit
+            })
             .body(self.body)
             .octets()
     }
 }
 
 fn write(builder: Builder, field: &Given) -> Builder {
-    field.values.iter().fold(builder, |builder, value| builder.header(&field.name, value))
+    field
+        .values
+        .iter()
+        .fold(builder, |builder, value| builder.header(&field.name, value))
 }
 
 fn same(a: &str, b: &str) -> bool {
@@ -98,7 +114,11 @@ pub(super) fn answer(request: &Message, status: u16, more: &[Given], from: Socke
     }
     for name in ["From", "To", "Call-ID", "CSeq"] {
         for field in request.headers_named(name) {
-            let untagged = name == "To" && status > 100 && request.typed::<To>().is_some_and(|to| to.is_ok_and(|to| to.tag().is_none()));
+            let untagged = name == "To"
+                && status > 100
+                && request
+                    .typed::<To>()
+                    .is_some_and(|to| to.is_ok_and(|to| to.tag().is_none()));
             builder = if untagged {
                 builder.header_line([field.line(), b";tag=", tags::tag().as_bytes()].concat())
             } else {
@@ -113,7 +133,9 @@ pub(super) fn answer(request: &Message, status: u16, more: &[Given], from: Socke
 /// of the Via unless that asks for the port of the source.
 pub(super) fn answer_address(request: &Message, from: SocketAddr) -> SocketAddr {
     match request.typed::<Via>() {
-        Some(Ok(via)) if !via.params.has("rport") => SocketAddr::new(from.ip(), via.port.unwrap_or(5060)),
+        Some(Ok(via)) if !via.params.has("rport") => {
+            SocketAddr::new(from.ip(), via.port.unwrap_or(5060))
+        }
         _ => from,
     }
 }
@@ -121,13 +143,24 @@ pub(super) fn answer_address(request: &Message, from: SocketAddr) -> SocketAddr 
 /// The top Via with `received` and `rport` filled in (RFC 3261 §18.2.1, RFC 3581 §4).
 fn with_source(request: &Message, raw: &[u8], from: SocketAddr) -> Vec<u8> {
     let raw = raw.trim_ascii();
-    let Some(Ok(via)) = request.typed::<Via>() else { return raw.to_vec() };
-    let hop_end = raw.iter().position(|&octet| octet == b',').unwrap_or(raw.len());
+    let Some(Ok(via)) = request.typed::<Via>() else {
+        return raw.to_vec();
+    };
+    let hop_end = raw
+        .iter()
+        .position(|&octet| octet == b',')
+        .unwrap_or(raw.len());
     let (hop, rest) = raw.split_at(hop_end);
     let mut hop = hop.to_vec();
-    let asks = via.params.iter().any(|(name, value)| name.eq_ignore_ascii_case("rport") && value.is_none());
+    let asks = via
+        .params
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("rport") && value.is_none());
     if asks
-        && let Some(at) = hop.to_ascii_lowercase().windows(6).position(|window| window == b";rport")
+        && let Some(at) = hop
+            .to_ascii_lowercase()
+            .windows(6)
+            .position(|window| window == b";rport")
         && hop.get(at + 6) != Some(&b'=')
     {
         hop.splice(at + 6..at + 6, format!("={}", from.port()).into_bytes());
@@ -147,12 +180,18 @@ mod tests {
     use super::*;
 
     fn given(name: &str, values: &[&str]) -> Given {
-        Given { name: name.into(), values: values.iter().map(|v| v.as_bytes().to_vec()).collect() }
+        Given {
+            name: name.into(),
+            values: values.iter().map(|v| v.as_bytes().to_vec()).collect(),
+        }
     }
 
     fn draft() -> Draft {
         let own = vec![
-            ("Via", "SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKx".to_owned()),
+            (
+                "Via",
+                "SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKx".to_owned(),
+            ),
             ("From", "<sip:alice@example.org>;tag=1".to_owned()),
             ("CSeq", "1 MESSAGE".to_owned()),
         ];
@@ -185,11 +224,17 @@ mod tests {
 
     #[test]
     fn content_length_can_be_left_out_or_wrong() {
-        let without = draft().given(vec![given("Content-Length", &[])]).body("hi").octets();
+        let without = draft()
+            .given(vec![given("Content-Length", &[])])
+            .body("hi")
+            .octets();
         assert!(!String::from_utf8_lossy(&without).contains("Content-Length"));
         let wrong = draft().given(vec![given("l", &["99"])]).body("hi").octets();
         let text = String::from_utf8_lossy(&wrong).into_owned();
-        assert!(text.contains("l: 99\r\n") && !text.contains("Content-Length"), "{text}");
+        assert!(
+            text.contains("l: 99\r\n") && !text.contains("Content-Length"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -205,7 +250,10 @@ mod tests {
         let from: SocketAddr = "127.0.0.1:5099".parse().unwrap();
         let octets = answer(&request, 200, &[given("X-A", &["b"])], from);
         let answer = Message::parse(octets).unwrap();
-        let vias: Vec<String> = answer.headers_named("Via").map(|via| via.text().into_owned()).collect();
+        let vias: Vec<String> = answer
+            .headers_named("Via")
+            .map(|via| via.text().into_owned())
+            .collect();
         assert_eq!(
             vias,
             [
@@ -220,7 +268,10 @@ mod tests {
 
     #[test]
     fn without_rport_the_answer_goes_to_the_port_of_the_via() {
-        let request = Message::parse("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa\r\n\r\n").unwrap();
+        let request = Message::parse(
+            "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa\r\n\r\n",
+        )
+        .unwrap();
         let from: SocketAddr = "127.0.0.1:5099".parse().unwrap();
         assert_eq!(answer_address(&request, from).to_string(), "127.0.0.1:5060");
     }

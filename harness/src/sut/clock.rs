@@ -67,7 +67,10 @@ impl Clock for Real {
     }
 
     fn distance(&self) -> Pending<'_, Result<Distance, String>> {
-        let distance = Distance { us: 0, uncertainty_us: micros(self.skew) };
+        let distance = Distance {
+            us: 0,
+            uncertainty_us: micros(self.skew),
+        };
         Box::pin(async move { Ok(distance) })
     }
 
@@ -85,7 +88,10 @@ pub struct ByControl {
 
 impl ByControl {
     pub(crate) fn new(control: Control, resolution: Duration) -> Self {
-        Self { control, resolution }
+        Self {
+            control,
+            resolution,
+        }
     }
 }
 
@@ -111,7 +117,9 @@ impl Clock for ByControl {
                 let shown = self.control.clock().await?;
                 let half_us = micros(asked.elapsed()) / 2;
                 let measured = Distance {
-                    us: shown.unix_us.saturating_sub(before.plus_us(signed(half_us)).unix_us),
+                    us: shown
+                        .unix_us
+                        .saturating_sub(before.plus_us(signed(half_us)).unix_us),
                     uncertainty_us: half_us,
                 };
                 if best.is_none_or(|best| measured.uncertainty_us < best.uncertainty_us) {
@@ -141,14 +149,19 @@ pub struct StoreClock {
 
 impl std::fmt::Debug for StoreClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreClock").field("known", &self.known).finish_non_exhaustive()
+        f.debug_struct("StoreClock")
+            .field("known", &self.known)
+            .finish_non_exhaustive()
     }
 }
 
 impl StoreClock {
     /// A clock of which nothing is known yet.
     pub fn new(adapter: Box<dyn Clock>) -> Self {
-        Self { adapter, known: RwLock::new(None) }
+        Self {
+            adapter,
+            known: RwLock::new(None),
+        }
     }
 
     /// The adapter.
@@ -161,7 +174,8 @@ impl StoreClock {
         let distance = (*self.known.read().unwrap_or_else(PoisonError::into_inner))?;
         Some(StoreTime {
             at: UtcTime::now().plus_us(distance.us),
-            uncertainty_ms: u32::try_from(distance.uncertainty_us.div_ceil(1000)).unwrap_or(u32::MAX),
+            uncertainty_ms: u32::try_from(distance.uncertainty_us.div_ceil(1000))
+                .unwrap_or(u32::MAX),
         })
     }
 
@@ -181,7 +195,10 @@ impl StoreClock {
         // Whatever arrives while the clock moves happened somewhere between the two instants.
         let by_us = to.unix_us.saturating_sub(from.unix_us).max(0);
         let around = Distance {
-            us: from.plus_us(by_us / 2).unix_us.saturating_sub(UtcTime::now().unix_us),
+            us: from
+                .plus_us(by_us / 2)
+                .unix_us
+                .saturating_sub(UtcTime::now().unix_us),
             uncertainty_us: by_us.unsigned_abs() / 2 + micros(self.adapter.settle()),
         };
         self.know(Some(around));
@@ -213,7 +230,10 @@ mod tests {
 
     #[tokio::test]
     async fn stamps_are_unknown_until_measured() {
-        let clock = StoreClock::new(Box::new(Real { skew: Duration::from_millis(3), resolution: Duration::ZERO }));
+        let clock = StoreClock::new(Box::new(Real {
+            skew: Duration::from_millis(3),
+            resolution: Duration::ZERO,
+        }));
         assert_eq!(clock.now(), None);
         clock.measure().await.unwrap();
         assert_eq!(clock.now().unwrap().uncertainty_ms, 3);

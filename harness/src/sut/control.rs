@@ -32,12 +32,17 @@ impl Control {
             .timeout(PATIENCE)
             .build()
             .map_err(|e| format!("no HTTP client: {e}"))?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            client,
+        })
     }
 
     /// The records of an account, by its address of record.
     pub(crate) async fn messages(&self, account: &str) -> Result<Vec<StoredMessage>, String> {
-        let request = self.client.get(self.url(&format!("/v1/messages?account={}", escape(account))));
+        let request = self
+            .client
+            .get(self.url(&format!("/v1/messages?account={}", escape(account))));
         match self.ask(request).await? {
             // No such account: nothing can lie in it.
             (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
@@ -50,24 +55,36 @@ impl Control {
 
     /// Makes sure that these accounts exist.
     pub(crate) async fn add_accounts(&self, accounts: &[String]) -> Result<(), String> {
-        let request = self.client.post(self.url("/v1/accounts")).json(&json!({ "add": accounts }));
+        let request = self
+            .client
+            .post(self.url("/v1/accounts"))
+            .json(&json!({ "add": accounts }));
         self.ask(request).await.and_then(found).map(drop)
     }
 
     /// The store clock now.
     pub(crate) async fn clock(&self) -> Result<UtcTime, String> {
-        self.ask(self.client.get(self.url("/v1/clock"))).await.and_then(found).and_then(now_of)
+        self.ask(self.client.get(self.url("/v1/clock")))
+            .await
+            .and_then(found)
+            .and_then(now_of)
     }
 
     /// Moves the store clock to that instant; returns what it shows then.
     pub(crate) async fn advance(&self, to: UtcTime) -> Result<UtcTime, String> {
-        let request = self.client.post(self.url("/v1/clock/advance")).json(&json!({ "to": to }));
+        let request = self
+            .client
+            .post(self.url("/v1/clock/advance"))
+            .json(&json!({ "to": to }));
         self.ask(request).await.and_then(found).and_then(now_of)
     }
 
     /// What the provider has chosen, by PICS key.
     pub(crate) async fn policy(&self) -> Result<BTreeMap<String, Value>, String> {
-        self.ask(self.client.get(self.url("/v1/policy"))).await.and_then(found).and_then(parse)
+        self.ask(self.client.get(self.url("/v1/policy")))
+            .await
+            .and_then(found)
+            .and_then(parse)
     }
 
     /// Chooses.
@@ -120,7 +137,8 @@ fn found((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, String> {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: Vec<u8>) -> Result<T, String> {
-    serde_json::from_slice(&body).map_err(|e| format!("an answer of the control API is not as agreed: {e}"))
+    serde_json::from_slice(&body)
+        .map_err(|e| format!("an answer of the control API is not as agreed: {e}"))
 }
 
 fn now_of(body: Vec<u8>) -> Result<UtcTime, String> {
@@ -231,7 +249,10 @@ impl Wire {
     fn into_record(self) -> Result<StoredMessage, String> {
         let headers = self.headers.into_iter().map(|header| {
             let value = octets(header.value, header.value_base64)?;
-            Ok(StoredHeader { name: header.name, value: value.into() })
+            Ok(StoredHeader {
+                name: header.name,
+                value: value.into(),
+            })
         });
         Ok(StoredMessage {
             account: self.account.field(Ok)?,
@@ -239,10 +260,17 @@ impl Wire {
             start_line: self.start_line.field(|line| Ok(line.into_bytes().into()))?,
             headers: headers.collect::<Result<_, String>>()?,
             headers_complete: self.headers_complete,
-            body: self.body.field(|body| octets(body.text, body.base64).map(Into::into))?,
+            body: self
+                .body
+                .field(|body| octets(body.text, body.base64).map(Into::into))?,
             received_at: self.received_at.field(Ok)?,
             stored_at: self.stored_at.field(Ok)?,
-            expire: self.expire.field(|expire| Ok(Expire { seconds: expire.seconds, at: expire.at }))?,
+            expire: self.expire.field(|expire| {
+                Ok(Expire {
+                    seconds: expire.seconds,
+                    at: expire.at,
+                })
+            })?,
             state: self.state.field(Ok)?,
         })
     }
@@ -251,9 +279,9 @@ impl Wire {
 fn octets(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, String> {
     match (text, base64) {
         (Some(text), _) => Ok(text.into_bytes()),
-        (None, Some(base64)) => {
-            STANDARD.decode(base64).map_err(|e| format!("the control API sent broken base64: {e}"))
-        }
+        (None, Some(base64)) => STANDARD
+            .decode(base64)
+            .map_err(|e| format!("the control API sent broken base64: {e}")),
         (None, None) => Err("the control API sent a value that is neither text nor base64".into()),
     }
 }

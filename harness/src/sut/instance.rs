@@ -58,7 +58,10 @@ pub struct Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance").field("udp", &self.udp).field("tcp", &self.tcp).finish_non_exhaustive()
+        f.debug_struct("Instance")
+            .field("udp", &self.udp)
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +70,10 @@ impl Instance {
     pub async fn open(profile: &Profile) -> Result<Self, SetUpError> {
         match &profile.adapters.process {
             ProcessAdapter::Attach => {
-                let places = Places { profile: profile.folder.clone(), ..Places::default() };
+                let places = Places {
+                    profile: profile.folder.clone(),
+                    ..Places::default()
+                };
                 let instance = Self::assemble(profile, &places, None).await?;
                 instance.reach(REACH).await.map(|()| instance)
             }
@@ -136,7 +142,10 @@ impl Instance {
             return Err("the profile has no process adapter that can restart the server".into());
         };
         let mut process = process.lock().await;
-        let until = self.clock.now().map(|now| now.at.plus_us(clock::signed(clock::micros(down))));
+        let until = self
+            .clock
+            .now()
+            .map(|now| now.at.plus_us(clock::signed(clock::micros(down))));
         told(if kill { "kill" } else { "stop" });
         process.stop(kill).await;
         if !down.is_zero() {
@@ -169,7 +178,10 @@ impl Instance {
             // The file is ours: it can be moved without the server.
             ClockAdapter::Faketime { .. } => {
                 let now = self.clock.now().map_or_else(UtcTime::now, |now| now.at);
-                self.clock.advance(now.plus_us(clock::signed(clock::micros(down)))).await.map(drop)
+                self.clock
+                    .advance(now.plus_us(clock::signed(clock::micros(down))))
+                    .await
+                    .map(drop)
             }
             // Its clock went down with it, and is moved once it is back.
             ClockAdapter::Control { .. } => Ok(()),
@@ -197,22 +209,39 @@ impl Instance {
         let store: Option<Box<dyn Store>> = match &adapters.store {
             StoreAdapter::None => None,
             StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
-            StoreAdapter::Sqlite { path: file, query, columns, headers_complete } => {
-                Some(Box::new(store::Sqlite::new(&path(file)?, query, columns.clone(), *headers_complete)))
-            }
+            StoreAdapter::Sqlite {
+                path: file,
+                query,
+                columns,
+                headers_complete,
+            } => Some(Box::new(store::Sqlite::new(
+                &path(file)?,
+                query,
+                columns.clone(),
+                *headers_complete,
+            ))),
         };
         let clock: Box<dyn clock::Clock> = match &adapters.clock {
             ClockAdapter::Real { skew, resolution } => {
                 // A server that imspec started shares our clock.
-                let skew = if process.is_some() { Duration::from_millis(1) } else { *skew };
-                Box::new(clock::Real { skew, resolution: *resolution })
+                let skew = if process.is_some() {
+                    Duration::from_millis(1)
+                } else {
+                    *skew
+                };
+                Box::new(clock::Real {
+                    skew,
+                    resolution: *resolution,
+                })
             }
             ClockAdapter::Control { url, resolution } => {
                 Box::new(clock::ByControl::new(control(url)?, *resolution))
             }
-            ClockAdapter::Faketime { file, settle, resolution } => {
-                Box::new(clock::Faketime::new(path(file)?, *settle, *resolution).map_err(failed)?)
-            }
+            ClockAdapter::Faketime {
+                file,
+                settle,
+                resolution,
+            } => Box::new(clock::Faketime::new(path(file)?, *settle, *resolution).map_err(failed)?),
         };
         let policy: Box<dyn Policy> = match &adapters.policy {
             PolicyAdapter::Fixed => Box::new(policy::Fixed::default()),
@@ -249,7 +278,9 @@ impl Instance {
 
     /// Waits for the signs of readiness that show from outside.
     async fn await_ready(&self) -> Result<(), String> {
-        let ProcessAdapter::Command(command) = &self.profile.adapters.process else { return Ok(()) };
+        let ProcessAdapter::Command(command) = &self.profile.adapters.process else {
+            return Ok(());
+        };
         let mut life = self.life();
         let ready = async {
             match &command.ready {
@@ -264,7 +295,11 @@ impl Instance {
             }
         };
         let ended = async {
-            match life.wait_for(|life| *life != Life::Running).await.map(|life| life.clone()) {
+            match life
+                .wait_for(|life| *life != Life::Running)
+                .await
+                .map(|life| life.clone())
+            {
                 Ok(Life::Died(how)) => how,
                 _ => "it was stopped".to_owned(),
             }
@@ -310,7 +345,9 @@ impl Instance {
 }
 
 async fn resolve(address: Option<&str>, places: &Places) -> Result<Option<SocketAddr>, SetUpError> {
-    let Some(address) = address else { return Ok(None) };
+    let Some(address) = address else {
+        return Ok(None);
+    };
     let resolved = match places.fill(address) {
         Ok(address) => look_up(&address).await,
         Err(why) => Err(why),
@@ -323,6 +360,10 @@ async fn resolve(address: Option<&str>, places: &Places) -> Result<Option<Socket
 }
 
 async fn look_up(address: &str) -> Result<SocketAddr, String> {
-    let mut found = tokio::net::lookup_host(address).await.map_err(|e| format!("`{address}`: {e}"))?;
-    found.next().ok_or_else(|| format!("`{address}` has no address"))
+    let mut found = tokio::net::lookup_host(address)
+        .await
+        .map_err(|e| format!("`{address}`: {e}"))?;
+    found
+        .next()
+        .ok_or_else(|| format!("`{address}` has no address"))
 }

@@ -56,7 +56,9 @@ fn fill(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<Str
         }
         filled.push_str(&rest[..at]);
         let after = &rest[at + 2..];
-        let end = after.find('}').ok_or_else(|| format!("`${{` without `}}` in `{text}`"))?;
+        let end = after
+            .find('}')
+            .ok_or_else(|| format!("`${{` without `}}` in `{text}`"))?;
         let name = &after[..end];
         filled.push_str(&value(name).ok_or_else(|| format!("`${{{name}}}` has no value here"))?);
         rest = &after[end + 1..];
@@ -71,7 +73,8 @@ pub fn free_ports(address: IpAddr, names: &[String]) -> Result<BTreeMap<String, 
     let mut held = Vec::new();
     let mut ports = BTreeMap::new();
     for name in names {
-        let (port, sockets) = free_port(address).map_err(|e| format!("no free port at {address}: {e}"))?;
+        let (port, sockets) =
+            free_port(address).map_err(|e| format!("no free port at {address}: {e}"))?;
         held.push(sockets);
         ports.insert(name.clone(), port);
     }
@@ -105,12 +108,24 @@ mod tests {
             profile: "/profiles/x".into(),
             program: "/bin/imspec".into(),
         };
-        assert_eq!(places.fill("udp:127.0.0.1:${port.sip}").unwrap(), "udp:127.0.0.1:5070");
-        assert_eq!(places.fill("${self} ${profile}/a ${dir}/b").unwrap(), "/bin/imspec /profiles/x/a /run/one/b");
+        assert_eq!(
+            places.fill("udp:127.0.0.1:${port.sip}").unwrap(),
+            "udp:127.0.0.1:5070"
+        );
+        assert_eq!(
+            places.fill("${self} ${profile}/a ${dir}/b").unwrap(),
+            "/bin/imspec /profiles/x/a /run/one/b"
+        );
         assert_eq!(places.fill("$${dir} $dir").unwrap(), "${dir} $dir");
-        assert_eq!(places.fill("${port.msrp}").unwrap_err(), "`${port.msrp}` has no value here");
+        assert_eq!(
+            places.fill("${port.msrp}").unwrap_err(),
+            "`${port.msrp}` has no value here"
+        );
         assert!(places.fill("${dir").is_err());
-        assert_eq!(references("a ${dir} $${x} ${port.sip}"), ["dir", "port.sip"]);
+        assert_eq!(
+            references("a ${dir} $${x} ${port.sip}"),
+            ["dir", "port.sip"]
+        );
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Policy for ByControl {
     fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>> {
         Box::pin(async move {
             if let Some(key) = values.keys().find(|key| !self.settable.contains(*key)) {
-                return Err(format!("the policy adapter of the profile cannot set `{key}`"));
+                return Err(format!(
+                    "the policy adapter of the profile cannot set `{key}`"
+                ));
             }
             self.control.set_policy(values).await
         })

@@ -44,20 +44,32 @@ pub async fn accepts(target: SocketAddr, within: Duration) -> Result<(), String>
     loop {
         match timeout_at(deadline, TcpStream::connect(target)).await {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(refused)) if Instant::now() + AGAIN >= deadline => return Err(refused.to_string()),
+            Ok(Err(refused)) if Instant::now() + AGAIN >= deadline => {
+                return Err(refused.to_string());
+            }
             Ok(Err(_)) => tokio::time::sleep(AGAIN).await,
             Err(_) => return Err("no connection in time".into()),
         }
     }
 }
 
-async fn over_udp(bind: IpAddr, target: SocketAddr, domain: &str, deadline: Instant) -> Result<(), String> {
+async fn over_udp(
+    bind: IpAddr,
+    target: SocketAddr,
+    domain: &str,
+    deadline: Instant,
+) -> Result<(), String> {
     let failed = |e: std::io::Error| e.to_string();
-    let socket = UdpSocket::bind(SocketAddr::new(bind, 0)).await.map_err(failed)?;
+    let socket = UdpSocket::bind(SocketAddr::new(bind, 0))
+        .await
+        .map_err(failed)?;
     // A connected socket hears at once that nobody listens there.
     socket.connect(target).await.map_err(failed)?;
     let local = socket.local_addr().map_err(failed)?;
-    socket.send(&options(Transport::Udp, local, domain)).await.map_err(failed)?;
+    socket
+        .send(&options(Transport::Udp, local, domain))
+        .await
+        .map_err(failed)?;
     let mut buffer = vec![0; 65_536];
     let until = deadline.min(Instant::now() + Duration::from_secs(1));
     loop {
@@ -70,12 +82,19 @@ async fn over_udp(bind: IpAddr, target: SocketAddr, domain: &str, deadline: Inst
     }
 }
 
-async fn over_tcp(bind: IpAddr, target: SocketAddr, domain: &str, deadline: Instant) -> Result<(), String> {
+async fn over_tcp(
+    bind: IpAddr,
+    target: SocketAddr,
+    domain: &str,
+    deadline: Instant,
+) -> Result<(), String> {
     let _ = bind;
     let attempt = async {
         let mut stream = TcpStream::connect(target).await?;
         let local = stream.local_addr()?;
-        stream.write_all(&options(Transport::Tcp, local, domain)).await?;
+        stream
+            .write_all(&options(Transport::Tcp, local, domain))
+            .await?;
         let mut beginning = [0; 8];
         stream.read_exact(&mut beginning).await?;
         std::io::Result::Ok(beginning)
@@ -90,7 +109,10 @@ async fn over_tcp(bind: IpAddr, target: SocketAddr, domain: &str, deadline: Inst
 
 fn options(transport: Transport, local: SocketAddr, domain: &str) -> bytes::Bytes {
     let token = format!("{:016x}", fastrand::u64(..));
-    let via = format!("SIP/2.0/{} {local};branch=z9hG4bK{token};rport", transport.as_str().to_uppercase());
+    let via = format!(
+        "SIP/2.0/{} {local};branch=z9hG4bK{token};rport",
+        transport.as_str().to_uppercase()
+    );
     Builder::request("OPTIONS", format!("sip:{domain}"))
         .header("Via", via)
         .header("Max-Forwards", "70")
@@ -122,18 +144,38 @@ mod tests {
             let (length, from) = server.recv_from(&mut buffer).await.unwrap();
             let request = Message::parse(buffer[..length].to_vec()).unwrap();
             server.send_to(b"no SIP at all", from).await.unwrap();
-            let answer = Builder::response_to(&request, 405, "Method Not Allowed", Some("x")).octets();
+            let answer =
+                Builder::response_to(&request, 405, "Method Not Allowed", Some("x")).octets();
             server.send_to(&answer, from).await.unwrap();
         });
-        reach(Transport::Udp, LOOPBACK, target, "example.org", Duration::from_secs(10)).await.unwrap();
+        reach(
+            Transport::Udp,
+            LOOPBACK,
+            target,
+            "example.org",
+            Duration::from_secs(10),
+        )
+        .await
+        .unwrap();
         answering.await.unwrap();
     }
 
     #[tokio::test]
     async fn nobody_there_is_said() {
-        let free = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
+        let free = std::net::TcpListener::bind((LOOPBACK, 0))
+            .unwrap()
+            .local_addr()
+            .unwrap();
         for transport in [Transport::Udp, Transport::Tcp] {
-            let why = reach(transport, LOOPBACK, free, "example.org", Duration::from_millis(50)).await.unwrap_err();
+            let why = reach(
+                transport,
+                LOOPBACK,
+                free,
+                "example.org",
+                Duration::from_millis(50),
+            )
+            .await
+            .unwrap_err();
             assert!(!why.is_empty());
         }
     }

@@ -67,11 +67,13 @@ impl Process {
             .prefix("imspec-sut-")
             .tempdir()
             .map_err(|e| format!("no temporary folder for the server: {e}"))?;
-        let program = std::env::current_exe().map_err(|e| format!("own program file not found: {e}"))?;
+        let program =
+            std::env::current_exe().map_err(|e| format!("own program file not found: {e}"))?;
         let places = Places {
             dir: Some(folder.path().to_owned()),
             ports: places::free_ports(bind, &command.ports)?,
-            profile: std::path::absolute(profile).map_err(|e| format!("{}: {e}", profile.display()))?,
+            profile: std::path::absolute(profile)
+                .map_err(|e| format!("{}: {e}", profile.display()))?,
             program,
         };
         for (name, content) in &command.files {
@@ -116,9 +118,16 @@ impl Process {
         self.log.drain(child.stderr.take());
         let (orders, taken) = mpsc::channel(1);
         self.life.send_replace(Life::Running);
-        let watcher = tokio::spawn(watch_over(child, taken, self.life.clone(), Arc::clone(&self.log)));
+        let watcher = tokio::spawn(watch_over(
+            child,
+            taken,
+            self.life.clone(),
+            Arc::clone(&self.log),
+        ));
         self.running = Some(Running { orders, watcher });
-        let Ready::Line(wanted) = &self.command.ready else { return Ok(()) };
+        let Ready::Line(wanted) = &self.command.ready else {
+            return Ok(());
+        };
         let mut life = self.life.subscribe();
         let seen = async {
             loop {
@@ -146,10 +155,16 @@ impl Process {
 
     /// Ends it: cleanly, or with a SIGKILL that it cannot prepare for.
     pub async fn stop(&mut self, kill: bool) {
-        let Some(running) = self.running.take() else { return };
+        let Some(running) = self.running.take() else {
+            return;
+        };
         // The watcher must not take this end for a death.
         self.life.send_replace(Life::Stopped);
-        let order = if kill { Order::Kill } else { Order::Stop(self.command.stop_within) };
+        let order = if kill {
+            Order::Kill
+        } else {
+            Order::Stop(self.command.stop_within)
+        };
         let _ = running.orders.send(order).await;
         let _ = running.watcher.await;
     }
@@ -174,7 +189,9 @@ impl Process {
         for (name, value) in &self.command.env {
             command.env(name, self.places.fill(value)?);
         }
-        command.spawn().map_err(|e| format!("`{program}` cannot be started: {e}"))
+        command
+            .spawn()
+            .map_err(|e| format!("`{program}` cannot be started: {e}"))
     }
 
     async fn run_to_end(&self, words: &[String]) -> Result<(), String> {
@@ -183,13 +200,24 @@ impl Process {
         let _group = signal::Group::of(&child);
         let output = tokio::time::timeout(PREPARE, child.wait_with_output())
             .await
-            .map_err(|_| format!("`{}` did not end within {} s", words.join(" "), PREPARE.as_secs()))?
+            .map_err(|_| {
+                format!(
+                    "`{}` did not end within {} s",
+                    words.join(" "),
+                    PREPARE.as_secs()
+                )
+            })?
             .map_err(|e| format!("`{}`: {e}", words.join(" ")))?;
         if output.status.success() {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("`{}` ended with {}: {}", words.join(" "), output.status, said.trim()))
+        Err(format!(
+            "`{}` ended with {}: {}",
+            words.join(" "),
+            output.status,
+            said.trim()
+        ))
     }
 
     fn folder(&self) -> PathBuf {
@@ -236,7 +264,12 @@ async fn watch_over(
     let _ = child.kill().await;
 }
 
-fn place_file(places: &Places, folder: &Path, name: &str, content: &FileContent) -> Result<(), String> {
+fn place_file(
+    places: &Places,
+    folder: &Path,
+    name: &str,
+    content: &FileContent,
+) -> Result<(), String> {
     let failed = |what: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", what.display());
     let target = folder.join(name);
     if let Some(parent) = target.parent() {
@@ -246,7 +279,10 @@ fn place_file(places: &Places, folder: &Path, name: &str, content: &FileContent)
         FileContent::Text(text) => places.fill(text)?.into_bytes(),
         FileContent::Template(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| failed(path, &e))?;
-            places.fill(&text).map_err(|e| failed(path, &e))?.into_bytes()
+            places
+                .fill(&text)
+                .map_err(|e| failed(path, &e))?
+                .into_bytes()
         }
         FileContent::Copy(path) => std::fs::read(path).map_err(|e| failed(path, &e))?,
     };
@@ -275,17 +311,23 @@ mod tests {
     }
 
     async fn prepared(script: &str) -> Process {
-        Process::prepare(&shell(script), Path::new("."), IpAddr::from([127, 0, 0, 1])).await.unwrap()
+        Process::prepare(&shell(script), Path::new("."), IpAddr::from([127, 0, 0, 1]))
+            .await
+            .unwrap()
     }
 
     async fn ended(process: &Process) -> Life {
         let mut life = process.life();
-        life.wait_for(|life| *life != Life::Running).await.unwrap().clone()
+        life.wait_for(|life| *life != Life::Running)
+            .await
+            .unwrap()
+            .clone()
     }
 
     #[tokio::test]
     async fn starts_in_a_folder_with_files_and_ports() {
-        let mut process = prepared("echo \"$GREETING\"; cat greeting; echo; echo ready; exec sleep 600").await;
+        let mut process =
+            prepared("echo \"$GREETING\"; cat greeting; echo; echo ready; exec sleep 600").await;
         process.start().await.unwrap();
         let said = process.last_words();
         let port = process.places().ports["sip"];
@@ -308,7 +350,10 @@ mod tests {
         assert_eq!(journal, "started\nstopped\nstarted\n");
         process.stop(true).await;
         let journal = std::fs::read_to_string(process.folder().join("journal")).unwrap();
-        assert_eq!(journal, "started\nstopped\nstarted\n", "a kill leaves no time for last words");
+        assert_eq!(
+            journal, "started\nstopped\nstarted\n",
+            "a kill leaves no time for last words"
+        );
     }
 
     #[tokio::test]
@@ -316,13 +361,22 @@ mod tests {
         let mut process = prepared("echo ready; echo 'no memory left' >&2; exit 3").await;
         // It may be gone before its ready line was read.
         let _ = process.start().await;
-        let Life::Died(how) = ended(&process).await else { panic!("not dead") };
-        assert!(how.contains("exit status: 3") && how.contains("no memory left"), "{how}");
+        let Life::Died(how) = ended(&process).await else {
+            panic!("not dead")
+        };
+        assert!(
+            how.contains("exit status: 3") && how.contains("no memory left"),
+            "{how}"
+        );
     }
 
     #[tokio::test]
     async fn ends_before_ready() {
-        let why = prepared("echo broken configuration; exit 1").await.start().await.unwrap_err();
+        let why = prepared("echo broken configuration; exit 1")
+            .await
+            .start()
+            .await
+            .unwrap_err();
         assert!(why.contains("broken configuration"), "{why}");
     }
 
@@ -332,14 +386,17 @@ mod tests {
         process.start().await.unwrap();
         let child = std::fs::read_to_string(process.folder().join("child")).unwrap();
         let alive = || Path::new("/proc").join(child.trim()).join("stat");
-        let zombie_or_gone = || {
-            std::fs::read_to_string(alive()).map_or(true, |stat| stat.contains(") Z "))
-        };
+        let zombie_or_gone =
+            || std::fs::read_to_string(alive()).map_or(true, |stat| stat.contains(") Z "));
         if !Path::new("/proc/self/stat").exists() {
             return;
         }
         assert!(!zombie_or_gone());
-        let watcher = process.running.as_ref().map(|running| running.watcher.abort_handle()).unwrap();
+        let watcher = process
+            .running
+            .as_ref()
+            .map(|running| running.watcher.abort_handle())
+            .unwrap();
         drop(process);
         while !(watcher.is_finished() && zombie_or_gone()) {
             tokio::task::yield_now().await;
@@ -349,8 +406,14 @@ mod tests {
     #[tokio::test]
     async fn a_failing_preparation_is_explained() {
         let mut command = shell("");
-        command.prepare = vec![vec!["sh".into(), "-c".into(), "echo no database >&2; exit 2".into()]];
-        let why = Process::prepare(&command, Path::new("."), IpAddr::from([127, 0, 0, 1])).await.unwrap_err();
+        command.prepare = vec![vec![
+            "sh".into(),
+            "-c".into(),
+            "echo no database >&2; exit 2".into(),
+        ]];
+        let why = Process::prepare(&command, Path::new("."), IpAddr::from([127, 0, 0, 1]))
+            .await
+            .unwrap_err();
         assert!(why.contains("no database"), "{why}");
     }
 }

@@ -84,7 +84,9 @@ impl Transport {
 
     /// Reads it, in any case.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Udp, Self::Tcp].into_iter().find(|transport| text.eq_ignore_ascii_case(transport.as_str()))
+        [Self::Udp, Self::Tcp]
+            .into_iter()
+            .find(|transport| text.eq_ignore_ascii_case(transport.as_str()))
     }
 }
 
@@ -251,10 +253,16 @@ impl Profile {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| {
             let mut diagnostics = Diagnostics::new();
-            diagnostics.push(Diagnostic::unreadable(&name, format_args!("cannot be read: {e}")));
+            diagnostics.push(Diagnostic::unreadable(
+                &name,
+                format_args!("cannot be read: {e}"),
+            ));
             diagnostics
         })?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         Self::read(Source::new(name, text), folder)
     }
 
@@ -300,7 +308,10 @@ impl Profile {
             name: self.name.clone(),
             sut,
             pics: self.pics.clone(),
-            pixit: entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            pixit: entries
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
             adapters: self.adapters.kinds(),
         }
     }
@@ -327,9 +338,14 @@ impl Adapters {
             ProcessAdapter::Attach => "attach",
             ProcessAdapter::Command(_) => "command",
         };
-        [("store", store), ("clock", clock), ("policy", policy), ("process", process)]
-            .map(|(adapter, kind)| (adapter.to_owned(), kind.to_owned()))
-            .into()
+        [
+            ("store", store),
+            ("clock", clock),
+            ("policy", policy),
+            ("process", process),
+        ]
+        .map(|(adapter, kind)| (adapter.to_owned(), kind.to_owned()))
+        .into()
     }
 
     /// Base URL of the control API, where any adapter uses it.

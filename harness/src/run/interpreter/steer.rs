@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use imspec_reports::record::{EventKind, UtcTime};
 
-use super::super::{condition, split};
+use super::super::condition;
 use super::{Done, Interpreter, Trouble, Work};
 use crate::scenario::Template;
-use crate::scenario::model::{Restart, Wait, WhenStep};
+use crate::scenario::duration;
+use crate::scenario::model::{Restart, Step, Verb, Wait, WhenStep};
+use crate::scenario::template::Piece;
 use crate::sut::clock::{micros, signed};
 
 /// Time that a case has, at least and at most, to act after it was woken: a tenth of the wait.
@@ -175,7 +177,7 @@ impl Interpreter<'_> {
             memory.waited += now;
             memory.waited
         };
-        let total = waited.max(split::known_waits(&self.case.steps));
+        let total = waited.max(known_waits(&self.case.steps));
         if total <= self.options.time_budget {
             return Ok(());
         }
@@ -196,4 +198,39 @@ pub(in crate::run) fn period(value: &serde_json::Value) -> Option<Duration> {
         _ => return None,
     };
     Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// The sum of the waits whose length is known beforehand; branches run side by side, so the longest counts.
+/// Waits that are counted from an earlier moment are taken for what they are at most.
+pub(in crate::run) fn known_waits(steps: &[Step]) -> Duration {
+    let mut counted_from: BTreeMap<String, Duration> = BTreeMap::new();
+    let mut total = Duration::ZERO;
+    for step in steps {
+        match &step.verb {
+            Verb::Wait(wait) => {
+                let length = literal(&wait.length).and_then(duration::parse_ms).map_or(Duration::ZERO, Duration::from_millis);
+                match wait.after.as_ref().and_then(literal) {
+                    None => total += length,
+                    // Several waits from one moment overlap: only what is longer than the last one counts.
+                    Some(name) => {
+                        let before = counted_from.entry(name.to_owned()).or_default();
+                        total += length.saturating_sub(*before);
+                        *before = length.max(*before);
+                    }
+                }
+            }
+            Verb::Parallel(branches) => {
+                total += branches.iter().map(|branch| known_waits(branch)).max().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    total
+}
+
+fn literal(template: &Template) -> Option<&str> {
+    match template.pieces.as_slice() {
+        [Piece::Text(text)] => Some(text),
+        _ => None,
+    }
 }

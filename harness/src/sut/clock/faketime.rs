@@ -27,8 +27,16 @@ impl Faketime {
     /// Writes the file, so that the server finds it when it starts. A file that is there keeps its
     /// distance: a server that is started again must not see its past.
     pub fn new(file: PathBuf, settle: Duration, resolution: Duration) -> Result<Self, String> {
-        let ahead_us = std::fs::read_to_string(&file).ok().and_then(|text| read(&text)).unwrap_or(0);
-        let clock = Self { file, settle, resolution, ahead_us: AtomicI64::new(ahead_us) };
+        let ahead_us = std::fs::read_to_string(&file)
+            .ok()
+            .and_then(|text| read(&text))
+            .unwrap_or(0);
+        let clock = Self {
+            file,
+            settle,
+            resolution,
+            ahead_us: AtomicI64::new(ahead_us),
+        };
         replace(&clock.file, &written(ahead_us))?;
         Ok(clock)
     }
@@ -49,7 +57,10 @@ impl Clock for Faketime {
 
     fn distance(&self) -> Pending<'_, Result<Distance, String>> {
         // Server and harness share the machine's clock: what the file says is what the server sees.
-        let distance = Distance { us: self.ahead_us.load(Ordering::SeqCst), uncertainty_us: 1000 };
+        let distance = Distance {
+            us: self.ahead_us.load(Ordering::SeqCst),
+            uncertainty_us: 1000,
+        };
         Box::pin(async move { Ok(distance) })
     }
 
@@ -69,7 +80,11 @@ impl Clock for Faketime {
 
 /// The file's one line: seconds with a sign, `+86402.500000`.
 fn written(ahead_us: i64) -> String {
-    let (sign, us) = if ahead_us < 0 { ('-', ahead_us.unsigned_abs()) } else { ('+', ahead_us.unsigned_abs()) };
+    let (sign, us) = if ahead_us < 0 {
+        ('-', ahead_us.unsigned_abs())
+    } else {
+        ('+', ahead_us.unsigned_abs())
+    };
     format!("{sign}{}.{:06}\n", us / 1_000_000, us % 1_000_000)
 }
 
@@ -82,7 +97,12 @@ fn read(text: &str) -> Option<i64> {
     };
     let (seconds, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let fraction: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-    seconds.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)?.checked_mul(sign)
+    seconds
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1_000_000)?
+        .checked_add(fraction)?
+        .checked_mul(sign)
 }
 
 /// Replaces a file in one step, so that the server never reads half a number.
@@ -123,13 +143,20 @@ mod tests {
         let file = directory.path().join("faketime");
         let clock = Faketime::new(file.clone(), Duration::ZERO, Duration::from_secs(1)).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "+0.000000\n");
-        clock.advance(UtcTime::now().plus_us(3_600_000_000)).await.unwrap();
+        clock
+            .advance(UtcTime::now().plus_us(3_600_000_000))
+            .await
+            .unwrap();
         let ahead = clock.distance().await.unwrap().us;
         assert!((3_500_000_000..=3_600_000_000).contains(&ahead), "{ahead}");
         clock.advance(UtcTime::now()).await.unwrap();
         assert_eq!(clock.distance().await.unwrap().us, ahead);
         let again = Faketime::new(file, Duration::ZERO, Duration::ZERO).unwrap();
-        assert_eq!(again.distance().await.unwrap().us, ahead, "survives a restart of the server");
+        assert_eq!(
+            again.distance().await.unwrap().us,
+            ahead,
+            "survives a restart of the server"
+        );
     }
 
     proptest! {

@@ -36,8 +36,16 @@ struct Kept {
 
 impl Log {
     pub(super) fn new(path: &Path) -> Self {
-        let kept = Kept { tail: VecDeque::new(), file: std::fs::File::create(path).ok(), written: 0 };
-        Self { kept: Mutex::new(kept), lines: broadcast::Sender::new(256), open: watch::Sender::new(0) }
+        let kept = Kept {
+            tail: VecDeque::new(),
+            file: std::fs::File::create(path).ok(),
+            written: 0,
+        };
+        Self {
+            kept: Mutex::new(kept),
+            lines: broadcast::Sender::new(256),
+            open: watch::Sender::new(0),
+        }
     }
 
     /// The lines to come.
@@ -51,7 +59,11 @@ impl Log {
         if kept.tail.is_empty() {
             return "(it printed nothing)".into();
         }
-        kept.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        kept.tail
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Reads a stream to its end, in a task of its own.
@@ -83,7 +95,8 @@ impl Log {
     /// server left behind may hold them open.
     pub(super) async fn settle(&self) {
         let mut open = self.open.subscribe();
-        let _ = tokio::time::timeout(Duration::from_millis(500), open.wait_for(|open| *open == 0)).await;
+        let _ = tokio::time::timeout(Duration::from_millis(500), open.wait_for(|open| *open == 0))
+            .await;
     }
 
     fn keep(&self, line: &[u8]) {

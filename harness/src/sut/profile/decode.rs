@@ -9,11 +9,13 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::{
-    Adapters, ClockAdapter, Command, FileContent, Pixit, PolicyAdapter, ProcessAdapter, Profile, Provision,
-    Ready, StoreAdapter, Timers, Transport,
+    Adapters, ClockAdapter, Command, FileContent, Pixit, PolicyAdapter, ProcessAdapter, Profile,
+    Provision, Ready, StoreAdapter, Timers, Transport,
 };
 use crate::document::suggest::{closest, one_of};
-use crate::document::{Diagnostic, Diagnostics, Entry, Fields, Key, Node, NodeKind, Source, Span, tree};
+use crate::document::{
+    Diagnostic, Diagnostics, Entry, Fields, Key, Node, NodeKind, Source, Span, tree,
+};
 use crate::scenario::{Pics, duration};
 use crate::sut::places;
 use crate::sut::store::{Columns, Source as Origin};
@@ -22,16 +24,26 @@ use crate::sut::store::{Columns, Source as Origin};
 const MOST_INSTANCES: u64 = 64;
 
 const fn required(name: &'static str) -> Key {
-    Key { name, required: true }
+    Key {
+        name,
+        required: true,
+    }
 }
 
 const fn optional(name: &'static str) -> Key {
-    Key { name, required: false }
+    Key {
+        name,
+        required: false,
+    }
 }
 
 /// Reads a profile.
 pub(super) fn profile(source: &Arc<Source>, folder: &Path) -> Result<Profile, Diagnostics> {
-    let mut decoder = Decoder { source: Arc::clone(source), folder, diagnostics: Diagnostics::new() };
+    let mut decoder = Decoder {
+        source: Arc::clone(source),
+        folder,
+        diagnostics: Diagnostics::new(),
+    };
     let profile = match tree::parse(source) {
         Ok(root) => decoder.profile(&root),
         Err(diagnostic) => {
@@ -53,18 +65,36 @@ struct Decoder<'f> {
 
 impl Decoder<'_> {
     fn profile(&mut self, root: &Node) -> Option<Profile> {
-        let keys =
-            [required("name"), required("sut"), required("pixit"), optional("pics"), optional("adapters")];
+        let keys = [
+            required("name"),
+            required("sut"),
+            required("pixit"),
+            optional("pics"),
+            optional("adapters"),
+        ];
         let top = 0..0;
         let fields = self.fields("a profile", &top, root, &keys)?;
         let name = fields.get("name").and_then(|node| self.text(node));
         let sut = fields.get("sut").and_then(|node| {
-            self.fields("`sut`", &node.span, node, &[required("product"), optional("version")])
+            self.fields(
+                "`sut`",
+                &node.span,
+                node,
+                &[required("product"), optional("version")],
+            )
         });
-        let product = sut.as_ref().and_then(|sut| sut.get("product")).and_then(|node| self.text(node));
-        let version = sut.as_ref().and_then(|sut| sut.get("version")).and_then(|node| self.text(node));
+        let product = sut
+            .as_ref()
+            .and_then(|sut| sut.get("product"))
+            .and_then(|node| self.text(node));
+        let version = sut
+            .as_ref()
+            .and_then(|sut| sut.get("version"))
+            .and_then(|node| self.text(node));
         let pixit = fields.get("pixit").and_then(|node| self.pixit(node));
-        let pics = fields.get("pics").map_or_else(|| Some(Pics::new()), |node| self.pics(node));
+        let pics = fields
+            .get("pics")
+            .map_or_else(|| Some(Pics::new()), |node| self.pics(node));
         let adapters = match fields.get("adapters") {
             Some(node) => self.adapters(node),
             None => Some(Adapters {
@@ -79,9 +109,16 @@ impl Decoder<'_> {
             && pixit.accounts == Provision::Control
             && adapters.control_url().is_none()
         {
-            let span = fields.get("pixit").and_then(|node| node.get("accounts")).map_or(&root.span, |n| &n.span);
-            self.wrong(span, "accounts are provisioned by a control API, and no adapter names one", "")
-                .help("give `adapters: { store: { control: { url: … } } }`, or `provision: none`");
+            let span = fields
+                .get("pixit")
+                .and_then(|node| node.get("accounts"))
+                .map_or(&root.span, |n| &n.span);
+            self.wrong(
+                span,
+                "accounts are provisioned by a control API, and no adapter names one",
+                "",
+            )
+            .help("give `adapters: { store: { control: { url: … } } }`, or `provision: none`");
         }
         Some(Profile {
             name: name?,
@@ -105,30 +142,49 @@ impl Decoder<'_> {
         ];
         let fields = self.fields("`pixit`", &node.span, node, &keys)?;
         let target = fields.get("target").and_then(|node| {
-            self.fields("`target`", &node.span, node, &[optional("udp"), optional("tcp")])
+            self.fields(
+                "`target`",
+                &node.span,
+                node,
+                &[optional("udp"), optional("tcp")],
+            )
         });
-        let udp = target.as_ref().and_then(|t| t.get("udp")).and_then(|node| self.address(node));
-        let tcp = target.as_ref().and_then(|t| t.get("tcp")).and_then(|node| self.address(node));
+        let udp = target
+            .as_ref()
+            .and_then(|t| t.get("udp"))
+            .and_then(|node| self.address(node));
+        let tcp = target
+            .as_ref()
+            .and_then(|t| t.get("tcp"))
+            .and_then(|node| self.address(node));
         let transport = match fields.get("transport") {
-            Some(node) => {
-                self.choice(node, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)])?
-            }
+            Some(node) => self.choice(node, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)])?,
             None if udp.is_none() && tcp.is_some() => Transport::Tcp,
             None => Transport::Udp,
         };
         if let Some(target) = &target {
-            let there = if transport == Transport::Udp { &udp } else { &tcp };
+            let there = if transport == Transport::Udp {
+                &udp
+            } else {
+                &tcp
+            };
             if target.get(transport.as_str()).is_none() && there.is_none() {
-                let title = format!("`target` has no address for {}, the transport of the agents", transport.as_str());
+                let title = format!(
+                    "`target` has no address for {}, the transport of the agents",
+                    transport.as_str()
+                );
                 self.wrong(&target.span, title, "`udp`, `tcp` or both are wanted here");
             }
         }
         let accounts = match fields.get("accounts") {
             None => Provision::None,
             Some(node) => {
-                let accounts = self.fields("`accounts`", &node.span, node, &[required("provision")])?;
+                let accounts =
+                    self.fields("`accounts`", &node.span, node, &[required("provision")])?;
                 let known = [("none", Provision::None), ("control", Provision::Control)];
-                accounts.get("provision").and_then(|node| self.choice(node, &known))?
+                accounts
+                    .get("provision")
+                    .and_then(|node| self.choice(node, &known))?
             }
         };
         let bind = match fields.get("bind") {
@@ -138,20 +194,39 @@ impl Decoder<'_> {
                 match text.trim_start_matches('[').trim_end_matches(']').parse() {
                     Ok(address) => address,
                     Err(_) => {
-                        self.wrong(&node.span, format!("`{text}` is no IP address"), "such as `127.0.0.1` or `::1`");
+                        self.wrong(
+                            &node.span,
+                            format!("`{text}` is no IP address"),
+                            "such as `127.0.0.1` or `::1`",
+                        );
                         return None;
                     }
                 }
             }
         };
-        let timers = fields.get("timers").map_or_else(|| Some(Timers::default()), |node| self.timers(node));
+        let timers = fields
+            .get("timers")
+            .map_or_else(|| Some(Timers::default()), |node| self.timers(node));
         let domain = fields.get("domain").and_then(|node| self.text(node));
-        Some(Pixit { udp, tcp, domain: domain?, accounts, transport, bind, timers: timers? })
+        Some(Pixit {
+            udp,
+            tcp,
+            domain: domain?,
+            accounts,
+            transport,
+            bind,
+            timers: timers?,
+        })
     }
 
     fn timers(&mut self, node: &Node) -> Option<Timers> {
-        let keys =
-            [optional("t1"), optional("answer"), optional("delivery"), optional("quiet"), optional("store")];
+        let keys = [
+            optional("t1"),
+            optional("answer"),
+            optional("delivery"),
+            optional("quiet"),
+            optional("store"),
+        ];
         let fields = self.fields("`timers`", &node.span, node, &keys)?;
         let usual = Timers::default();
         let mut timer = |name: &str| fields.get(name).and_then(|node| self.duration(node));
@@ -173,50 +248,96 @@ impl Decoder<'_> {
         let entries = self.entries(node, "`pics`", "PICS keys and their values")?;
         let mut pics = Pics::new();
         for entry in entries {
-            let Some(key) = entry.key.as_text() else { continue };
+            let Some(key) = entry.key.as_text() else {
+                continue;
+            };
             if entry.value.is_null() {
-                self.wrong(&entry.value.span, format!("`{key}` has no value"), "a value, or leave the key out");
-            } else if pics.insert(key.to_owned(), entry.value.to_value()).is_some() {
-                self.wrong(&entry.key.span, format!("key `{key}` stands twice"), "given again here");
+                self.wrong(
+                    &entry.value.span,
+                    format!("`{key}` has no value"),
+                    "a value, or leave the key out",
+                );
+            } else if pics
+                .insert(key.to_owned(), entry.value.to_value())
+                .is_some()
+            {
+                self.wrong(
+                    &entry.key.span,
+                    format!("key `{key}` stands twice"),
+                    "given again here",
+                );
             }
         }
         Some(pics)
     }
 
     fn adapters(&mut self, node: &Node) -> Option<Adapters> {
-        let keys = [optional("store"), optional("clock"), optional("policy"), optional("process")];
+        let keys = [
+            optional("store"),
+            optional("clock"),
+            optional("policy"),
+            optional("process"),
+        ];
         let fields = self.fields("`adapters`", &node.span, node, &keys)?;
-        let store = fields.get("store").map_or(Some(StoreAdapter::None), |node| self.store(node));
-        let clock = fields.get("clock").map_or_else(|| Some(real_clock()), |node| self.clock(node));
-        let policy = fields.get("policy").map_or(Some(PolicyAdapter::Fixed), |node| self.policy(node));
-        let process = fields.get("process").map_or(Some(ProcessAdapter::Attach), |node| self.process(node));
-        Some(Adapters { store: store?, clock: clock?, policy: policy?, process: process? })
+        let store = fields
+            .get("store")
+            .map_or(Some(StoreAdapter::None), |node| self.store(node));
+        let clock = fields
+            .get("clock")
+            .map_or_else(|| Some(real_clock()), |node| self.clock(node));
+        let policy = fields
+            .get("policy")
+            .map_or(Some(PolicyAdapter::Fixed), |node| self.policy(node));
+        let process = fields
+            .get("process")
+            .map_or(Some(ProcessAdapter::Attach), |node| self.process(node));
+        Some(Adapters {
+            store: store?,
+            clock: clock?,
+            policy: policy?,
+            process: process?,
+        })
     }
 
     fn store(&mut self, node: &Node) -> Option<StoreAdapter> {
         match self.kind(node, "store adapter", &["none", "control", "sql"])? {
-            ("control", inner) => self.control(inner?, &[]).map(|fields| fields.0).map(StoreAdapter::Control),
+            ("control", inner) => self
+                .control(inner?, &[])
+                .map(|fields| fields.0)
+                .map(StoreAdapter::Control),
             ("sql", inner) => self.sql(inner?),
             _ => Some(StoreAdapter::None),
         }
     }
 
     fn sql(&mut self, node: &Node) -> Option<StoreAdapter> {
-        let keys =
-            [required("sqlite"), required("query"), required("columns"), optional("headers-complete")];
+        let keys = [
+            required("sqlite"),
+            required("query"),
+            required("columns"),
+            optional("headers-complete"),
+        ];
         let fields = self.fields("`sql`", &node.span, node, &keys)?;
         let path = fields.get("sqlite").and_then(|node| self.filled(node));
         let query = fields.get("query").and_then(|node| self.text(node));
         let columns = fields.get("columns").and_then(|node| self.columns(node));
-        let headers_complete =
-            fields.get("headers-complete").map_or(Some(false), |node| self.truth(node))?;
-        Some(StoreAdapter::Sqlite { path: path?, query: query?, columns: columns?, headers_complete })
+        let headers_complete = fields
+            .get("headers-complete")
+            .map_or(Some(false), |node| self.truth(node))?;
+        Some(StoreAdapter::Sqlite {
+            path: path?,
+            query: query?,
+            columns: columns?,
+            headers_complete,
+        })
     }
 
     fn columns(&mut self, node: &Node) -> Option<Columns> {
         let mut columns = Columns::default();
         for entry in self.entries(node, "`columns`", "fields and the columns that hold them")? {
-            let Some(field) = entry.key.as_text() else { continue };
+            let Some(field) = entry.key.as_text() else {
+                continue;
+            };
             let origin = match entry.value.get("value") {
                 Some(constant) => self.text(constant).map(Origin::Constant),
                 None => self.text(&entry.value).map(Origin::Column),
@@ -232,7 +353,10 @@ impl Decoder<'_> {
                     &entry.key.span,
                     format!("unknown field `{field}` of a stored message"),
                 )
-                .expected(format!("expected {} or `header.NAME`", one_of(Columns::FIELDS)));
+                .expected(format!(
+                    "expected {} or `header.NAME`",
+                    one_of(Columns::FIELDS)
+                ));
                 mistake = mistake.meant(closest(field, Columns::FIELDS));
                 self.diagnostics.push(mistake);
             }
@@ -255,11 +379,19 @@ impl Decoder<'_> {
                 let file = fields.get("file").and_then(|node| self.filled(node));
                 let settle = self.duration_of(&fields, "settle", Duration::from_millis(1200))?;
                 let resolution = self.duration_of(&fields, "resolution", second)?;
-                Some(ClockAdapter::Faketime { file: file?, settle, resolution })
+                Some(ClockAdapter::Faketime {
+                    file: file?,
+                    settle,
+                    resolution,
+                })
             }
             (_, Some(inner)) => {
-                let fields =
-                    self.fields("`real`", &inner.span, inner, &[optional("skew"), optional("resolution")])?;
+                let fields = self.fields(
+                    "`real`",
+                    &inner.span,
+                    inner,
+                    &[optional("skew"), optional("resolution")],
+                )?;
                 let skew = self.duration_of(&fields, "skew", second)?;
                 let resolution = self.duration_of(&fields, "resolution", second)?;
                 Some(ClockAdapter::Real { skew, resolution })
@@ -272,7 +404,8 @@ impl Decoder<'_> {
         match self.kind(node, "policy adapter", &["fixed", "control"])? {
             ("control", inner) => {
                 let (url, fields) = self.control(inner?, &[required("settable")])?;
-                let settable: BTreeSet<String> = self.texts(fields.get("settable")?)?.into_iter().collect();
+                let settable: BTreeSet<String> =
+                    self.texts(fields.get("settable")?)?.into_iter().collect();
                 Some(PolicyAdapter::Control { url, settable })
             }
             _ => Some(PolicyAdapter::Fixed),
@@ -282,7 +415,9 @@ impl Decoder<'_> {
     fn process(&mut self, node: &Node) -> Option<ProcessAdapter> {
         if node.as_map().is_none() {
             let [attach] = ["attach"];
-            return self.choice(node, &[(attach, ())]).map(|()| ProcessAdapter::Attach);
+            return self
+                .choice(node, &[(attach, ())])
+                .map(|()| ProcessAdapter::Attach);
         }
         let keys = [
             required("command"),
@@ -296,27 +431,43 @@ impl Decoder<'_> {
             optional("ports"),
         ];
         let fields = self.fields("`process`", &node.span, node, &keys)?;
-        let ports = fields.get("ports").map_or(Some(Vec::new()), |node| self.texts(node))?;
+        let ports = fields
+            .get("ports")
+            .map_or(Some(Vec::new()), |node| self.texts(node))?;
         let command = fields.get("command").and_then(|node| self.command(node));
         let prepare = match fields.get("prepare").map(|node| &node.kind) {
             None => Vec::new(),
-            Some(NodeKind::List(items)) => items.iter().filter_map(|item| self.command(item)).collect(),
+            Some(NodeKind::List(items)) => {
+                items.iter().filter_map(|item| self.command(item)).collect()
+            }
             Some(_) => {
-                let span = fields.get("prepare").map_or(&node.span, |node| &node.span).clone();
-                self.wrong(&span, "`prepare` is no list", "a list of commands, each a list of words");
+                let span = fields
+                    .get("prepare")
+                    .map_or(&node.span, |node| &node.span)
+                    .clone();
+                self.wrong(
+                    &span,
+                    "`prepare` is no list",
+                    "a list of commands, each a list of words",
+                );
                 Vec::new()
             }
         };
         let mut env = Vec::new();
         if let Some(node) = fields.get("env") {
             for entry in self.entries(node, "`env`", "variables and their values")? {
-                if let (Some(name), Some(value)) = (entry.key.as_text(), self.filled(&entry.value)) {
+                if let (Some(name), Some(value)) = (entry.key.as_text(), self.filled(&entry.value))
+                {
                     env.push((name.to_owned(), value));
                 }
             }
         }
-        let files = fields.get("files").map_or(Some(Vec::new()), |node| self.files(node));
-        let ready = fields.get("ready").map_or(Some(Ready::Options), |node| self.ready(node));
+        let files = fields
+            .get("files")
+            .map_or(Some(Vec::new()), |node| self.files(node));
+        let ready = fields
+            .get("ready")
+            .map_or(Some(Ready::Options), |node| self.ready(node));
         let ready_within = self.duration_of(&fields, "ready-within", Duration::from_secs(10))?;
         let stop_within = self.duration_of(&fields, "stop-within", Duration::from_secs(5))?;
         let instances = match fields.get("instances") {
@@ -345,12 +496,20 @@ impl Decoder<'_> {
 
     fn command(&mut self, node: &Node) -> Option<Vec<String>> {
         let NodeKind::List(items) = &node.kind else {
-            self.wrong(&node.span, format!("a command is {}", node.describe()), "a list: program and arguments");
+            self.wrong(
+                &node.span,
+                format!("a command is {}", node.describe()),
+                "a list: program and arguments",
+            );
             return None;
         };
         let words: Vec<String> = items.iter().filter_map(|item| self.filled(item)).collect();
         if words.is_empty() {
-            self.wrong(&node.span, "an empty command", "a list: program and arguments");
+            self.wrong(
+                &node.span,
+                "an empty command",
+                "a list: program and arguments",
+            );
             return None;
         }
         Some(words)
@@ -359,16 +518,26 @@ impl Decoder<'_> {
     fn files(&mut self, node: &Node) -> Option<Vec<(String, FileContent)>> {
         let mut files = Vec::new();
         for entry in self.entries(node, "`files`", "file names and their content")? {
-            let Some(name) = entry.key.as_text() else { continue };
-            if Path::new(name).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
-                self.wrong(&entry.key.span, format!("`{name}` leads out of the server's folder"), "a plain name");
+            let Some(name) = entry.key.as_text() else {
+                continue;
+            };
+            if Path::new(name)
+                .components()
+                .any(|part| !matches!(part, std::path::Component::Normal(_)))
+            {
+                self.wrong(
+                    &entry.key.span,
+                    format!("`{name}` leads out of the server's folder"),
+                    "a plain name",
+                );
                 continue;
             }
-            let content = match self.kind(&entry.value, "file content", &["text", "template", "copy"])? {
-                ("text", inner) => self.filled(inner?).map(FileContent::Text),
-                ("template", inner) => self.existing(inner?).map(FileContent::Template),
-                (_, inner) => self.existing(inner?).map(FileContent::Copy),
-            };
+            let content =
+                match self.kind(&entry.value, "file content", &["text", "template", "copy"])? {
+                    ("text", inner) => self.filled(inner?).map(FileContent::Text),
+                    ("template", inner) => self.existing(inner?).map(FileContent::Template),
+                    (_, inner) => self.existing(inner?).map(FileContent::Copy),
+                };
             files.extend(content.map(|content| (name.to_owned(), content)));
         }
         Some(files)
@@ -379,7 +548,11 @@ impl Decoder<'_> {
         if path.is_file() {
             return Some(path);
         }
-        self.wrong(&node.span, format!("no file {}", path.display()), "a file beside the profile");
+        self.wrong(
+            &node.span,
+            format!("no file {}", path.display()),
+            "a file beside the profile",
+        );
         None
     }
 
@@ -439,16 +612,27 @@ impl Decoder<'_> {
             for name in places::references(text) {
                 let known = match name.split_once('.') {
                     Some(("port", port)) => known_ports.contains(port),
-                    None => matches!(name.as_str(), "self" | "profile") || (name == "dir" && started),
+                    None => {
+                        matches!(name.as_str(), "self" | "profile") || (name == "dir" && started)
+                    }
                     _ => false,
                 };
                 if !known {
                     let (title, help) = if name.starts_with("port.") {
-                        (format!("`${{{name}}}` is not among the ports of the process adapter"), "list it under `process: { ports: […] }`")
+                        (
+                            format!("`${{{name}}}` is not among the ports of the process adapter"),
+                            "list it under `process: { ports: […] }`",
+                        )
                     } else if name == "dir" {
-                        ("`${dir}` without a process adapter".to_owned(), "only a server that imspec starts has a folder of its own")
+                        (
+                            "`${dir}` without a process adapter".to_owned(),
+                            "only a server that imspec starts has a folder of its own",
+                        )
                     } else {
-                        (format!("unknown reference `${{{name}}}`"), "`${dir}`, `${port.NAME}`, `${profile}` and `${self}` are known; `$${` writes `${`")
+                        (
+                            format!("unknown reference `${{{name}}}`"),
+                            "`${dir}`, `${port.NAME}`, `${profile}` and `${self}` are known; `$${` writes `${`",
+                        )
                     };
                     self.wrong(&span, title, "").help(help);
                 }
@@ -457,14 +641,25 @@ impl Decoder<'_> {
     }
 
     /// The kind of an adapter and what stands below it: `none`, or `{ control: { … } }`.
-    fn kind<'n>(&mut self, node: &'n Node, what: &str, kinds: &[&'static str]) -> Option<(&'static str, Option<&'n Node>)> {
+    fn kind<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        kinds: &[&'static str],
+    ) -> Option<(&'static str, Option<&'n Node>)> {
         let (name, span, inner) = match &node.kind {
             NodeKind::Scalar(scalar) => (scalar.text.as_str(), &node.span, None),
-            NodeKind::Map(entries) if entries.len() == 1 => {
-                (entries[0].key.as_text().unwrap_or_default(), &entries[0].key.span, Some(&entries[0].value))
-            }
+            NodeKind::Map(entries) if entries.len() == 1 => (
+                entries[0].key.as_text().unwrap_or_default(),
+                &entries[0].key.span,
+                Some(&entries[0].value),
+            ),
             _ => {
-                self.wrong(&node.span, format!("a {what} is one word or a map with one key"), format!("expected {}", one_of(kinds.iter().copied())));
+                self.wrong(
+                    &node.span,
+                    format!("a {what} is one word or a map with one key"),
+                    format!("expected {}", one_of(kinds.iter().copied())),
+                );
                 return None;
             }
         };
@@ -472,14 +667,19 @@ impl Decoder<'_> {
             Some(kind) => {
                 // The first kind of each list stands alone; the others say more.
                 if inner.is_none() && *kind != kinds[0] {
-                    self.wrong(span, format!("`{kind}` says too little"), format!("`{kind}: …` with its settings"));
+                    self.wrong(
+                        span,
+                        format!("`{kind}` says too little"),
+                        format!("`{kind}: …` with its settings"),
+                    );
                 }
                 Some((kind, inner))
             }
             None => {
-                let mistake = Diagnostic::error(&self.source, span, format!("unknown {what} `{name}`"))
-                    .expected(format!("expected {}", one_of(kinds.iter().copied())))
-                    .meant(closest(name, kinds.iter().copied()));
+                let mistake =
+                    Diagnostic::error(&self.source, span, format!("unknown {what} `{name}`"))
+                        .expected(format!("expected {}", one_of(kinds.iter().copied())))
+                        .meant(closest(name, kinds.iter().copied()));
                 self.diagnostics.push(mistake);
                 None
             }
@@ -487,12 +687,18 @@ impl Decoder<'_> {
     }
 
     fn control<'n>(&mut self, node: &'n Node, more: &[Key]) -> Option<(String, Fields<'n>)> {
-        let keys: Vec<Key> = std::iter::once(required("url")).chain(more.iter().copied()).collect();
+        let keys: Vec<Key> = std::iter::once(required("url"))
+            .chain(more.iter().copied())
+            .collect();
         let fields = self.fields("`control`", &node.span, node, &keys)?;
         let url = fields.get("url")?;
         let text = self.filled(url)?;
         if !text.starts_with("http://") {
-            self.wrong(&url.span, format!("`{text}` is no URL of a control API"), "such as `http://127.0.0.1:8060`");
+            self.wrong(
+                &url.span,
+                format!("`{text}` is no URL of a control API"),
+                "such as `http://127.0.0.1:8060`",
+            );
             return None;
         }
         Some((text, fields))
@@ -500,14 +706,27 @@ impl Decoder<'_> {
 
     fn address(&mut self, node: &Node) -> Option<String> {
         let text = self.filled(node)?;
-        if text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !port.is_empty()) {
+        if text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && !port.is_empty())
+        {
             return Some(text);
         }
-        self.wrong(&node.span, format!("`{text}` is no address"), "`host:port`, such as `127.0.0.1:5060`");
+        self.wrong(
+            &node.span,
+            format!("`{text}` is no address"),
+            "`host:port`, such as `127.0.0.1:5060`",
+        );
         None
     }
 
-    fn fields<'n>(&mut self, what: &'n str, owner: &Span, node: &'n Node, keys: &[Key]) -> Option<Fields<'n>> {
+    fn fields<'n>(
+        &mut self,
+        what: &'n str,
+        owner: &Span,
+        node: &'n Node,
+        keys: &[Key],
+    ) -> Option<Fields<'n>> {
         Fields::read(&self.source, what, owner, node, keys, &mut self.diagnostics)
     }
 
@@ -515,7 +734,11 @@ impl Decoder<'_> {
         match &node.kind {
             NodeKind::Map(entries) => Some(entries),
             _ => {
-                self.wrong(&node.span, format!("{what} is {}", node.describe()), format!("a map: {wanted}"));
+                self.wrong(
+                    &node.span,
+                    format!("{what} is {}", node.describe()),
+                    format!("a map: {wanted}"),
+                );
                 None
             }
         }
@@ -524,7 +747,11 @@ impl Decoder<'_> {
     fn text(&mut self, node: &Node) -> Option<String> {
         let text = node.as_text().filter(|text| !text.is_empty());
         if text.is_none() {
-            let found = if node.as_scalar().is_some() { "nothing" } else { node.describe() };
+            let found = if node.as_scalar().is_some() {
+                "nothing"
+            } else {
+                node.describe()
+            };
             self.wrong(&node.span, format!("{found} stands here"), "text");
         }
         text.map(str::to_owned)
@@ -544,7 +771,11 @@ impl Decoder<'_> {
         match &node.kind {
             NodeKind::List(items) => items.iter().map(|item| self.text(item)).collect(),
             _ => {
-                self.wrong(&node.span, format!("{} stands here", node.describe()), "a list");
+                self.wrong(
+                    &node.span,
+                    format!("{} stands here", node.describe()),
+                    "a list",
+                );
                 None
             }
         }
@@ -558,13 +789,24 @@ impl Decoder<'_> {
         let text = self.text(node)?;
         let length = duration::parse_ms(&text).map(Duration::from_millis);
         if length.is_none() {
-            self.wrong(&node.span, format!("`{text}` is no length of time"), duration::EXPECTED);
+            self.wrong(
+                &node.span,
+                format!("`{text}` is no length of time"),
+                duration::EXPECTED,
+            );
         }
         length
     }
 
-    fn duration_of(&mut self, fields: &Fields<'_>, name: &str, usual: Duration) -> Option<Duration> {
-        fields.get(name).map_or(Some(usual), |node| self.duration(node))
+    fn duration_of(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        usual: Duration,
+    ) -> Option<Duration> {
+        fields
+            .get(name)
+            .map_or(Some(usual), |node| self.duration(node))
     }
 
     fn choice<T: Clone>(&mut self, node: &Node, known: &[(&'static str, T)]) -> Option<T> {
@@ -585,7 +827,12 @@ impl Decoder<'_> {
         None
     }
 
-    fn wrong(&mut self, span: &Span, title: impl Into<String>, expected: impl Into<String>) -> Wrong<'_> {
+    fn wrong(
+        &mut self,
+        span: &Span,
+        title: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Wrong<'_> {
         Wrong {
             diagnostic: Some(Diagnostic::error(&self.source, span, title).expected(expected)),
             diagnostics: &mut self.diagnostics,
@@ -601,7 +848,10 @@ struct Wrong<'d> {
 
 impl Wrong<'_> {
     fn help(mut self, help: &str) {
-        self.diagnostic = self.diagnostic.take().map(|diagnostic| diagnostic.help(help));
+        self.diagnostic = self
+            .diagnostic
+            .take()
+            .map(|diagnostic| diagnostic.help(help));
     }
 }
 
@@ -614,7 +864,10 @@ impl Drop for Wrong<'_> {
 }
 
 fn real_clock() -> ClockAdapter {
-    ClockAdapter::Real { skew: Duration::from_secs(1), resolution: Duration::from_secs(1) }
+    ClockAdapter::Real {
+        skew: Duration::from_secs(1),
+        resolution: Duration::from_secs(1),
+    }
 }
 
 /// Every scalar below a node with its place.

@@ -81,7 +81,9 @@ impl Sqlite {
             headers_complete,
             connection: Mutex::new(None),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 }
 
@@ -100,7 +102,10 @@ impl Store for Sqlite {
 impl Inner {
     fn read(&self, account: &Account) -> Result<Vec<StoredMessage>, String> {
         let failed = |e: rusqlite::Error| format!("store {}: {e}", self.path.display());
-        let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let connection = match held.take() {
             Some(connection) => connection,
             None => {
@@ -116,20 +121,35 @@ impl Inner {
         Ok(records)
     }
 
-    fn query(&self, connection: &Connection, account: &Account) -> Result<Vec<StoredMessage>, String> {
+    fn query(
+        &self,
+        connection: &Connection,
+        account: &Account,
+    ) -> Result<Vec<StoredMessage>, String> {
         let failed = |e: rusqlite::Error| format!("store {}: {e}", self.path.display());
         let mut statement = connection.prepare_cached(&self.query).map_err(failed)?;
-        for (name, value) in [(":user", &account.user), (":domain", &account.domain), (":account", &account.uri)] {
+        for (name, value) in [
+            (":user", &account.user),
+            (":domain", &account.domain),
+            (":account", &account.uri),
+        ] {
             if let Some(index) = statement.parameter_index(name).map_err(failed)? {
                 statement.raw_bind_parameter(index, value).map_err(failed)?;
             }
         }
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement
+            .column_names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let mut rows = statement.raw_query();
         let mut records = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
             if records.len() == MOST {
-                return Err(format!("store {}: more than {MOST} records of one account", self.path.display()));
+                return Err(format!(
+                    "store {}: more than {MOST} records of one account",
+                    self.path.display()
+                ));
             }
             let mut values = BTreeMap::new();
             for (index, name) in names.iter().enumerate() {
@@ -147,11 +167,16 @@ fn record(
     headers_complete: bool,
     row: &BTreeMap<&str, Value>,
 ) -> Result<StoredMessage, String> {
-    let cell = |name: &str| columns.fields.get(name).map_or(Ok(Field::Unknown), |source| cell_of(source, row));
+    let cell = |name: &str| {
+        columns
+            .fields
+            .get(name)
+            .map_or(Ok(Field::Unknown), |source| cell_of(source, row))
+    };
     let start_line = match (cell("start-line")?, cell("request-uri")?) {
-        (Field::Unknown, Field::Known(uri)) => {
-            Field::Known(Octets::from([b"MESSAGE ".as_slice(), &uri, b" SIP/2.0"].concat()))
-        }
+        (Field::Unknown, Field::Known(uri)) => Field::Known(Octets::from(
+            [b"MESSAGE ".as_slice(), &uri, b" SIP/2.0"].concat(),
+        )),
         (line, _) => line.map(Octets::from),
     };
     let mut headers = Vec::new();
@@ -159,7 +184,10 @@ fn record(
         if let Field::Known(value) = cell_of(source, row)?
             && !value.is_empty()
         {
-            headers.push(StoredHeader { name: name.clone(), value: value.into() });
+            headers.push(StoredHeader {
+                name: name.clone(),
+                value: value.into(),
+            });
         }
     }
     if let Field::Known(block) = cell("headers")? {
@@ -175,7 +203,11 @@ fn record(
         (Field::Unknown, Field::Unknown) => Field::Unknown,
         (seconds, at) => {
             let (seconds, at) = (seconds.known().copied(), at.known().copied());
-            if seconds.is_none() && at.is_none() { Field::Absent } else { Field::Known(Expire { seconds, at }) }
+            if seconds.is_none() && at.is_none() {
+                Field::Absent
+            } else {
+                Field::Known(Expire { seconds, at })
+            }
         }
     };
     Ok(StoredMessage {
@@ -216,7 +248,9 @@ fn lines_of(block: &[u8]) -> Vec<StoredHeader> {
     let mut fields: Vec<Vec<u8>> = Vec::new();
     for line in block.split_inclusive(|&octet| octet == b'\n') {
         match fields.last_mut() {
-            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => field.extend_from_slice(line),
+            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => {
+                field.extend_from_slice(line)
+            }
             _ => fields.push(line.to_vec()),
         }
     }
@@ -225,10 +259,15 @@ fn lines_of(block: &[u8]) -> Vec<StoredHeader> {
         .filter_map(|field| {
             let colon = field.iter().position(|&octet| octet == b':')?;
             let name = String::from_utf8_lossy(field[..colon].trim_ascii_end()).into_owned();
-            let value = field[colon + 1..].strip_prefix(b" ").unwrap_or(&field[colon + 1..]);
+            let value = field[colon + 1..]
+                .strip_prefix(b" ")
+                .unwrap_or(&field[colon + 1..]);
             let value = value.strip_suffix(b"\n").unwrap_or(value);
             let value = value.strip_suffix(b"\r").unwrap_or(value);
-            Some(StoredHeader { name, value: value.to_vec().into() })
+            Some(StoredHeader {
+                name,
+                value: value.to_vec().into(),
+            })
         })
         .collect()
 }
@@ -241,7 +280,12 @@ fn number(octets: &[u8], field: &str) -> Result<u64, String> {
     std::str::from_utf8(octets)
         .ok()
         .and_then(|text| text.trim().parse().ok())
-        .ok_or_else(|| format!("the store holds no number for `{field}`: {}", octets.escape_ascii()))
+        .ok_or_else(|| {
+            format!(
+                "the store holds no number for `{field}`: {}",
+                octets.escape_ascii()
+            )
+        })
 }
 
 /// Seconds since 1970, with or without a fraction, or RFC 3339. 0 means that no instant was written.
@@ -255,16 +299,23 @@ fn instant(cell: Field<Vec<u8>>, field: &str) -> Result<Field<UtcTime>, String> 
     if let Ok(seconds) = text.parse::<i64>() {
         return Ok(match seconds {
             0 => Field::Absent,
-            seconds => Field::Known(UtcTime { unix_us: seconds.saturating_mul(1_000_000) }),
+            seconds => Field::Known(UtcTime {
+                unix_us: seconds.saturating_mul(1_000_000),
+            }),
         });
     }
     if let Ok(seconds) = text.parse::<f64>() {
-        #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, which is right for absurd times")]
-        return Ok(Field::Known(UtcTime { unix_us: (seconds * 1e6) as i64 }));
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the cast saturates, which is right for absurd times"
+        )]
+        return Ok(Field::Known(UtcTime {
+            unix_us: (seconds * 1e6) as i64,
+        }));
     }
-    UtcTime::parse(&text)
-        .map(Field::Known)
-        .map_err(|e| format!("the store holds no time that can be read for `{field}`: `{text}`: {e}"))
+    UtcTime::parse(&text).map(Field::Known).map_err(|e| {
+        format!("the store holds no time that can be read for `{field}`: `{text}`: {e}")
+    })
 }
 
 fn state(cell: Field<Vec<u8>>) -> Result<Field<State>, String> {
@@ -277,7 +328,11 @@ fn state(cell: Field<Vec<u8>>) -> Result<Field<State>, String> {
             "delivered" => State::Delivered,
             "expired" => State::Expired,
             "deleted" => State::Deleted,
-            other => return Err(format!("the store gives the state `{other}`, which is none of ours")),
+            other => {
+                return Err(format!(
+                    "the store gives the state `{other}`, which is none of ours"
+                ));
+            }
         }),
     })
 }
@@ -335,13 +390,22 @@ mod tests {
             ("state", Source::Constant("waiting".into())),
         ];
         Columns {
-            fields: fields.map(|(name, source)| (name.to_owned(), source)).into(),
-            headers: vec![("From".into(), column("src")), ("Content-Type".into(), column("ctype"))],
+            fields: fields
+                .map(|(name, source)| (name.to_owned(), source))
+                .into(),
+            headers: vec![
+                ("From".into(), column("src")),
+                ("Content-Type".into(), column("ctype")),
+            ],
         }
     }
 
     fn bob(domain: &str) -> Account {
-        Account { uri: format!("sip:bob@{domain}"), user: "bob".into(), domain: domain.into() }
+        Account {
+            uri: format!("sip:bob@{domain}"),
+            user: "bob".into(),
+            domain: domain.into(),
+        }
     }
 
     #[tokio::test]
@@ -350,16 +414,30 @@ mod tests {
         let query = "SELECT * FROM silo WHERE username = :user AND domain = :domain ORDER BY id";
         let store = Sqlite::new(&silo(directory.path()), query, columns(), true);
         let records = store.read(&bob("example.org")).await.unwrap();
-        let [record] = records.as_slice() else { panic!("one record") };
+        let [record] = records.as_slice() else {
+            panic!("one record")
+        };
         assert_eq!(record.message_id, Field::Known("7".into()));
-        assert_eq!(record.start_line.known().unwrap()[..], *b"MESSAGE sip:bob@example.org SIP/2.0");
+        assert_eq!(
+            record.start_line.known().unwrap()[..],
+            *b"MESSAGE sip:bob@example.org SIP/2.0"
+        );
         assert_eq!(record.body.known().unwrap()[..], [0, 0xff]);
-        assert_eq!(record.expire.known().unwrap().at, Some(UtcTime { unix_us: 1_700_000_600_000_000 }));
+        assert_eq!(
+            record.expire.known().unwrap().at,
+            Some(UtcTime {
+                unix_us: 1_700_000_600_000_000
+            })
+        );
         assert_eq!(record.expire.known().unwrap().seconds, None);
         assert_eq!(record.stored_at, Field::Absent, "0 is no instant");
         assert_eq!(record.account, Field::Unknown);
         assert_eq!(record.state, Field::Known(State::Waiting));
-        let headers: Vec<_> = record.headers.iter().map(|h| (h.name.as_str(), &h.value[..])).collect();
+        let headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|h| (h.name.as_str(), &h.value[..]))
+            .collect();
         assert_eq!(
             headers,
             [
@@ -380,19 +458,46 @@ mod tests {
         let path = silo(directory.path());
         let mut wrong = columns();
         wrong.fields.insert("body".into(), column("bdy"));
-        let store = Sqlite::new(&path, "SELECT id, dst, extra, inc, exp, snd, src, ctype FROM silo", wrong, true);
+        let store = Sqlite::new(
+            &path,
+            "SELECT id, dst, extra, inc, exp, snd, src, ctype FROM silo",
+            wrong,
+            true,
+        );
         let why = store.read(&bob("example.org")).await.unwrap_err();
         assert!(why.contains("no column `bdy`"), "{why}");
         let store = Sqlite::new(&path, "SELECT nonsense FROM silo", columns(), true);
-        assert!(store.read(&bob("example.org")).await.unwrap_err().contains("nonsense"));
-        let missing = Sqlite::new(&directory.path().join("none.db"), "SELECT 1", columns(), true);
-        assert!(missing.read(&bob("example.org")).await.unwrap_err().contains("none.db"));
+        assert!(
+            store
+                .read(&bob("example.org"))
+                .await
+                .unwrap_err()
+                .contains("nonsense")
+        );
+        let missing = Sqlite::new(
+            &directory.path().join("none.db"),
+            "SELECT 1",
+            columns(),
+            true,
+        );
+        assert!(
+            missing
+                .read(&bob("example.org"))
+                .await
+                .unwrap_err()
+                .contains("none.db")
+        );
     }
 
     #[tokio::test]
     async fn a_reader_never_writes() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Sqlite::new(&silo(directory.path()), "DELETE FROM silo RETURNING *", columns(), true);
+        let store = Sqlite::new(
+            &silo(directory.path()),
+            "DELETE FROM silo RETURNING *",
+            columns(),
+            true,
+        );
         assert!(store.read(&bob("example.org")).await.is_err());
     }
 }
