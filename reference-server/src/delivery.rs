@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use imspec_wire::sip::Message;
 use tokio::sync::watch;
@@ -21,6 +22,9 @@ use crate::transaction::client::{ClientTransactions, Outcome, Pending};
 
 /// Longest pause between attempts, in seconds of store time.
 const LONGEST_PAUSE: u32 = 3600;
+
+/// How long a failing store is left in peace.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Delivers deferred messages.
 pub(crate) struct Delivery {
@@ -170,12 +174,15 @@ impl Delivery {
             let round = if std::mem::take(&mut paused) {
                 Round::Failed
             } else {
-                self.round(account, &mut wake)
-                    .await
-                    .unwrap_or_else(|error| {
+                match self.round(account, &mut wake).await {
+                    Ok(round) => round,
+                    Err(StoreError::Closed) => return,
+                    Err(error) => {
                         tracing::error!(account, %error, "delivery was interrupted");
-                        Round::Failed
-                    })
+                        tokio::time::sleep(STORE_PAUSE).await;
+                        continue;
+                    }
+                }
             };
             match round {
                 Round::Again => {}

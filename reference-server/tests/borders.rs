@@ -15,6 +15,7 @@ use imspec_reference_server::transport::Flow;
 use imspec_reference_server::{Parts, Server};
 use imspec_wire::sip::Message;
 use support::{ALICE, Agent, BOB, Control, body};
+use tokio::sync::Notify;
 
 struct FailingIds(StoreError);
 
@@ -22,6 +23,49 @@ impl MessageIds for FailingIds {
     fn next<'a>(&'a self, _account: &'a str) -> Answer<'a, String> {
         Box::pin(async move { Err(self.0.clone()) })
     }
+}
+
+/// Holds a message up between the look for bindings and the store.
+struct HeldUp {
+    ids: Arc<dyn MessageIds>,
+    asked: Notify,
+    go_on: Notify,
+}
+
+impl MessageIds for HeldUp {
+    fn next<'a>(&'a self, account: &'a str) -> Answer<'a, String> {
+        Box::pin(async move {
+            self.asked.notify_one();
+            self.go_on.notified().await;
+            self.ids.next(account).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn who_registers_while_a_message_is_being_stored_gets_it() {
+    let mut gate = None;
+    let (server, _folder) = start(|parts| {
+        let held = Arc::new(HeldUp {
+            ids: Arc::clone(&parts.ids),
+            asked: Notify::new(),
+            go_on: Notify::new(),
+        });
+        gate = Some(Arc::clone(&held));
+        Parts { ids: held, ..parts }
+    })
+    .await;
+    let gate = gate.unwrap();
+    let mut alice = Agent::udp(ALICE, server.addresses().udp[0]).await;
+    let request = alice.message(BOB).body("just in time");
+    alice.send(request.octets()).await;
+    gate.asked.notified().await;
+    let mut bob = Agent::udp(BOB, server.addresses().udp[0]).await;
+    bob.register().await;
+    bob.silence().await;
+    gate.go_on.notify_one();
+    assert_eq!(body(&bob.receive_and(200).await), "just in time");
+    assert_eq!(alice.response().await.status(), Some(202));
 }
 
 /// A wrapper that spoils what it passes on.
