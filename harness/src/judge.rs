@@ -17,7 +17,7 @@ use imspec_reports::record::{Check, Evidence, Location, Observation, Outcome, Tr
 use crate::evidence::View;
 use crate::scenario::model::{Case, Pics, Step, Verb};
 
-pub use run::{Judged, RunFacts, record};
+pub use run::{RunFacts, record};
 pub use weigh::{Weighed, weigh};
 
 use outcome::{Observed, Ruling};
@@ -52,7 +52,13 @@ pub struct JudgedCheck {
 /// Judges one case.
 pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
     let view = View::new(case, trace);
-    let mut sheet = Sheet { view: &view, context, checks: Vec::new(), late: None, previous: None };
+    let mut sheet = Sheet {
+        view: &view,
+        context,
+        checks: Vec::new(),
+        late: None,
+        previous: None,
+    };
     sheet.steps(&case.steps);
     let checks = sheet.checks;
     let verdict = fold(checks.iter().map(|judged| judged.check.verdict));
@@ -60,7 +66,11 @@ pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
         .then(|| checks.iter().find(|judged| judged.check.verdict == verdict))
         .flatten()
         .map(|judged| sentence(&judged.check));
-    Judgement { verdict, reason, checks }
+    Judgement {
+        verdict,
+        reason,
+        checks,
+    }
 }
 
 /// The verdict algebra: the worst wins, in whatever order; nothing is `none`.
@@ -72,7 +82,10 @@ pub fn fold(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 pub(crate) fn sentence(check: &Check) -> String {
     match check.verdict {
         Verdict::Inconclusive | Verdict::Error => format!("{}: {}", check.subject, check.observed),
-        _ => format!("{}: expected {}, observed {}", check.subject, check.expected, check.observed),
+        _ => format!(
+            "{}: expected {}, observed {}",
+            check.subject, check.expected, check.observed
+        ),
     }
 }
 
@@ -99,7 +112,14 @@ struct Entry<'s> {
 
 impl<'s> Entry<'s> {
     fn of(step: &'s Step, subject: impl Into<String>, observation: Observation) -> Self {
-        Self { step, at: &step.at, covers: None, subject: subject.into(), observation, evidence: None }
+        Self {
+            step,
+            at: &step.at,
+            covers: None,
+            subject: subject.into(),
+            observation,
+            evidence: None,
+        }
     }
 
     fn at(mut self, at: &'s Location) -> Self {
@@ -113,7 +133,11 @@ impl<'s> Entry<'s> {
     }
 
     fn seen_in(mut self, event: u32) -> Self {
-        self.evidence = Some(Evidence { event, range: None, against: None });
+        self.evidence = Some(Evidence {
+            event,
+            range: None,
+            against: None,
+        });
         self
     }
 }
@@ -141,7 +165,10 @@ impl Sheet<'_, '_> {
             Outcome::Impossible { why } => return self.inconclusive(step, why.clone()),
             Outcome::Broken { why } => {
                 let entry = Entry::of(step, step.verb.name(), Observation::Harness);
-                return self.write(entry, Ruling::new(Verdict::Error, "the step to run", why.clone()));
+                return self.write(
+                    entry,
+                    Ruling::new(Verdict::Error, "the step to run", why.clone()),
+                );
             }
             Outcome::Done | Outcome::TimedOut { .. } => {}
         }
@@ -161,9 +188,13 @@ impl Sheet<'_, '_> {
             }
             Verb::Reading(readings) => {
                 for (defect, reading) in readings {
-                    let entry = Entry::of(step, format!("reading of {defect}"), Observation::Harness)
-                        .covers(Some(NO_REQUIREMENT));
-                    self.write(entry, Ruling::new(Verdict::Pass, "one of the readings", reading.clone()));
+                    let entry =
+                        Entry::of(step, format!("reading of {defect}"), Observation::Harness)
+                            .covers(Some(NO_REQUIREMENT));
+                    self.write(
+                        entry,
+                        Ruling::new(Verdict::Pass, "one of the readings", reading.clone()),
+                    );
                 }
             }
             Verb::Parallel(branches) => branches.iter().for_each(|branch| self.steps(branch)),
@@ -182,9 +213,18 @@ impl Sheet<'_, '_> {
             }
         }
         let observed = Observed::of_values(values);
-        let ruling = matcher::rule(self, &check.is, &observed, &matcher::Subject::Value, &step.path);
+        let ruling = matcher::rule(
+            self,
+            &check.is,
+            &observed,
+            &matcher::Subject::Value,
+            &step.path,
+        );
         let observation = self.observation_of(&check.values);
-        let entry = Entry { evidence: self.evidence_of(&check.values), ..Entry::of(step, "value", observation) };
+        let entry = Entry {
+            evidence: self.evidence_of(&check.values),
+            ..Entry::of(step, "value", observation)
+        };
         self.write(entry.at(&check.is.at), ruling);
     }
 
@@ -204,26 +244,37 @@ impl Sheet<'_, '_> {
         use crate::scenario::duration;
         use imspec_reports::record::EventKind;
         let length = self.view.text(&wait.length, &step.path).ok()?;
-        let length_us = i64::try_from(duration::parse_ms(&length)?).ok()?.checked_mul(1000)?;
+        let length_us = i64::try_from(duration::parse_ms(&length)?)
+            .ok()?
+            .checked_mul(1000)?;
         let ended = self.view.step(&step.path).last()?;
         let base = match &wait.after {
             Some(name) => self.view.window(&self.view.text(name, &step.path).ok()?)?.0,
             None => self.view.step(&step.path).first()?.store?,
         };
-        let bound = base.at.plus_us(length_us - i64::from(base.uncertainty_ms) * 1000);
-        let acted = self.view.trace().events[ended.id as usize..].iter().find_map(|event| match &event.kind {
-            EventKind::Sent(_) => event.store,
-            _ => None,
-        })?;
+        let bound = base
+            .at
+            .plus_us(length_us - i64::from(base.uncertainty_ms) * 1000);
+        let acted = self.view.trace().events[ended.id as usize..]
+            .iter()
+            .find_map(|event| match &event.kind {
+                EventKind::Sent(_) => event.store,
+                _ => None,
+            })?;
         let latest = acted.at.plus_us(i64::from(acted.uncertainty_ms) * 1000);
         (latest >= bound).then(|| {
-            format!("the case was too slow: it acted at store time {latest}, and had to before {bound}")
+            format!(
+                "the case was too slow: it acted at store time {latest}, and had to before {bound}"
+            )
         })
     }
 
     fn inconclusive(&mut self, step: &Step, why: String) {
         let entry = Entry::of(step, step.verb.name(), Observation::Harness);
-        self.write(entry, Ruling::new(Verdict::Inconclusive, "the step to show something", why));
+        self.write(
+            entry,
+            Ruling::new(Verdict::Inconclusive, "the step to show something", why),
+        );
     }
 
     fn write(&mut self, entry: Entry<'_>, mut ruling: Ruling) {
@@ -233,12 +284,18 @@ impl Sheet<'_, '_> {
             ruling.verdict = Verdict::Inconclusive;
             ruling.note = Some(why.clone());
         }
-        let covers = entry.covers.or(entry.step.covers.as_ref()).unwrap_or(&self.view.case().scenario.covers);
+        let covers = entry
+            .covers
+            .or(entry.step.covers.as_ref())
+            .unwrap_or(&self.view.case().scenario.covers);
         let evidence = match (entry.evidence, ruling.range) {
             (Some(evidence), range @ Some(_)) => Some(Evidence { range, ..evidence }),
             (evidence, _) => evidence,
         };
-        let evidence = evidence.map(|evidence| Evidence { against: ruling.against.or(evidence.against), ..evidence });
+        let evidence = evidence.map(|evidence| Evidence {
+            against: ruling.against.or(evidence.against),
+            ..evidence
+        });
         self.checks.push(JudgedCheck {
             mismatch: ruling.mismatch,
             check: Check {
@@ -270,10 +327,17 @@ impl Sheet<'_, '_> {
 
     fn evidence_of(&self, values: &[crate::scenario::Template]) -> Option<Evidence> {
         let event = match self.sources(values).next()? {
-            crate::evidence::Saved::Request { sent, response, .. } => response.map_or(sent, |(event, _)| event),
-            crate::evidence::Saved::Received { event, .. } | crate::evidence::Saved::Records { event, .. } => event,
+            crate::evidence::Saved::Request { sent, response, .. } => {
+                response.map_or(sent, |(event, _)| event)
+            }
+            crate::evidence::Saved::Received { event, .. }
+            | crate::evidence::Saved::Records { event, .. } => event,
         };
-        Some(Evidence { event: event.id, range: None, against: None })
+        Some(Evidence {
+            event: event.id,
+            range: None,
+            against: None,
+        })
     }
 
     fn sources<'s>(
@@ -281,11 +345,16 @@ impl Sheet<'_, '_> {
         values: &'s [crate::scenario::Template],
     ) -> impl Iterator<Item = crate::evidence::Saved<'s>> {
         use crate::scenario::template::{Piece, Reference};
-        values.iter().flat_map(|template| &template.pieces).filter_map(|piece| match piece {
-            Piece::Reference(Reference::Saved { name, .. }) => self.view.saved(name),
-            Piece::Reference(Reference::All { stem, .. }) => self.view.saved(&format!("{stem}1")),
-            _ => None,
-        })
+        values
+            .iter()
+            .flat_map(|template| &template.pieces)
+            .filter_map(|piece| match piece {
+                Piece::Reference(Reference::Saved { name, .. }) => self.view.saved(name),
+                Piece::Reference(Reference::All { stem, .. }) => {
+                    self.view.saved(&format!("{stem}1"))
+                }
+                _ => None,
+            })
     }
 }
 

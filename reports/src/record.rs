@@ -45,6 +45,9 @@ pub struct RunRecord {
     pub findings: Vec<Finding>,
     /// Named meanings of unclear statements that the server was seen to follow: wording defect → reading → cases.
     pub readings: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// Waivers whose time is over, or that nothing needs any more, each in one line.
+    #[serde(default)]
+    pub stale_waivers: Vec<String>,
 }
 
 /// One server under test.

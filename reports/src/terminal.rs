@@ -42,6 +42,9 @@ pub fn summary(record: &RunRecord, options: &Options) -> String {
     let failures = failure::failures(record);
     if options.quiet {
         quiet(&mut page, record, &failures);
+        for stale in &record.stale_waivers {
+            page.paragraph(&label("stale waiver"), theme::DOUBTFUL, stale);
+        }
     } else {
         head(&mut page, record);
         requirements(&mut page, record);
@@ -457,10 +460,13 @@ fn not_demonstrated(page: &mut Page, counts: &Summary) {
 
 fn waivers(page: &mut Page, record: &RunRecord) {
     let waived = failure::waived(record);
-    if waived.is_empty() {
+    if waived.is_empty() && record.stale_waivers.is_empty() {
         return;
     }
     page.heading(theme::BOLD, "Waived", theme::DIM);
+    for stale in &record.stale_waivers {
+        page.paragraph(&label("stale waiver"), theme::DOUBTFUL, stale);
+    }
     for accepted in waived {
         let (_, _, name, _) = theme::finding(accepted.kind);
         let cases = listed(accepted.cases.iter().copied());

@@ -42,7 +42,9 @@ impl ExitStatus {
         match self {
             Self::Conforms => "conforms, as far as it was shown",
             Self::Nonconformity => "a nonconformity or a profile mismatch",
-            Self::InvalidInput => "wrong usage, or an invalid scenario, profile, waiver or catalogue; nothing was run",
+            Self::InvalidInput => {
+                "wrong usage, or an invalid scenario, profile, waiver or catalogue; nothing was run"
+            }
             Self::StaleWaiver => "a waiver is stale",
             Self::Unreachable => "the server under test could not be reached or set up",
             Self::HarnessError => "the harness broke, or the run was interrupted",

@@ -13,7 +13,7 @@ use super::ExitStatus;
 use crate::bundled;
 use crate::catalogue::Catalogue;
 use crate::judge::waiver::{self, Waiver};
-use crate::judge::{self, Judged, RunFacts};
+use crate::judge::{self, RunFacts};
 use crate::plan::{self, Selection};
 use crate::run::{self, RunEvent, RunOptions};
 use crate::scenario::{Case, Scenario};
@@ -107,23 +107,45 @@ fn prepare(args: &Args) -> Result<Prepared, Stop> {
         None => Vec::new(),
         Some(file) => {
             let name = file.display().to_string();
-            let text = std::fs::read_to_string(file).map_err(|why| invalid(format!("error: {name}: {why}")))?;
+            let text = std::fs::read_to_string(file)
+                .map_err(|why| invalid(format!("error: {name}: {why}")))?;
             waiver::read(&text, &name).map_err(|why| invalid(format!("error: {why}")))?
         }
     };
     let selection = Selection::parse(&args.selection, &args.pics, &scenarios, &catalogue)
         .map_err(|why| invalid(format!("error: {why}")))?;
-    let out = args.out.clone().unwrap_or_else(|| Path::new("imspec-reports").join(&profile.name));
-    Ok(Prepared { catalogue, scenarios, profile, waivers, selection, out })
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new("imspec-reports").join(&profile.name));
+    Ok(Prepared {
+        catalogue,
+        scenarios,
+        profile,
+        waivers,
+        selection,
+        out,
+    })
 }
 
 /// A folder stands for the `profile.yaml` in it.
 fn profile_file(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join("profile.yaml") } else { path.to_owned() }
+    if path.is_dir() {
+        path.join("profile.yaml")
+    } else {
+        path.to_owned()
+    }
 }
 
 fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitStatus, Stop> {
-    let Prepared { catalogue, scenarios, profile, waivers, selection, out: folder } = prepared;
+    let Prepared {
+        catalogue,
+        scenarios,
+        profile,
+        waivers,
+        selection,
+        out: folder,
+    } = prepared;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let settable = profile.settable();
     let context = plan::Context {
@@ -137,11 +159,20 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
     let set_aside = plan.set_aside.clone();
     let started = UtcTime::now();
     let clock = Instant::now();
-    let options = RunOptions { jobs: args.jobs, time_budget: args.time_budget, seed };
+    let options = RunOptions {
+        jobs: args.jobs,
+        time_budget: args.time_budget,
+        seed,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|why| (ExitStatus::HarnessError, format!("error: no runtime: {why}")))?;
+        .map_err(|why| {
+            (
+                ExitStatus::HarnessError,
+                format!("error: no runtime: {why}"),
+            )
+        })?;
     let total = plan.lanes.iter().map(|lane| lane.cases.len()).sum();
     let progress = run::Progress::new(total, args.quiet);
     let ran = runtime.block_on(drive(plan, &profile, &options, progress))?;
@@ -154,14 +185,24 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         profile: profile.record(),
         today: jiff::Zoned::now().date(),
     };
-    let context = judge::Context { pics: &profile.pics };
-    let judged = judge::record(facts, &ran.cases, &set_aside, &catalogue, &waivers, context);
-    let broken = |why: std::io::Error| (ExitStatus::HarnessError, format!("error: {}: {why}", folder.display()));
-    let files = imspec_reports::write_all(&judged.record, &folder).map_err(broken)?;
-    let mut text = terminal::summary(&judged.record, &terminal::Options { quiet: args.quiet, ..terminal::Options::default() });
-    for waiver in &judged.stale {
-        text.push_str(&format!("stale waiver: {waiver}\n"));
-    }
+    let context = judge::Context {
+        pics: &profile.pics,
+    };
+    let record = judge::record(facts, &ran.cases, &set_aside, &catalogue, &waivers, context);
+    let broken = |why: std::io::Error| {
+        (
+            ExitStatus::HarnessError,
+            format!("error: {}: {why}", folder.display()),
+        )
+    };
+    let files = imspec_reports::write_all(&record, &folder).map_err(broken)?;
+    let mut text = terminal::summary(
+        &record,
+        &terminal::Options {
+            quiet: args.quiet,
+            ..terminal::Options::default()
+        },
+    );
     if !args.quiet {
         text.push_str("\nReports:\n");
         for file in files {
@@ -170,7 +211,7 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
     }
     // A reader that went away has what it wanted; the reports are on disk.
     let _ = out.write_all(text.as_bytes());
-    Ok(status(&judged, args))
+    Ok(status(&record, args))
 }
 
 /// What came out of the events.
@@ -196,13 +237,21 @@ async fn drive(
         // Keeps the sender alive: a dropped one would look like a request to stop.
         std::future::pending::<()>().await;
     });
-    let mut ran = Ran { cases: Vec::new(), store_time_s: 0.0, interrupted: None };
+    let mut ran = Ran {
+        cases: Vec::new(),
+        store_time_s: 0.0,
+        interrupted: None,
+    };
     let running = run::run(plan, profile, options, events, stopped.clone());
     let collecting = async {
         while let Some(event) = inbox.recv().await {
             progress.show(&event);
             match event {
-                RunEvent::CaseFinished { case, trace, duration_us } => ran.cases.push((case, trace, duration_us)),
+                RunEvent::CaseFinished {
+                    case,
+                    trace,
+                    duration_us,
+                } => ran.cases.push((case, trace, duration_us)),
                 RunEvent::ClockMoved { by_s, .. } => ran.store_time_s += by_s,
                 _ => {}
             }
@@ -219,14 +268,13 @@ async fn drive(
 }
 
 /// The exit status: a broken harness says nothing about the SUT, so it comes first.
-fn status(judged: &Judged, args: &Args) -> ExitStatus {
-    let record = &judged.record;
+fn status(record: &RunRecord, args: &Args) -> ExitStatus {
     let has = |verdict: Verdict| record.cases.iter().any(|case| case.verdict == verdict);
     if record.interrupted.is_some() || has(Verdict::Error) {
         ExitStatus::HarnessError
     } else if nonconforming(record, args.strict) {
         ExitStatus::Nonconformity
-    } else if !judged.stale.is_empty() {
+    } else if !record.stale_waivers.is_empty() {
         ExitStatus::StaleWaiver
     } else if args.inconclusive == Inconclusive::Fail && has(Verdict::Inconclusive) {
         ExitStatus::Inconclusive
@@ -236,11 +284,15 @@ fn status(judged: &Judged, args: &Args) -> ExitStatus {
 }
 
 fn nonconforming(record: &RunRecord, strict: bool) -> bool {
-    record.findings.iter().filter(|finding| finding.waiver.is_none()).any(|finding| match finding.kind {
-        FindingKind::Nonconformity | FindingKind::ProfileMismatch => true,
-        FindingKind::Deviation => strict,
-        FindingKind::Observation | FindingKind::NotDemonstrated => false,
-    })
+    record
+        .findings
+        .iter()
+        .filter(|finding| finding.waiver.is_none())
+        .any(|finding| match finding.kind {
+            FindingKind::Nonconformity | FindingKind::ProfileMismatch => true,
+            FindingKind::Deviation => strict,
+            FindingKind::Observation | FindingKind::NotDemonstrated => false,
+        })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -49,13 +49,18 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
 fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
     let invalid = |why: String| (ExitStatus::InvalidInput, why);
     let broken = |why: String| (ExitStatus::Unreachable, why);
-    let filter = EnvFilter::try_new(&args.log).map_err(|why| invalid(format!("--log {}: {why}", args.log)))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_new(&args.log)
+        .map_err(|why| invalid(format!("--log {}: {why}", args.log)))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let config = match &args.config {
         None => Config::default(),
         Some(file) => {
             let name = file.display().to_string();
-            let text = std::fs::read_to_string(file).map_err(|why| invalid(format!("{name}: {why}")))?;
+            let text =
+                std::fs::read_to_string(file).map_err(|why| invalid(format!("{name}: {why}")))?;
             Config::from_yaml(&text, &name).map_err(|why| invalid(why.to_string()))?
         }
     };
@@ -64,10 +69,14 @@ fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
         .build()
         .map_err(|why| broken(format!("no runtime: {why}")))?;
     runtime.block_on(async {
-        let server = Server::start(config).await.map_err(|why| broken(why.to_string()))?;
+        let server = Server::start(config)
+            .await
+            .map_err(|why| broken(why.to_string()))?;
         let at = server.addresses();
         let line = json!({ "ready": true, "udp": at.udp, "tcp": at.tcp, "control": at.control });
-        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|why| broken(why.to_string()))?;
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(|why| broken(why.to_string()))?;
         end().await.map_err(|why| broken(why.to_string()))?;
         server.stop().await;
         Ok(())

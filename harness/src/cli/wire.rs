@@ -4,7 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use imspec_reports::record::{EventKind, RunRecord};
-use imspec_wire::sip::typed::{CSeq, Contact, Expires, From, MaxForwards, MediaType, PAssertedIdentity, SipDate, To, TypedHeader, Via};
+use imspec_wire::sip::typed::{
+    CSeq, Contact, Expires, From, MaxForwards, MediaType, PAssertedIdentity, SipDate, To,
+    TypedHeader, Via,
+};
 use imspec_wire::sip::{Header, Message, StartLine};
 use serde_json::json;
 
@@ -46,11 +49,33 @@ fn decode(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
         text.push_str(&format!("{at:>6}  {what:<20} {how}\n"));
     };
     match message.start_line() {
-        StartLine::Request { method, uri, version } => {
-            line(0, "request", &format!("{method} {} ({version})", String::from_utf8_lossy(uri).escape_debug()));
+        StartLine::Request {
+            method,
+            uri,
+            version,
+        } => {
+            line(
+                0,
+                "request",
+                &format!(
+                    "{method} {} ({version})",
+                    String::from_utf8_lossy(uri).escape_debug()
+                ),
+            );
         }
-        StartLine::Response { version, status, reason } => {
-            line(0, "response", &format!("{status} {} ({version})", String::from_utf8_lossy(reason).escape_debug()));
+        StartLine::Response {
+            version,
+            status,
+            reason,
+        } => {
+            line(
+                0,
+                "response",
+                &format!(
+                    "{status} {} ({version})",
+                    String::from_utf8_lossy(reason).escape_debug()
+                ),
+            );
         }
     }
     let mut faults = 0;
@@ -68,13 +93,29 @@ fn decode(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
     line(body.start, "body", &format!("{} octets", body.len()));
     if message.missing_body() > 0 {
         faults += 1;
-        line(length, "missing", &format!("{} octets that Content-Length promises", message.missing_body()));
+        line(
+            length,
+            "missing",
+            &format!(
+                "{} octets that Content-Length promises",
+                message.missing_body()
+            ),
+        );
     }
     if !message.surplus().is_empty() {
-        line(body.end, "surplus", &format!("{} octets after the body", message.surplus().len()));
+        line(
+            body.end,
+            "surplus",
+            &format!("{} octets after the body", message.surplus().len()),
+        );
     }
-    out.write_all(text.as_bytes()).map_err(|why| why.to_string())?;
-    Ok(if faults == 0 { ExitStatus::Conforms } else { ExitStatus::Nonconformity })
+    out.write_all(text.as_bytes())
+        .map_err(|why| why.to_string())?;
+    Ok(if faults == 0 {
+        ExitStatus::Conforms
+    } else {
+        ExitStatus::Nonconformity
+    })
 }
 
 /// Reads a header with its type, where it has one.
@@ -83,11 +124,14 @@ fn read(header: &Header<'_>) -> Result<(), String> {
         let value = header.value();
         if T::LIST {
             for (offset, piece) in imspec_wire::sip::typed::list::split(&value) {
-                T::parse_value(piece).map_err(|why| format!("{why} (value from octet {offset})"))?;
+                T::parse_value(piece)
+                    .map_err(|why| format!("{why} (value from octet {offset})"))?;
             }
             return Ok(());
         }
-        T::parse_value(&value).map(|_| ()).map_err(|why| why.to_string())
+        T::parse_value(&value)
+            .map(|_| ())
+            .map_err(|why| why.to_string())
     }
     match header.canonical_name().as_ref() {
         Via::NAME => one::<Via>(header),
@@ -106,8 +150,8 @@ fn read(header: &Header<'_>) -> Result<(), String> {
 
 fn fields(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
     let text = std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
-    let record: RunRecord =
-        imspec_reports::json::from_str(&text).map_err(|why| format!("{}: {why}", file.display()))?;
+    let record: RunRecord = imspec_reports::json::from_str(&text)
+        .map_err(|why| format!("{}: {why}", file.display()))?;
     for case in &record.cases {
         for event in &case.trace.events {
             let (direction, packet) = match &event.kind {
@@ -125,8 +169,15 @@ fn fields(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
                 "length": packet.octets.len(),
                 "verb": event.step.as_deref().and_then(|step| verb_of(case, step)),
             });
-            if let (Ok(message), Some(line)) = (Message::parse(packet.octets.0.clone()), line.as_object_mut()) {
-                let header = |name: &str| message.header(name).map(|header| header.text().into_owned());
+            if let (Ok(message), Some(line)) = (
+                Message::parse(packet.octets.0.clone()),
+                line.as_object_mut(),
+            ) {
+                let header = |name: &str| {
+                    message
+                        .header(name)
+                        .map(|header| header.text().into_owned())
+                };
                 line.insert("method".into(), json!(message.method()));
                 line.insert("status".into(), json!(message.status()));
                 line.insert("call_id".into(), json!(header("Call-ID")));
@@ -145,8 +196,13 @@ fn fields(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
 
 /// The verb of a step, so that a reader can leave out what was malformed on purpose (`raw`).
 fn verb_of<'a>(case: &'a imspec_reports::record::CaseRecord, step: &str) -> Option<&'a str> {
-    case.trace.events.iter().find_map(|event| match &event.kind {
-        EventKind::StepStarted { verb } if event.step.as_deref() == Some(step) => Some(verb.as_str()),
-        _ => None,
-    })
+    case.trace
+        .events
+        .iter()
+        .find_map(|event| match &event.kind {
+            EventKind::StepStarted { verb } if event.step.as_deref() == Some(step) => {
+                Some(verb.as_str())
+            }
+            _ => None,
+        })
 }

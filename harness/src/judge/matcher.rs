@@ -42,10 +42,16 @@ pub(super) fn rule(
     subject: &Subject<'_>,
     step: &str,
 ) -> Ruling {
-    let case = Case { sheet, subject, step };
+    let case = Case {
+        sheet,
+        subject,
+        step,
+    };
     match case.rule(matcher, observed) {
         Ok(ruling) => ruling,
-        Err(Unresolved(why)) => Ruling::new(Verdict::Inconclusive, "what the scenario refers to", why),
+        Err(Unresolved(why)) => {
+            Ruling::new(Verdict::Inconclusive, "what the scenario refers to", why)
+        }
     }
 }
 
@@ -60,16 +66,26 @@ impl Case<'_, '_, '_> {
         let seen = match observed {
             Observed::Known(seen) => seen,
             Observed::Unknown(why) => {
-                return Ok(Ruling::new(Verdict::Inconclusive, self.words(matcher)?, why.clone()));
+                return Ok(Ruling::new(
+                    Verdict::Inconclusive,
+                    self.words(matcher)?,
+                    why.clone(),
+                ));
             }
         };
         let said = || observed.in_words();
         let range = seen.first().and_then(|one| one.range);
         let plain = |holds: bool| Ok(Ruling::of(holds, self.words(matcher)?, said()).range(range));
         match &matcher.kind {
-            MatcherKind::Equal(_) | MatcherKind::List(_) => self.equal(matcher, seen).map(|ruling| ruling.range(range)),
-            MatcherKind::SameAs(name) => self.same_as(&self.text(name)?, seen, false).map(|r| or_range(r, range)),
-            MatcherKind::IdenticalTo(name) => self.same_as(&self.text(name)?, seen, true).map(|r| or_range(r, range)),
+            MatcherKind::Equal(_) | MatcherKind::List(_) => {
+                self.equal(matcher, seen).map(|ruling| ruling.range(range))
+            }
+            MatcherKind::SameAs(name) => self
+                .same_as(&self.text(name)?, seen, false)
+                .map(|r| or_range(r, range)),
+            MatcherKind::IdenticalTo(name) => self
+                .same_as(&self.text(name)?, seen, true)
+                .map(|r| or_range(r, range)),
             MatcherKind::OneOf(choices) => self.one_of(matcher, choices, observed),
             MatcherKind::AllOf(all) => self.all_of(matcher, all, observed),
             MatcherKind::Not(inner) => {
@@ -79,43 +95,70 @@ impl Case<'_, '_, '_> {
                     Verdict::Fail => Verdict::Pass,
                     other => other,
                 };
-                Ok(Ruling { verdict, expected: self.words(matcher)?, ..ruling })
+                Ok(Ruling {
+                    verdict,
+                    expected: self.words(matcher)?,
+                    ..ruling
+                })
             }
             MatcherKind::Matches(pattern) => {
                 let pattern = self.text(pattern)?;
-                let regex = Regex::new(&format!("^(?s:{pattern})$"))
-                    .map_err(|why| Unresolved(format!("`{pattern}` is no regular expression: {why}")))?;
+                let regex = Regex::new(&format!("^(?s:{pattern})$")).map_err(|why| {
+                    Unresolved(format!("`{pattern}` is no regular expression: {why}"))
+                })?;
                 plain(!seen.is_empty() && seen.iter().all(|one| regex.is_match(&one.value)))
             }
             MatcherKind::Contains(text) => {
                 let text = self.text(text)?;
-                plain(!seen.is_empty() && seen.iter().any(|one| contains(&one.value, text.as_bytes())))
+                plain(
+                    !seen.is_empty()
+                        && seen.iter().any(|one| contains(&one.value, text.as_bytes())),
+                )
             }
             MatcherKind::Present => plain(self.there(seen)),
             MatcherKind::Absent => plain(!self.there(seen)),
             MatcherKind::AtLeast(bound) => {
                 let bound = number(&self.text(bound)?)?;
-                plain(self.numbers(seen).is_some_and(|all| all.iter().all(|n| *n >= bound)))
+                plain(
+                    self.numbers(seen)
+                        .is_some_and(|all| all.iter().all(|n| *n >= bound)),
+                )
             }
             MatcherKind::AtMost(bound) => {
                 let bound = number(&self.text(bound)?)?;
-                plain(self.numbers(seen).is_some_and(|all| all.iter().all(|n| *n <= bound)))
+                plain(
+                    self.numbers(seen)
+                        .is_some_and(|all| all.iter().all(|n| *n <= bound)),
+                )
             }
             MatcherKind::Unique => {
                 let mut known = HashSet::new();
                 let twice = seen.iter().find(|one| !known.insert(identity(&one.value)));
                 let said = match twice {
-                    Some(one) => format!("{} more than once among {} values", show(&one.value), seen.len()),
+                    Some(one) => format!(
+                        "{} more than once among {} values",
+                        show(&one.value),
+                        seen.len()
+                    ),
                     None => format!("{} values, all different", seen.len()),
                 };
                 Ok(Ruling::of(twice.is_none(), self.words(matcher)?, said))
             }
             MatcherKind::Within { of, tolerance } => self.within(&self.text(of)?, *tolerance, seen),
-            MatcherKind::Is(property) => Ok(property_holds(*property, seen, self.sheet.context).range(range)),
+            MatcherKind::Is(property) => {
+                Ok(property_holds(*property, seen, self.sheet.context).range(range))
+            }
             MatcherKind::Count(inner) => {
                 let counted = Observed::one(seen.len().to_string());
-                let ruling = Case { subject: &Subject::Value, ..*self }.rule(inner, &counted)?;
-                Ok(Ruling { expected: self.words(matcher)?, ..ruling })
+                let ruling = Case {
+                    subject: &Subject::Value,
+                    ..*self
+                }
+                .rule(inner, &counted)?;
+                Ok(Ruling {
+                    expected: self.words(matcher)?,
+                    ..ruling
+                })
             }
         }
     }
@@ -135,51 +178,87 @@ impl Case<'_, '_, '_> {
             MatcherKind::Equal(template) => match self.sheet.view.resolve(template, self.step)? {
                 Value::Octets(octets) => vec![octets],
                 Value::Absent => {
-                    return Ok(Ruling::of(seen.is_empty(), "nothing, as in the message", words_of(seen)));
+                    return Ok(Ruling::of(
+                        seen.is_empty(),
+                        "nothing, as in the message",
+                        words_of(seen),
+                    ));
                 }
                 Value::Unknown(why) => return Err(Unresolved(why)),
                 Value::List(_) => return Err(Unresolved("a list is no single value".into())),
             },
             _ => return Err(Unresolved("not a value".into())),
         };
-        let expected = wanted.iter().map(|one| show(one)).collect::<Vec<_>>().join(" and ");
+        let expected = wanted
+            .iter()
+            .map(|one| show(one))
+            .collect::<Vec<_>>()
+            .join(" and ");
         let observed = words_of(seen);
         if let Subject::Header { name, .. } = self.subject {
             let (relation, clauses) = compare::fields(name, &wanted, seen);
-            let ruling = Ruling::of(relation != imspec_wire::sip::Relation::Different, expected, observed);
-            return Ok(if clauses.is_empty() { ruling } else { ruling.note(format!("equal by {clauses}")) });
+            let ruling = Ruling::of(
+                relation != imspec_wire::sip::Relation::Different,
+                expected,
+                observed,
+            );
+            return Ok(if clauses.is_empty() {
+                ruling
+            } else {
+                ruling.note(format!("equal by {clauses}"))
+            });
         }
         if let (Subject::Mark(record), [wanted]) = (self.subject, wanted.as_slice()) {
             return Ok(Ruling::of(mark_is(record, wanted), expected, observed));
         }
         let holds = seen.len() == wanted.len()
-            && seen.iter().zip(&wanted).all(|(seen, wanted)| match self.subject {
-                Subject::Uri => same_uri(&seen.value, wanted),
-                Subject::Body => seen.value == *wanted,
-                _ => same_value(&seen.value, wanted),
-            });
+            && seen
+                .iter()
+                .zip(&wanted)
+                .all(|(seen, wanted)| match self.subject {
+                    Subject::Uri => same_uri(&seen.value, wanted),
+                    Subject::Body => seen.value == *wanted,
+                    _ => same_value(&seen.value, wanted),
+                });
         Ok(Ruling::of(holds, expected, observed))
     }
 
     /// A list of matchers over several fields, in order.
     fn each(&self, list: &[Matcher], seen: &[Seen]) -> Result<Ruling, Unresolved> {
-        let expected = list.iter().map(|one| self.words(one)).collect::<Result<Vec<_>, _>>()?.join(", then ");
+        let expected = list
+            .iter()
+            .map(|one| self.words(one))
+            .collect::<Result<Vec<_>, _>>()?
+            .join(", then ");
         if list.len() != seen.len() {
             return Ok(Ruling::new(Verdict::Fail, expected, words_of(seen)));
         }
         let mut verdict = Verdict::Pass;
         for (matcher, one) in list.iter().zip(seen) {
-            verdict = verdict.and(self.rule(matcher, &Observed::Known(vec![one.clone()]))?.verdict);
+            verdict = verdict.and(
+                self.rule(matcher, &Observed::Known(vec![one.clone()]))?
+                    .verdict,
+            );
         }
         Ok(Ruling::new(verdict, expected, words_of(seen)))
     }
 
-    fn one_of(&self, whole: &Matcher, choices: &[Matcher], observed: &Observed) -> Result<Ruling, Unresolved> {
+    fn one_of(
+        &self,
+        whole: &Matcher,
+        choices: &[Matcher],
+        observed: &Observed,
+    ) -> Result<Ruling, Unresolved> {
         let mut worst = Verdict::Fail;
         for choice in choices {
             let ruling = self.rule(choice, observed)?;
             match ruling.verdict {
-                Verdict::Pass => return Ok(Ruling { expected: self.words(whole)?, ..ruling }),
+                Verdict::Pass => {
+                    return Ok(Ruling {
+                        expected: self.words(whole)?,
+                        ..ruling
+                    });
+                }
                 Verdict::Inconclusive => worst = Verdict::Inconclusive,
                 _ => {}
             }
@@ -191,7 +270,12 @@ impl Case<'_, '_, '_> {
         Ok(Ruling::new(worst, self.words(whole)?, observed.in_words()).range(range))
     }
 
-    fn all_of(&self, whole: &Matcher, all: &[Matcher], observed: &Observed) -> Result<Ruling, Unresolved> {
+    fn all_of(
+        &self,
+        whole: &Matcher,
+        all: &[Matcher],
+        observed: &Observed,
+    ) -> Result<Ruling, Unresolved> {
         let mut worst = Ruling::new(Verdict::Pass, self.words(whole)?, observed.in_words());
         for one in all {
             let ruling = self.rule(one, observed)?;
@@ -203,13 +287,16 @@ impl Case<'_, '_, '_> {
     }
 
     fn same_as(&self, name: &str, seen: &[Seen], octets: bool) -> Result<Ruling, Unresolved> {
-        let (event, message) = self
-            .sheet
-            .view
-            .message(name)
-            .ok_or_else(|| Unresolved(format!("`{name}` was never sent, so there is nothing to compare with")))?;
+        let (event, message) = self.sheet.view.message(name).ok_or_else(|| {
+            Unresolved(format!(
+                "`{name}` was never sent, so there is nothing to compare with"
+            ))
+        })?;
         let mut ruling = match self.subject {
-            Subject::Header { name: header, stored } => {
+            Subject::Header {
+                name: header,
+                stored,
+            } => {
                 let must = octets || (*stored && octet_fidelity(self.sheet.context));
                 compare::header(header, &message, seen, must, !octets)
             }
@@ -220,7 +307,9 @@ impl Case<'_, '_, '_> {
                 Ruling::of(holds, show(wanted), words_of(seen))
             }
             Subject::Value | Subject::Mark(_) | Subject::Instant => {
-                return Err(Unresolved("`same-as` compares headers, bodies and Request-URIs only".into()));
+                return Err(Unresolved(
+                    "`same-as` compares headers, bodies and Request-URIs only".into(),
+                ));
             }
         };
         ruling.against = Some(event.id);
@@ -229,16 +318,29 @@ impl Case<'_, '_, '_> {
 
     fn within(&self, name: &str, tolerance: bool, seen: &[Seen]) -> Result<Ruling, Unresolved> {
         let (from, to) = self.sheet.view.window(name).ok_or_else(|| {
-            Unresolved(format!("the store clock at the time of `{name}` is not known: there is no clock adapter"))
+            Unresolved(format!(
+                "the store clock at the time of `{name}` is not known: there is no clock adapter"
+            ))
         })?;
         // A store may keep whole seconds (WD-49).
         let slack_ms = 1000 * i64::from(tolerance);
-        let from = from.at.plus_us(-1000 * (i64::from(from.uncertainty_ms) + slack_ms));
-        let to = to.at.plus_us(1000 * (i64::from(to.uncertainty_ms) + slack_ms));
+        let from = from
+            .at
+            .plus_us(-1000 * (i64::from(from.uncertainty_ms) + slack_ms));
+        let to = to
+            .at
+            .plus_us(1000 * (i64::from(to.uncertainty_ms) + slack_ms));
         let expected = format!("an instant from {from} to {to}");
-        let instants: Option<Vec<UtcTime>> =
-            seen.iter().map(|one| std::str::from_utf8(&one.value).ok().and_then(|t| UtcTime::parse(t).ok())).collect();
-        let holds = instants.is_some_and(|all| !all.is_empty() && all.iter().all(|at| (from..=to).contains(at)));
+        let instants: Option<Vec<UtcTime>> = seen
+            .iter()
+            .map(|one| {
+                std::str::from_utf8(&one.value)
+                    .ok()
+                    .and_then(|t| UtcTime::parse(t).ok())
+            })
+            .collect();
+        let holds = instants
+            .is_some_and(|all| !all.is_empty() && all.iter().all(|at| (from..=to).contains(at)));
         Ok(Ruling::of(holds, expected, words_of(seen)))
     }
 
@@ -254,13 +356,19 @@ impl Case<'_, '_, '_> {
         if let Subject::Mark(record) = self.subject
             && let Some(expire) = record.expire.known()
         {
-            #[expect(clippy::cast_precision_loss, reason = "lifetimes are far below 2^52 seconds")]
-            return crate::evidence::record::seconds(record, *expire).map(|seconds| vec![seconds as f64]);
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "lifetimes are far below 2^52 seconds"
+            )]
+            return crate::evidence::record::seconds(record, *expire)
+                .map(|seconds| vec![seconds as f64]);
         }
         if seen.is_empty() {
             return None;
         }
-        seen.iter().map(|one| std::str::from_utf8(&one.value).ok()?.trim().parse().ok()).collect()
+        seen.iter()
+            .map(|one| std::str::from_utf8(&one.value).ok()?.trim().parse().ok())
+            .collect()
     }
 
     fn octets(&self, template: &crate::scenario::Template) -> Result<Vec<u8>, Unresolved> {
@@ -277,7 +385,11 @@ impl Case<'_, '_, '_> {
     /// What a matcher wants, for a sentence.
     fn words(&self, matcher: &Matcher) -> Result<String, Unresolved> {
         let list = |all: &[Matcher], with: &str| -> Result<String, Unresolved> {
-            Ok(all.iter().map(|one| self.words(one)).collect::<Result<Vec<_>, _>>()?.join(with))
+            Ok(all
+                .iter()
+                .map(|one| self.words(one))
+                .collect::<Result<Vec<_>, _>>()?
+                .join(with))
         };
         Ok(match &matcher.kind {
             MatcherKind::Equal(template) => show(&self.octets(template).unwrap_or_default()),
@@ -286,15 +398,21 @@ impl Case<'_, '_, '_> {
             MatcherKind::AllOf(all) => list(all, " and ")?,
             MatcherKind::Not(inner) => format!("not {}", self.words(inner)?),
             MatcherKind::Matches(pattern) => format!("text that matches /{}/", self.text(pattern)?),
-            MatcherKind::Contains(text) => format!("text that contains {}", show(self.text(text)?.as_bytes())),
+            MatcherKind::Contains(text) => {
+                format!("text that contains {}", show(self.text(text)?.as_bytes()))
+            }
             MatcherKind::Present => "something".into(),
             MatcherKind::Absent => "nothing".into(),
             MatcherKind::SameAs(name) => format!("the same as in `{}`", self.text(name)?),
-            MatcherKind::IdenticalTo(name) => format!("the same octets as in `{}`", self.text(name)?),
+            MatcherKind::IdenticalTo(name) => {
+                format!("the same octets as in `{}`", self.text(name)?)
+            }
             MatcherKind::AtLeast(bound) => format!("at least {}", self.text(bound)?),
             MatcherKind::AtMost(bound) => format!("at most {}", self.text(bound)?),
             MatcherKind::Unique => "values that all differ".into(),
-            MatcherKind::Within { of, .. } => format!("an instant while `{}` was sent", self.text(of)?),
+            MatcherKind::Within { of, .. } => {
+                format!("an instant while `{}` was sent", self.text(of)?)
+            }
             MatcherKind::Is(property) => property_words(*property).into(),
             MatcherKind::Count(inner) => format!("{} of them", self.words(inner)?),
         })
@@ -302,7 +420,11 @@ impl Case<'_, '_, '_> {
 }
 
 fn or_range(ruling: Ruling, range: Option<(u32, u32)>) -> Ruling {
-    if ruling.range.is_some() { ruling } else { ruling.range(range) }
+    if ruling.range.is_some() {
+        ruling
+    } else {
+        ruling.range(range)
+    }
 }
 
 fn words_of(seen: &[Seen]) -> String {
@@ -318,8 +440,12 @@ fn mark_is(record: &StoredMessage, wanted: &[u8]) -> bool {
     if wanted == b"none" {
         return record.expire == Field::Absent;
     }
-    let (Some(expire), Ok(wanted)) = (record.expire.known(), std::str::from_utf8(wanted)) else { return false };
-    let Ok(wanted) = wanted.trim().parse::<u64>() else { return false };
+    let (Some(expire), Ok(wanted)) = (record.expire.known(), std::str::from_utf8(wanted)) else {
+        return false;
+    };
+    let Ok(wanted) = wanted.trim().parse::<u64>() else {
+        return false;
+    };
     if expire.seconds == Some(wanted) {
         return true;
     }
@@ -344,21 +470,30 @@ fn same_value(seen: &[u8], wanted: &[u8]) -> bool {
     if seen == wanted {
         return true;
     }
-    let (Ok(seen), Ok(wanted)) = (std::str::from_utf8(seen), std::str::from_utf8(wanted)) else { return false };
+    let (Ok(seen), Ok(wanted)) = (std::str::from_utf8(seen), std::str::from_utf8(wanted)) else {
+        return false;
+    };
     if let Some(class) = wanted.strip_suffix("xx")
         && class.len() == 1
     {
-        return seen.len() == 3 && seen.starts_with(class) && seen.bytes().all(|b| b.is_ascii_digit());
+        return seen.len() == 3
+            && seen.starts_with(class)
+            && seen.bytes().all(|b| b.is_ascii_digit());
     }
     matches!((seen.trim().parse::<u64>(), wanted.trim().parse::<u64>()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn number(text: &str) -> Result<f64, Unresolved> {
-    text.trim().parse().map_err(|_| Unresolved(format!("`{text}` is no number")))
+    text.trim()
+        .parse()
+        .map_err(|_| Unresolved(format!("`{text}` is no number")))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
+    needle.is_empty()
+        || haystack
+            .windows(needle.len())
+            .any(|window| window == needle)
 }
 
 // ---- named properties -------------------------------------------------------------------------------
@@ -375,36 +510,59 @@ fn property_words(property: Property) -> &'static str {
 fn property_holds(property: Property, seen: &[Seen], context: Context<'_>) -> Ruling {
     let observed = words_of(seen);
     let expected = property_words(property);
-    let all = |holds: &dyn Fn(&[u8]) -> bool| !seen.is_empty() && seen.iter().all(|one| holds(&one.value));
+    let all = |holds: &dyn Fn(&[u8]) -> bool| {
+        !seen.is_empty() && seen.iter().all(|one| holds(&one.value))
+    };
     match property {
-        Property::SipDate => Ruling::of(all(&|v| SipDate::parse_value(v).is_ok()), expected, observed),
+        Property::SipDate => Ruling::of(
+            all(&|v| SipDate::parse_value(v).is_ok()),
+            expected,
+            observed,
+        ),
         Property::Uri => Ruling::of(all(&|v| Uri::parse(v).is_ok()), expected, observed),
         Property::MessageIdHost => {
             let declared = context.pics.get("mid.host").and_then(|v| v.as_str());
             let pattern = declared.unwrap_or(HOST);
             match Regex::new(&format!("^(?:{pattern})$")) {
-                Err(why) => {
-                    Ruling::new(Verdict::Inconclusive, expected, format!("PICS mid.host is no regular expression: {why}"))
-                }
+                Err(why) => Ruling::new(
+                    Verdict::Inconclusive,
+                    expected,
+                    format!("PICS mid.host is no regular expression: {why}"),
+                ),
                 Ok(regex) => {
-                    let holds = all(&|v| MessageId::parse(v).is_some_and(|id| regex.is_match(id.host)));
+                    let holds =
+                        all(&|v| MessageId::parse(v).is_some_and(|id| regex.is_match(id.host)));
                     Ruling::of(holds, format!("{expected}: /{pattern}/"), observed)
                 }
             }
         }
         Property::MessageId => {
-            let Some(ids) = seen.iter().map(|one| MessageId::parse(&one.value)).collect::<Option<Vec<_>>>() else {
+            let Some(ids) = seen
+                .iter()
+                .map(|one| MessageId::parse(&one.value))
+                .collect::<Option<Vec<_>>>()
+            else {
                 return Ruling::new(Verdict::Fail, expected, observed);
             };
-            let Some(first) = ids.first() else { return Ruling::new(Verdict::Fail, expected, "nothing") };
+            let Some(first) = ids.first() else {
+                return Ruling::new(Verdict::Fail, expected, "nothing");
+            };
             match context.pics.get("mid.form").and_then(|v| v.as_str()) {
                 Some(declared) if ids.iter().any(|id| id.form != declared) => Ruling {
                     mismatch: true,
-                    ..Ruling::new(Verdict::Fail, format!("the declared form `{declared}`"), observed)
-                        .note(format!("the form seen, `{}`, is a legal reading (WD-16), but not the declared one", first.form))
+                    ..Ruling::new(
+                        Verdict::Fail,
+                        format!("the declared form `{declared}`"),
+                        observed,
+                    )
+                    .note(format!(
+                        "the form seen, `{}`, is a legal reading (WD-16), but not the declared one",
+                        first.form
+                    ))
                 },
                 Some(_) => Ruling::new(Verdict::Pass, expected, observed),
-                None => Ruling::new(Verdict::Pass, expected, observed).note(format!("form `{}` (WD-16)", first.form)),
+                None => Ruling::new(Verdict::Pass, expected, observed)
+                    .note(format!("form `{}` (WD-16)", first.form)),
             }
         }
     }
@@ -428,10 +586,12 @@ impl<'v> MessageId<'v> {
         let angle = value.strip_prefix(b"<").and_then(|v| v.strip_suffix(b">"));
         let (form, rest) = match (angle, value.get(..4)) {
             (Some(rest), _) => ("angle", rest),
-            (None, Some(scheme)) if scheme.eq_ignore_ascii_case(b"sip:") => match value[4..].strip_prefix(b"Message-ID=") {
-                Some(rest) => ("sip-uri-param", rest),
-                None => ("sip-uri", &value[4..]),
-            },
+            (None, Some(scheme)) if scheme.eq_ignore_ascii_case(b"sip:") => {
+                match value[4..].strip_prefix(b"Message-ID=") {
+                    Some(rest) => ("sip-uri-param", rest),
+                    None => ("sip-uri", &value[4..]),
+                }
+            }
             _ => ("bare", value),
         };
         let at = rest.iter().position(|octet| *octet == b'@')?;
@@ -447,8 +607,15 @@ fn identity(value: &[u8]) -> Vec<u8> {
     match MessageId::parse(value) {
         Some(id) => {
             let value = value.trim_ascii();
-            let bare = value.strip_prefix(b"<").and_then(|v| v.strip_suffix(b">")).unwrap_or(value);
-            let bare = if id.form.starts_with("sip") { &bare[4..] } else { bare };
+            let bare = value
+                .strip_prefix(b"<")
+                .and_then(|v| v.strip_suffix(b">"))
+                .unwrap_or(value);
+            let bare = if id.form.starts_with("sip") {
+                &bare[4..]
+            } else {
+                bare
+            };
             let bare = bare.strip_prefix(b"Message-ID=").unwrap_or(bare);
             let at = bare.len() - id.host.len();
             [&bare[..at], &bare[at..].to_ascii_lowercase()].concat()
@@ -473,37 +640,69 @@ mod tests {
     fn every_form_of_wd_16_is_a_message_id() {
         assert_eq!(form("13684434990@mailserver32.example.org"), Some("bare"));
         assert_eq!(form("sip:abc@ms.example.org"), Some("sip-uri"));
-        assert_eq!(form("sip:Message-ID=abc@ms.example.org"), Some("sip-uri-param"));
+        assert_eq!(
+            form("sip:Message-ID=abc@ms.example.org"),
+            Some("sip-uri-param")
+        );
         assert_eq!(form("<abc@ms.example.org>"), Some("angle"));
         assert_eq!(form("  abc@ms.example.org "), Some("bare"));
     }
 
     #[test]
     fn what_lacks_a_part_or_holds_white_space_is_none() {
-        for id in ["", "abc", "@host.example", "abc@", "a b@host.example", "a@b@host.example", "sip: Message-ID= a@h.example"] {
+        for id in [
+            "",
+            "abc",
+            "@host.example",
+            "abc@",
+            "a b@host.example",
+            "a@b@host.example",
+            "sip: Message-ID= a@h.example",
+        ] {
             assert_eq!(form(id), None, "{id}");
         }
     }
 
     #[test]
     fn message_ids_differ_by_string_exactly_and_by_host_without_case() {
-        assert_eq!(identity(b"abc@MS.example.org"), identity(b"abc@ms.EXAMPLE.org"));
-        assert_eq!(identity(b"<abc@ms.example.org>"), identity(b"sip:abc@ms.example.org"));
-        assert_ne!(identity(b"abc@ms.example.org"), identity(b"ABC@ms.example.org"));
+        assert_eq!(
+            identity(b"abc@MS.example.org"),
+            identity(b"abc@ms.EXAMPLE.org")
+        );
+        assert_eq!(
+            identity(b"<abc@ms.example.org>"),
+            identity(b"sip:abc@ms.example.org")
+        );
+        assert_ne!(
+            identity(b"abc@ms.example.org"),
+            identity(b"ABC@ms.example.org")
+        );
     }
 
     #[test]
     fn a_mark_may_be_kept_as_lifetime_or_as_instant() {
         let record = |seconds, at: Option<&str>| StoredMessage {
             received_at: Field::Known(UtcTime::parse("2026-11-23T10:00:00Z").unwrap()),
-            expire: Field::Known(Expire { seconds, at: at.map(|at| UtcTime::parse(at).unwrap()) }),
+            expire: Field::Known(Expire {
+                seconds,
+                at: at.map(|at| UtcTime::parse(at).unwrap()),
+            }),
             ..StoredMessage::default()
         };
         assert!(mark_is(&record(Some(600), None), b"600"));
         assert!(mark_is(&record(None, Some("2026-11-23T10:10:00Z")), b"600"));
-        assert!(!mark_is(&record(None, Some("2026-11-23T10:10:02Z")), b"600"));
+        assert!(!mark_is(
+            &record(None, Some("2026-11-23T10:10:02Z")),
+            b"600"
+        ));
         assert!(!mark_is(&record(Some(600), None), b"none"));
-        assert!(mark_is(&StoredMessage { expire: Field::Absent, ..StoredMessage::default() }, b"none"));
+        assert!(mark_is(
+            &StoredMessage {
+                expire: Field::Absent,
+                ..StoredMessage::default()
+            },
+            b"none"
+        ));
     }
 
     #[test]

@@ -22,7 +22,12 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn value(value: impl Into<Vec<u8>>) -> Self {
         let value = value.into();
-        Self { name: String::new(), raw: value.clone(), value, range: None }
+        Self {
+            name: String::new(),
+            raw: value.clone(),
+            value,
+            range: None,
+        }
     }
 }
 
@@ -61,9 +66,11 @@ impl Observed {
         match self {
             Self::Unknown(why) => why.clone(),
             Self::Known(seen) if seen.is_empty() => "nothing".into(),
-            Self::Known(seen) => {
-                seen.iter().map(|one| show(&one.value)).collect::<Vec<_>>().join(" and ")
-            }
+            Self::Known(seen) => seen
+                .iter()
+                .map(|one| show(&one.value))
+                .collect::<Vec<_>>()
+                .join(" and "),
         }
     }
 }
@@ -84,7 +91,11 @@ pub(super) struct Ruling {
 }
 
 impl Ruling {
-    pub(super) fn new(verdict: Verdict, expected: impl Into<String>, observed: impl Into<String>) -> Self {
+    pub(super) fn new(
+        verdict: Verdict,
+        expected: impl Into<String>,
+        observed: impl Into<String>,
+    ) -> Self {
         Self {
             verdict,
             expected: expected.into(),
@@ -96,8 +107,16 @@ impl Ruling {
         }
     }
 
-    pub(super) fn of(holds: bool, expected: impl Into<String>, observed: impl Into<String>) -> Self {
-        Self::new(if holds { Verdict::Pass } else { Verdict::Fail }, expected, observed)
+    pub(super) fn of(
+        holds: bool,
+        expected: impl Into<String>,
+        observed: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            if holds { Verdict::Pass } else { Verdict::Fail },
+            expected,
+            observed,
+        )
     }
 
     pub(super) fn note(mut self, note: impl Into<String>) -> Self {
@@ -116,9 +135,17 @@ pub(super) fn show(octets: &[u8]) -> String {
     const LONGEST: usize = 80;
     match std::str::from_utf8(octets) {
         Ok(text) => {
-            let shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+            let shown: String = text
+                .chars()
+                .take(LONGEST)
+                .flat_map(char::escape_debug)
+                .collect();
             let more = text.chars().count().saturating_sub(LONGEST);
-            if more > 0 { format!("\"{shown}…\" (and {more} more characters)") } else { format!("\"{shown}\"") }
+            if more > 0 {
+                format!("\"{shown}…\" (and {more} more characters)")
+            } else {
+                format!("\"{shown}\"")
+            }
         }
         Err(_) => {
             let mut hex = String::new();
@@ -127,7 +154,11 @@ pub(super) fn show(octets: &[u8]) -> String {
             }
             let more = octets.len().saturating_sub(24);
             let hex = hex.trim_end();
-            if more > 0 { format!("<{hex} … and {more} more octets>") } else { format!("<{hex}>") }
+            if more > 0 {
+                format!("<{hex} … and {more} more octets>")
+            } else {
+                format!("<{hex}>")
+            }
         }
     }
 }

@@ -11,12 +11,20 @@ use crate::scenario::model::{Receive, Step};
 /// Judges a `receive`.
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
     let view = sheet.view;
-    let of = wanted.of.as_ref().and_then(|of| view.text(of, &step.path).ok());
+    let of = wanted
+        .of
+        .as_ref()
+        .and_then(|of| view.text(of, &step.path).ok());
     let expected = match &of {
-        Some(name) => format!("{} at {} that carries the body of `{name}`", wanted.method, wanted.at),
+        Some(name) => format!(
+            "{} at {} that carries the body of `{name}`",
+            wanted.method, wanted.at
+        ),
         None => format!("{} at {}", wanted.method, wanted.at),
     };
-    let took = view.took(&step.path).and_then(|event| message_of(event).map(|message| (event, message)));
+    let took = view
+        .took(&step.path)
+        .and_then(|event| message_of(event).map(|message| (event, message)));
     let Some((event, message)) = took else {
         if !wanted.optional {
             let observed = nothing(sheet, step, wanted);
@@ -24,7 +32,9 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
                 Some(form) => Ruling::new(
                     Verdict::Inconclusive,
                     expected,
-                    format!("{observed}; the profile declares delivery.form: {form}, which this step cannot see"),
+                    format!(
+                        "{observed}; the profile declares delivery.form: {form}, which this step cannot see"
+                    ),
                 ),
                 None => Ruling::new(Verdict::Fail, expected, observed),
             };
@@ -37,24 +47,34 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
         return;
     };
     let sent = of.as_deref().and_then(|name| view.message(name));
-    let fits = sent.as_ref().is_none_or(|(_, sent)| delivery::carries(&message, sent));
+    let fits = sent
+        .as_ref()
+        .is_none_or(|(_, sent)| delivery::carries(&message, sent));
     let range = message.body_range();
     let mut ruling = Ruling::of(
         fits,
         expected,
-        format!("{} with the body {}", message.method().unwrap_or("a response"), show(message.body())),
+        format!(
+            "{} with the body {}",
+            message.method().unwrap_or("a response"),
+            show(message.body())
+        ),
     );
     ruling.against = sent.as_ref().map(|(event, _)| event.id);
     if !fits {
         ruling.range = Some((request::offset(range.start), request::offset(range.end)));
-        ruling.note = Some("no request with that body came; this is the closest of those that did".into());
+        ruling.note =
+            Some("no request with that body came; this is the closest of those that did".into());
     }
     let entry = Entry::of(step, "delivery", Observation::Wire).seen_in(event.id);
     sheet.write(entry, ruling);
     if let Some(matcher) = &wanted.request_uri {
-        let observed = Observed::Known(message.request_uri().map(Seen::value).into_iter().collect());
+        let observed =
+            Observed::Known(message.request_uri().map(Seen::value).into_iter().collect());
         let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Uri, &step.path);
-        let entry = Entry::of(step, "Request-URI", Observation::Wire).at(&matcher.at).seen_in(event.id);
+        let entry = Entry::of(step, "Request-URI", Observation::Wire)
+            .at(&matcher.at)
+            .seen_in(event.id);
         sheet.write(entry, ruling);
     }
     request::headers(sheet, step, &wanted.headers, &message, event.id, None);
@@ -81,11 +101,16 @@ fn nothing(sheet: &Sheet<'_, '_>, step: &Step, wanted: &Receive) -> String {
         .iter()
         .filter(|event| matches!(event.kind, EventKind::Unclaimed { .. }))
         .filter(|event| match event.kind {
-            EventKind::Unclaimed { event } => {
-                view.event(event).and_then(packet_of).is_some_and(|packet| packet.user == wanted.at)
-            }
+            EventKind::Unclaimed { event } => view
+                .event(event)
+                .and_then(packet_of)
+                .is_some_and(|packet| packet.user == wanted.at),
             _ => false,
         })
         .count();
-    if others == 0 { after } else { format!("{after}; {others} other request(s) came to {}", wanted.at) }
+    if others == 0 {
+        after
+    } else {
+        format!("{after}; {others} other request(s) came to {}", wanted.at)
+    }
 }

@@ -12,14 +12,21 @@ use crate::scenario::model::{Expect, HeaderMatcher, Matcher, StatusPattern, Step
 /// Judges the final response; without `expect` the step is set-up and only its failure is worth a word.
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expect>) {
     let view = sheet.view;
-    let response = view.took(&step.path).and_then(|event| message_of(event).map(|message| (event.id, message)));
+    let response = view
+        .took(&step.path)
+        .and_then(|event| message_of(event).map(|message| (event.id, message)));
     let status = response.as_ref().and_then(|(_, message)| message.status());
     let observed = match (&response, view.outcome(&step.path)) {
         (Some((_, message)), _) => status_line(message),
-        (None, Some(Outcome::TimedOut { after_ms })) => format!("no final response within {after_ms} ms"),
+        (None, Some(Outcome::TimedOut { after_ms })) => {
+            format!("no final response within {after_ms} ms")
+        }
         (None, _) => "no final response".to_owned(),
     };
-    let evidence = response.as_ref().map(|(id, _)| *id).or_else(|| view.sent_by(&step.path).map(|(e, _)| e.id));
+    let evidence = response
+        .as_ref()
+        .map(|(id, _)| *id)
+        .or_else(|| view.sent_by(&step.path).map(|(e, _)| e.id));
     let Some(expect) = expect else {
         if !status.is_some_and(|status| (200..300).contains(&status)) {
             let mut entry = Entry::of(step, "set-up", Observation::Wire);
@@ -27,22 +34,48 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
                 entry = entry.seen_in(event);
             }
             let ruling = Ruling::new(Verdict::Inconclusive, "a 2xx response", observed);
-            sheet.write(entry, ruling.note("what this case is about could not be set up"));
+            sheet.write(
+                entry,
+                ruling.note("what this case is about could not be set up"),
+            );
         }
         return;
     };
-    let mut entry = Entry::of(step, "status", Observation::Wire).at(&expect.at).covers(expect.covers.as_ref());
+    let mut entry = Entry::of(step, "status", Observation::Wire)
+        .at(&expect.at)
+        .covers(expect.covers.as_ref());
     if let Some(event) = evidence {
         entry = entry.seen_in(event);
     }
     let holds = expect.status.iter().any(|pattern| fits(*pattern, status));
-    let words = expect.status.iter().map(|pattern| pattern_words(*pattern)).collect::<Vec<_>>().join(" or ");
-    let range = response.as_ref().map(|(_, message)| (0, first_line_end(message)));
+    let words = expect
+        .status
+        .iter()
+        .map(|pattern| pattern_words(*pattern))
+        .collect::<Vec<_>>()
+        .join(" or ");
+    let range = response
+        .as_ref()
+        .map(|(_, message)| (0, first_line_end(message)));
     sheet.write(entry, Ruling::of(holds, words, observed).range(range));
     if let (true, Some((event, message))) = (holds, &response) {
-        headers(sheet, step, &expect.headers, message, *event, expect.covers.as_ref());
+        headers(
+            sheet,
+            step,
+            &expect.headers,
+            message,
+            *event,
+            expect.covers.as_ref(),
+        );
         if let Some(matcher) = &expect.body {
-            body(sheet, step, matcher, message, *event, expect.covers.as_ref());
+            body(
+                sheet,
+                step,
+                matcher,
+                message,
+                *event,
+                expect.covers.as_ref(),
+            );
         }
     }
 }
@@ -59,20 +92,32 @@ pub(super) fn headers(
     for matcher in matchers {
         match matcher {
             HeaderMatcher::Named { name, matcher, at } => {
-                let Ok(name) = sheet.view.text(name, &step.path) else { continue };
+                let Ok(name) = sheet.view.text(name, &step.path) else {
+                    continue;
+                };
                 let observed = Observed::Known(fields(message, &name));
-                let subject = Subject::Header { name: &name, stored: false };
+                let subject = Subject::Header {
+                    name: &name,
+                    stored: false,
+                };
                 let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
                 let entry = Entry::of(step, format!("header {name}"), Observation::Wire);
                 sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
             }
             HeaderMatcher::SameAs { of, except, at } => {
-                let sent = sheet.view.text(of, &step.path).ok().and_then(|name| sheet.view.message(&name));
-                let Some((sent_event, sent)) = sent else { continue };
+                let sent = sheet
+                    .view
+                    .text(of, &step.path)
+                    .ok()
+                    .and_then(|name| sheet.view.message(&name));
+                let Some((sent_event, sent)) = sent else {
+                    continue;
+                };
                 for name in super::stored::names_to_compare(&sent, except, true) {
                     let seen = fields(message, &name);
                     let range = seen.first().and_then(|one| one.range);
-                    let mut ruling = super::compare::header(&name, &sent, &seen, false, false).range(range);
+                    let mut ruling =
+                        super::compare::header(&name, &sent, &seen, false, false).range(range);
                     ruling.against = Some(sent_event.id);
                     let entry = Entry::of(step, format!("header {name}"), Observation::Wire);
                     sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
@@ -100,7 +145,11 @@ pub(super) fn body(
     };
     // A message without a body has no octets, which is also what an empty body is.
     let absent = message.body().is_empty()
-        && matches!(matcher.kind, crate::scenario::model::MatcherKind::Present | crate::scenario::model::MatcherKind::Absent);
+        && matches!(
+            matcher.kind,
+            crate::scenario::model::MatcherKind::Present
+                | crate::scenario::model::MatcherKind::Absent
+        );
     let observed = Observed::Known(if absent { Vec::new() } else { vec![seen] });
     let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Body, &step.path);
     let entry = Entry::of(step, "body", Observation::Wire);
@@ -141,13 +190,21 @@ fn pattern_words(pattern: StatusPattern) -> String {
 }
 
 fn status_line(message: &Message) -> String {
-    String::from_utf8_lossy(&message.octets()[..first_line_end(message) as usize]).trim().to_owned()
+    String::from_utf8_lossy(&message.octets()[..first_line_end(message) as usize])
+        .trim()
+        .to_owned()
 }
 
 fn first_line_end(message: &Message) -> u32 {
     let octets = message.octets();
-    let start = octets.iter().position(|octet| !octet.is_ascii_whitespace()).unwrap_or(0);
-    let length = octets[start..].iter().position(|octet| matches!(octet, b'\r' | b'\n')).unwrap_or(octets.len() - start);
+    let start = octets
+        .iter()
+        .position(|octet| !octet.is_ascii_whitespace())
+        .unwrap_or(0);
+    let length = octets[start..]
+        .iter()
+        .position(|octet| matches!(octet, b'\r' | b'\n'))
+        .unwrap_or(octets.len() - start);
     offset(start + length)
 }
 

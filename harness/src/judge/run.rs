@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use imspec_reports::record::{
-    CaseRecord, EventKind, FORMAT, Finding, FindingKind, ProfileRecord, RequirementRecord, RunRecord, Trace, UtcTime,
-    Verdict,
+    CaseRecord, EventKind, FORMAT, Finding, FindingKind, ProfileRecord, RequirementRecord,
+    RunRecord, Trace, UtcTime, Verdict,
 };
 use jiff::civil::Date;
 
@@ -34,15 +34,6 @@ pub struct RunFacts {
     pub today: Date,
 }
 
-/// A record and the waivers that are stale.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
-    /// The record.
-    pub record: RunRecord,
-    /// Waivers that are over, or that nothing needs any more.
-    pub stale: Vec<String>,
-}
-
 /// Judges every trace and writes the record.
 pub fn record(
     facts: RunFacts,
@@ -51,15 +42,36 @@ pub fn record(
     catalogue: &Catalogue,
     waivers: &[Waiver],
     context: Context<'_>,
-) -> Judged {
+) -> RunRecord {
     let mut cases = Vec::new();
     let mut findings = Vec::new();
     let mut used = vec![false; waivers.len()];
     for (case, trace, duration_us) in ran {
         let judgement = judge(case, trace, context);
-        let record = case_record(case, judgement.verdict, judgement.reason, trace.clone(), *duration_us);
-        find(&record, &judgement.checks, catalogue, waivers, facts.today, &mut used, &mut findings);
-        cases.push(CaseRecord { checks: judgement.checks.into_iter().map(|judged| judged.check).collect(), ..record });
+        let record = case_record(
+            case,
+            judgement.verdict,
+            judgement.reason,
+            trace.clone(),
+            *duration_us,
+        );
+        find(
+            &record,
+            &judgement.checks,
+            catalogue,
+            waivers,
+            facts.today,
+            &mut used,
+            &mut findings,
+        );
+        cases.push(CaseRecord {
+            checks: judgement
+                .checks
+                .into_iter()
+                .map(|judged| judged.check)
+                .collect(),
+            ..record
+        });
     }
     for aside in set_aside {
         let case = &aside.case;
@@ -75,21 +87,32 @@ pub fn record(
                 });
             }
         }
-        cases.push(case_record(case, aside.verdict, Some(aside.reason.clone()), Trace::default(), 0));
+        cases.push(case_record(
+            case,
+            aside.verdict,
+            Some(aside.reason.clone()),
+            Trace::default(),
+            0,
+        ));
     }
     cases.sort_by(|a, b| natural(&a.id).cmp(&natural(&b.id)));
     findings.sort_by(|a: &Finding, b| {
-        (a.kind, &a.requirement, natural(&a.case), a.check).cmp(&(b.kind, &b.requirement, natural(&b.case), b.check))
+        (a.kind, &a.requirement, natural(&a.case), a.check).cmp(&(
+            b.kind,
+            &b.requirement,
+            natural(&b.case),
+            b.check,
+        ))
     });
     let requirements = requirements(&cases, catalogue);
-    let stale = waivers
+    let stale_waivers = waivers
         .iter()
         .zip(&used)
         .filter(|(waiver, used)| !**used || waiver.is_over(facts.today))
         .map(|(waiver, _)| waiver.describe())
         .collect();
     let readings = readings(&cases);
-    let record = RunRecord {
+    RunRecord {
         format: FORMAT,
         tool: facts.tool,
         started: facts.started,
@@ -101,11 +124,17 @@ pub fn record(
         cases,
         findings,
         readings,
-    };
-    Judged { record, stale }
+        stale_waivers,
+    }
 }
 
-fn case_record(case: &Case, verdict: Verdict, reason: Option<String>, trace: Trace, duration_us: u64) -> CaseRecord {
+fn case_record(
+    case: &Case,
+    verdict: Verdict,
+    reason: Option<String>,
+    trace: Trace,
+    duration_us: u64,
+) -> CaseRecord {
     let scenario = &case.scenario;
     CaseRecord {
         id: case.id.clone(),
@@ -134,10 +163,19 @@ fn find(
 ) {
     for (index, judged) in checks.iter().enumerate() {
         for id in &judged.check.requirements {
-            let Some(requirement) = catalogue.get(id) else { continue };
-            let Weighed::Finding(kind) = weigh(requirement, judged.check.verdict, judged.mismatch) else { continue };
+            let Some(requirement) = catalogue.get(id) else {
+                continue;
+            };
+            let Weighed::Finding(kind) = weigh(requirement, judged.check.verdict, judged.mismatch)
+            else {
+                continue;
+            };
             let waiver = (kind != FindingKind::NotDemonstrated)
-                .then(|| waivers.iter().position(|waiver| waiver.fits(id, &case.scenario, &case.id)))
+                .then(|| {
+                    waivers
+                        .iter()
+                        .position(|waiver| waiver.fits(id, &case.scenario, &case.id))
+                })
                 .flatten();
             let waiver = waiver.and_then(|index| {
                 used[index] = true;
@@ -168,15 +206,23 @@ fn requirements(cases: &[CaseRecord], catalogue: &Catalogue) -> Vec<RequirementR
         }
         if case.verdict == Verdict::Inconclusive && case.checks.is_empty() {
             for requirement in &case.covers {
-                verdicts.entry(requirement).or_default().push(Verdict::Inconclusive);
+                verdicts
+                    .entry(requirement)
+                    .or_default()
+                    .push(Verdict::Inconclusive);
             }
         }
     }
     catalogue
         .iter()
-        .filter(|requirement| named.contains(requirement.id.as_str()) || verdicts.contains_key(requirement.id.as_str()))
+        .filter(|requirement| {
+            named.contains(requirement.id.as_str())
+                || verdicts.contains_key(requirement.id.as_str())
+        })
         .map(|requirement| {
-            let of = verdicts.get(requirement.id.as_str()).map_or(&[][..], Vec::as_slice);
+            let of = verdicts
+                .get(requirement.id.as_str())
+                .map_or(&[][..], Vec::as_slice);
             let mut checks = BTreeMap::new();
             for verdict in of {
                 *checks.entry(verdict.to_string()).or_insert(0) += 1;
@@ -198,7 +244,11 @@ fn requirements(cases: &[CaseRecord], catalogue: &Catalogue) -> Vec<RequirementR
 /// Of a requirement. What failed, failed; what one case showed is shown, even if another could not tell.
 fn requirement_verdict(of: &[Verdict]) -> Verdict {
     let worst = fold(of.iter().copied());
-    if worst == Verdict::Inconclusive && of.contains(&Verdict::Pass) { Verdict::Pass } else { worst }
+    if worst == Verdict::Inconclusive && of.contains(&Verdict::Pass) {
+        Verdict::Pass
+    } else {
+        worst
+    }
 }
 
 fn readings(cases: &[CaseRecord]) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
@@ -206,7 +256,12 @@ fn readings(cases: &[CaseRecord]) -> BTreeMap<String, BTreeMap<String, Vec<Strin
     for case in cases {
         for event in &case.trace.events {
             if let EventKind::Reading { defect, reading } = &event.kind {
-                readings.entry(defect.clone()).or_default().entry(reading.clone()).or_default().push(case.id.clone());
+                readings
+                    .entry(defect.clone())
+                    .or_default()
+                    .entry(reading.clone())
+                    .or_default()
+                    .push(case.id.clone());
             }
         }
     }
@@ -216,7 +271,10 @@ fn readings(cases: &[CaseRecord]) -> BTreeMap<String, BTreeMap<String, Vec<Strin
 /// Sorts `PG-9` before `PG-10`.
 fn natural(id: &str) -> (String, u32, String) {
     let letters: String = id.chars().take_while(|c| !c.is_ascii_digit()).collect();
-    let digits: String = id[letters.len()..].chars().take_while(char::is_ascii_digit).collect();
+    let digits: String = id[letters.len()..]
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     let rest = id[letters.len() + digits.len()..].to_owned();
     (letters, digits.parse().unwrap_or(0), rest)
 }

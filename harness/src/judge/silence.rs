@@ -15,8 +15,14 @@ use crate::scenario::model::{Silence, Step};
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
     let view = sheet.view;
     let own = view.step(&step.path);
-    let (Some(first), Some(last)) = (own.first(), own.last()) else { return };
-    let opened = sheet.previous.as_deref().and_then(|path| view.step(path).first()).map_or(first.id, |event| event.id);
+    let (Some(first), Some(last)) = (own.first(), own.last()) else {
+        return;
+    };
+    let opened = sheet
+        .previous
+        .as_deref()
+        .and_then(|path| view.step(path).first())
+        .map_or(first.id, |event| event.id);
     let taken: HashSet<u32> = view
         .trace()
         .events
@@ -26,12 +32,18 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
             _ => None,
         })
         .collect();
-    let sent = wanted.of.as_ref().and_then(|of| view.message(&view.text(of, &step.path).ok()?));
+    let sent = wanted
+        .of
+        .as_ref()
+        .and_then(|of| view.message(&view.text(of, &step.path).ok()?));
     let mut broken = view.trace().events[opened as usize..=last.id as usize]
         .iter()
         .filter(|event| !taken.contains(&event.id))
         .filter_map(|event| request_at(event, wanted).map(|message| (event, message)))
-        .filter(|(_, message)| sent.as_ref().is_none_or(|(_, sent)| delivery::carries(message, sent)));
+        .filter(|(_, message)| {
+            sent.as_ref()
+                .is_none_or(|(_, sent)| delivery::carries(message, sent))
+        });
     let where_ = wanted.at.join(" and ");
     let what = wanted.method.as_deref().unwrap_or("request");
     let length_ms = last.at_us.saturating_sub(first.at_us) / 1000;
@@ -41,14 +53,21 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
     };
     let entry = Entry::of(step, "silence", Observation::Wire);
     match broken.next() {
-        None => sheet.write(entry.seen_in(last.id), Ruling::of(true, expected, format!("nothing for {length_ms} ms"))),
+        None => sheet.write(
+            entry.seen_in(last.id),
+            Ruling::of(true, expected, format!("nothing for {length_ms} ms")),
+        ),
         Some((event, message)) => {
             let more = broken.count();
             let observed = format!(
                 "{} with the body {}{}",
                 message.method().unwrap_or("a request"),
                 show(message.body()),
-                if more > 0 { format!(", and {more} more") } else { String::new() }
+                if more > 0 {
+                    format!(", and {more} more")
+                } else {
+                    String::new()
+                }
             );
             let mut ruling = Ruling::of(false, expected, observed);
             ruling.against = sent.map(|(event, _)| event.id);
@@ -59,11 +78,17 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
 
 /// The request that an event brought to one of the users, where it is a new one and of the method.
 fn request_at(event: &Event, wanted: &Silence) -> Option<Message> {
-    let EventKind::Received(packet) = &event.kind else { return None };
+    let EventKind::Received(packet) = &event.kind else {
+        return None;
+    };
     if packet.retransmission || !wanted.at.contains(&packet.user) {
         return None;
     }
     let message = message_of(event).filter(Message::is_request)?;
     let method = message.method()?;
-    wanted.method.as_ref().is_none_or(|wanted| method == wanted).then_some(message)
+    wanted
+        .method
+        .as_ref()
+        .is_none_or(|wanted| method == wanted)
+        .then_some(message)
 }

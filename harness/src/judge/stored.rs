@@ -69,7 +69,9 @@ pub(super) fn names_to_compare(sent: &Message, except: &[String], delivered: boo
 /// Judges a `stored`.
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
     let view = sheet.view;
-    let Some((event, account, result)) = view.read_by(&step.path) else { return };
+    let Some((event, account, result)) = view.read_by(&step.path) else {
+        return;
+    };
     let entry = Entry::of(step, "store", Observation::Store).seen_in(event.id);
     let records = match result {
         StoreResult::Records(records) => records,
@@ -88,18 +90,33 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
     };
     let waiting = records.iter().filter(|record| waits(record)).count();
     if let Some(count) = &wanted.count {
-        let ruling = matcher::rule(sheet, count, &Observed::one(waiting.to_string()), &Subject::Value, &step.path);
+        let ruling = matcher::rule(
+            sheet,
+            count,
+            &Observed::one(waiting.to_string()),
+            &Subject::Value,
+            &step.path,
+        );
         let entry = Entry::of(step, "number of waiting messages", Observation::Store);
         sheet.write(entry.at(&count.at).seen_in(event.id), ruling);
     }
     let given = assign(view, wanted, records, &step.path);
     for (expected, index) in wanted.messages.iter().zip(given) {
         let record = index.map(|index| &records[index]);
-        let of = expected.of.as_ref().and_then(|of| view.text(of, &step.path).ok());
-        let against = of.as_deref().and_then(|name| view.message(name)).map(|(event, _)| event.id);
+        let of = expected
+            .of
+            .as_ref()
+            .and_then(|of| view.text(of, &step.path).ok());
+        let against = of
+            .as_deref()
+            .and_then(|name| view.message(name))
+            .map(|(event, _)| event.id);
         let which = of.map_or_else(|| "a message".to_owned(), |name| format!("`{name}`"));
         let seen = match record {
-            None => format!("no record of it in {account}, which holds {} record(s), {waiting} waiting", records.len()),
+            None => format!(
+                "no record of it in {account}, which holds {} record(s), {waiting} waiting",
+                records.len()
+            ),
             Some(record) => match &record.state {
                 Field::Known(state) => format!("a record in state {}", state_name(*state)),
                 Field::Unknown | Field::Absent => "a record".to_owned(),
@@ -107,21 +124,36 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
         };
         let alive = record.is_some_and(waits);
         let (holds, words) = match expected.presence {
-            Presence::Waiting => (alive, format!("{which} waiting in the account of {}", wanted.user)),
+            Presence::Waiting => (
+                alive,
+                format!("{which} waiting in the account of {}", wanted.user),
+            ),
             Presence::Gone => (!alive, format!("{which} not waiting any more")),
             Presence::Any => (record.is_some(), format!("a record of {which}")),
         };
         let mut ruling = Ruling::of(holds, words, seen);
         ruling.against = against;
         let entry = Entry::of(step, "record", Observation::Store);
-        sheet.write(entry.at(&expected.at).covers(expected.covers.as_ref()).seen_in(event.id), ruling);
+        sheet.write(
+            entry
+                .at(&expected.at)
+                .covers(expected.covers.as_ref())
+                .seen_in(event.id),
+            ruling,
+        );
         if let Some(record) = record {
             fields(sheet, step, expected, record, event.id);
         }
     }
 }
 
-fn fields(sheet: &mut Sheet<'_, '_>, step: &Step, expected: &RecordMatcher, record: &StoredMessage, event: u32) {
+fn fields(
+    sheet: &mut Sheet<'_, '_>,
+    step: &Step,
+    expected: &RecordMatcher,
+    record: &StoredMessage,
+    event: u32,
+) {
     let covers = expected.covers.as_ref();
     for (key, matcher) in &expected.fields {
         let (subject_name, observed) = observe(record, *key);
@@ -161,22 +193,36 @@ fn headers(
     let subject_of = |name: &str| format!("stored header {name}");
     match matcher {
         HeaderMatcher::Named { name, matcher, at } => {
-            let Ok(name) = sheet.view.text(name, &step.path) else { return };
+            let Ok(name) = sheet.view.text(name, &step.path) else {
+                return;
+            };
             let observed = stored_fields(record, &name);
-            let subject = Subject::Header { name: &name, stored: true };
+            let subject = Subject::Header {
+                name: &name,
+                stored: true,
+            };
             let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
             let entry = Entry::of(step, subject_of(&name), Observation::Store);
             sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
         }
         HeaderMatcher::SameAs { of, except, at } => {
-            let Some((sent_event, sent)) = sent(sheet.view, of, step) else { return };
-            let exact = sheet.context.pics.get("store.fidelity").and_then(|v| v.as_str()) == Some("octet");
+            let Some((sent_event, sent)) = sent(sheet.view, of, step) else {
+                return;
+            };
+            let exact = sheet
+                .context
+                .pics
+                .get("store.fidelity")
+                .and_then(|v| v.as_str())
+                == Some("octet");
             for name in names_to_compare(&sent, except, false) {
                 let mut ruling = match stored_fields(record, &name) {
                     Observed::Known(seen) => compare::header(&name, &sent, &seen, exact, true),
-                    Observed::Unknown(why) => {
-                        Ruling::new(Verdict::Inconclusive, format!("{name} as in the message sent"), why)
-                    }
+                    Observed::Unknown(why) => Ruling::new(
+                        Verdict::Inconclusive,
+                        format!("{name} as in the message sent"),
+                        why,
+                    ),
                 };
                 ruling.against = Some(sent_event);
                 let entry = Entry::of(step, subject_of(&name), Observation::Store);
@@ -188,7 +234,8 @@ fn headers(
 
 fn sent(view: &View<'_>, of: &crate::scenario::Template, step: &Step) -> Option<(u32, Message)> {
     let name = view.text(of, &step.path).ok()?;
-    view.message(&name).map(|(event, message)| (event.id, message))
+    view.message(&name)
+        .map(|(event, message)| (event.id, message))
 }
 
 fn stored_fields(record: &StoredMessage, header: &str) -> Observed {
@@ -196,10 +243,15 @@ fn stored_fields(record: &StoredMessage, header: &str) -> Observed {
         .headers
         .iter()
         .filter(|stored| name::same(&stored.name, header))
-        .map(|stored| Seen { name: stored.name.clone(), ..Seen::value(stored.value.to_vec()) })
+        .map(|stored| Seen {
+            name: stored.name.clone(),
+            ..Seen::value(stored.value.to_vec())
+        })
         .collect();
     if seen.is_empty() && !record.headers_complete {
-        return Observed::Unknown(format!("the store adapter cannot tell whether {header} is stored"));
+        return Observed::Unknown(format!(
+            "the store adapter cannot tell whether {header} is stored"
+        ));
     }
     Observed::Known(seen)
 }
@@ -223,7 +275,9 @@ fn observe(record: &StoredMessage, key: RecordKey) -> (&'static str, Observed) {
                     None => Observed::Known(Vec::new()),
                 },
                 Field::Absent => Observed::Known(Vec::new()),
-                Field::Unknown => Observed::Unknown("the store adapter cannot read the start line".into()),
+                Field::Unknown => {
+                    Observed::Unknown("the store adapter cannot read the start line".into())
+                }
             };
             ("stored Request-URI", observed)
         }
@@ -237,7 +291,9 @@ fn mark(record: &StoredMessage) -> Observed {
         (_, Value::Octets(octets)) => Observed::one(octets),
         (Field::Known(expire), _) => match expire.at {
             Some(at) => Observed::one(at.to_string()),
-            None => Observed::Unknown("the store adapter gives neither a lifetime nor an instant".into()),
+            None => Observed::Unknown(
+                "the store adapter gives neither a lifetime nor an instant".into(),
+            ),
         },
         (Field::Absent, _) => Observed::one("none"),
     }

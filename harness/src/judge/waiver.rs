@@ -36,7 +36,9 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Waiver>, String> {
     for (index, waiver) in parsed.waivers.iter().enumerate() {
         let number = index + 1;
         if waiver.requirement.is_none() && waiver.case.is_none() {
-            return Err(format!("{file}: waiver {number} names neither a `requirement` nor a `case`"));
+            return Err(format!(
+                "{file}: waiver {number} names neither a `requirement` nor a `case`"
+            ));
         }
         if waiver.until.parse::<Date>().is_err() {
             return Err(format!(
@@ -51,8 +53,13 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Waiver>, String> {
 impl Waiver {
     /// Whether it speaks of this finding.
     pub fn fits(&self, requirement: &str, scenario: &str, case: &str) -> bool {
-        self.requirement.as_deref().is_none_or(|wanted| wanted == requirement)
-            && self.case.as_deref().is_none_or(|wanted| wanted == scenario || wanted == case)
+        self.requirement
+            .as_deref()
+            .is_none_or(|wanted| wanted == requirement)
+            && self
+                .case
+                .as_deref()
+                .is_none_or(|wanted| wanted == scenario || wanted == case)
     }
 
     /// Whether its time is over on `today`.
@@ -67,7 +74,10 @@ impl Waiver {
             (Some(one), None) | (None, Some(one)) => one.clone(),
             (None, None) => "everything".into(),
         };
-        format!("{what}: {} ({}, until {})", self.reason, self.issue, self.until)
+        format!(
+            "{what}: {} ({}, until {})",
+            self.reason, self.issue, self.until
+        )
     }
 }
 
@@ -100,7 +110,10 @@ mod tests {
             FILE.replace("    reason: known\n", ""),
             FILE.replace("    issue: https://example.org/1\n", ""),
             FILE.replace("2027-01-31", "soon"),
-            FILE.replace("  - requirement: DM-STORE-02\n    case: PG-06\n    reason", "  - reason"),
+            FILE.replace(
+                "  - requirement: DM-STORE-02\n    case: PG-06\n    reason",
+                "  - reason",
+            ),
             FILE.replace("reason:", "because:"),
         ] {
             assert!(read(&broken, "w.yaml").is_err(), "{broken}");

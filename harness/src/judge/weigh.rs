@@ -22,7 +22,9 @@ pub fn weigh(requirement: &Requirement, verdict: Verdict, mismatch: bool) -> Wei
         Verdict::NotApplicable | Verdict::None | Verdict::Pass => Weighed::Nothing,
         Verdict::Inconclusive => Weighed::Finding(FindingKind::NotDemonstrated),
         Verdict::Error => Weighed::Error,
-        Verdict::Fail if mismatch || requirement.declared => Weighed::Finding(FindingKind::ProfileMismatch),
+        Verdict::Fail if mismatch || requirement.declared => {
+            Weighed::Finding(FindingKind::ProfileMismatch)
+        }
         Verdict::Fail => Weighed::Finding(match requirement.level {
             Level::Shall => FindingKind::Nonconformity,
             Level::Should => FindingKind::Deviation,

@@ -68,6 +68,9 @@ pub(crate) fn record() -> RunRecord {
                 ]),
             ),
         ]),
+        stale_waivers: vec![
+            "PG-12: the gateway was replaced (https://example.org/issues/7, until 2026-06-30)".to_owned(),
+        ],
     }
 }
 

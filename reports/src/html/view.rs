@@ -36,6 +36,7 @@ pub(super) struct Page {
     errors: Vec<ErrorGroup>,
     not_demonstrated: Vec<Reason>,
     waivers: Vec<Waiver>,
+    stale_waivers: Vec<String>,
     clauses: Vec<Clause>,
     requirements_total: usize,
     groups: Vec<CaseGroup>,
@@ -289,6 +290,7 @@ impl Page {
                 })
                 .collect(),
             waivers: waivers(record, &links),
+            stale_waivers: record.stale_waivers.iter().map(|text| paragraph(text)).collect(),
             clauses: clauses(record, &links),
             requirements_total: record.requirements.len(),
             groups: case_groups(record, &links),
