@@ -14,7 +14,8 @@ which octets are its value. It is not asked whether a message is right.
 Left out, and counted:
 - what a `raw` step sent: it is malformed on purpose. Over UDP that one datagram, over TCP all that the
   same connection carried to the server, because a stream that was broken on purpose has no borders;
-- messages on the wire after the last one of a flow that the traces hold: the case was over by then.
+- at the end of a flow, retransmissions that nobody read any more, and what came after the last message of the
+  case. Whatever else only the wire has is a disagreement.
 
 Nothing here is shared with imspec: Python's standard library and tshark.
 Exit status: 0 they agree, 1 they do not, 2 the comparison could not be made.
@@ -45,9 +46,11 @@ Flow = collections.namedtuple("Flow", "transport source destination")
 class Message:
     """One message: where it was seen, and its fields."""
 
-    def __init__(self, where, fields, raw=False, length=None):
+    def __init__(self, where, fields, raw=False, length=None, case=None, frame=None):
         self.where = where
         self.fields = fields
+        self.case = case
+        self.frame = frame
         self.raw = raw
         self.length = length
         self.key = tuple(fields.get(name) for name in FIELDS)
@@ -87,7 +90,7 @@ def read_ours(path):
             where = f"case {said['case']}, event {said['event']}"
             if fields["call_id"] is None and fields["method"] is None and fields["status"] is None and not raw:
                 fields["unread"] = True
-            flows[flow].append(Message(where, fields, raw, said["length"]))
+            flows[flow].append(Message(where, fields, raw, said["length"], case=said["case"]))
     return flows, servers
 
 
@@ -128,9 +131,9 @@ def endpoints(packet):
         source = (show(network, f"{version}.src"), int(show(layer, f"{transport}.srcport")))
         destination = (show(network, f"{version}.dst"), int(show(layer, f"{transport}.dstport")))
         frame = packet.find("proto[@name='frame']")
-        number, time = show(frame, "frame.number"), show(frame, "frame.time_epoch")
-        return Flow(transport, source, destination), f"frame {number} at {time}"
-    return None, ""
+        frame = int(show(frame, "frame.number")), show(frame, "frame.time_epoch")
+        return Flow(transport, source, destination), frame
+    return None, None
 
 
 def wire_message(packet, sip, flow, frame):
@@ -147,12 +150,17 @@ def wire_message(packet, sip, flow, frame):
         if key and fields[key] is None:
             line = bytes.fromhex(field.get("value", "")).decode("utf-8", errors="replace")
             fields[key] = plain(line.partition(":")[2])
-    body = sip.find("field[@name='sip.msg_body']")
-    fields["body_length"] = 0 if body is None else int(body.get("size"))
+    if block is not None:
+        # By where the message and its header end: a body with Content-Encoding is shown decoded.
+        fields["body_length"] = end(sip) - end(block)
     length = None
     if flow.transport == "udp":
         length = int(packet.find("proto[@name='udp']//field[@name='udp.length']").get("show")) - 8
-    return Message(frame, fields, length=length)
+    return Message(f"frame {frame[0]} at {frame[1]}", fields, length=length, frame=frame[0])
+
+
+def end(item):
+    return int(item.get("pos")) + int(item.get("size"))
 
 
 def address(text):
@@ -173,14 +181,23 @@ class Comparison:
         self.ours, self.wire = ours, wire
         self.counts = collections.Counter()
         self.faults = []
+        # Case -> its last frame that a trace holds; what only the wire has, with flow and case.
+        self.last = collections.Counter()
+        self.extra = []
 
     def report(self):
         for flow in sorted(self.ours):
             self.flow(flow, self.ours[flow], self.wire.get(flow, []))
+        for flow, case, message in self.extra:
+            known = any(message.key == mine.key for mine in self.ours[flow])
+            if known or message.frame > self.last[case]:
+                self.counts["copies" if known else "late"] += 1
+            else:
+                self.faults.append(described(flow, None, message))
         print(f"{self.counts['flows']} flows, {self.counts['messages']} messages compared, "
               f"{self.counts['fields']} fields present on both sides")
         print(f"left out: {self.counts['raw']} sent by raw steps, {self.counts['beside raw']} on the same TCP "
-              f"connections, {self.counts['late']} on the wire after their case")
+              f"connections, {self.counts['copies']} unread retransmissions, {self.counts['late']} from after their case")
         for fault in self.faults[:MOST_SHOWN]:
             print(fault)
         if len(self.faults) > MOST_SHOWN:
@@ -210,10 +227,12 @@ class Comparison:
             rest = wire[len(ours):]
         else:
             pairs, rest = self.matched(flow, ours, wire)
-        for mine, _ in pairs:
+        for mine, theirs in pairs:
             self.counts["messages"] += 1
             self.counts["fields"] += sum(value is not None for value in mine.key)
-        self.counts["late"] += len(rest)
+            self.last[mine.case] = max(self.last[mine.case], theirs.frame)
+        if ours:
+            self.extra.extend((flow, ours[-1].case, message) for message in rest)
 
     def matched(self, flow, ours, wire):
         """Pairs of equal messages where the order differs; what stays alone is a fault."""
