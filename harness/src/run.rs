@@ -9,6 +9,8 @@ mod interpreter;
 mod lane;
 mod progress;
 mod spread;
+#[cfg(test)]
+mod tests;
 pub mod timeline;
 
 use std::sync::Arc;

@@ -208,7 +208,9 @@ pub(in crate::run) fn known_waits(steps: &[Step]) -> Duration {
     for step in steps {
         match &step.verb {
             Verb::Wait(wait) => {
-                let length = literal(&wait.length).and_then(duration::parse_ms).map_or(Duration::ZERO, Duration::from_millis);
+                let length = literal(&wait.length)
+                    .and_then(duration::parse_ms)
+                    .map_or(Duration::ZERO, Duration::from_millis);
                 match wait.after.as_ref().and_then(literal) {
                     None => total += length,
                     // Several waits from one moment overlap: only what is longer than the last one counts.
@@ -220,7 +222,11 @@ pub(in crate::run) fn known_waits(steps: &[Step]) -> Duration {
                 }
             }
             Verb::Parallel(branches) => {
-                total += branches.iter().map(|branch| known_waits(branch)).max().unwrap_or_default();
+                total += branches
+                    .iter()
+                    .map(|branch| known_waits(branch))
+                    .max()
+                    .unwrap_or_default();
             }
             _ => {}
         }
