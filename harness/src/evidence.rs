@@ -71,7 +71,12 @@ impl<'a> View<'a> {
                 saved.insert(name.as_str(), named);
             }
         }
-        Self { case, trace, steps, saved }
+        Self {
+            case,
+            trace,
+            steps,
+            saved,
+        }
     }
 
     /// The case.
@@ -96,18 +101,24 @@ impl<'a> View<'a> {
 
     /// How a step ended; `None` when it was never begun.
     pub fn outcome(&self, path: &str) -> Option<&'a Outcome> {
-        self.step(path).iter().rev().find_map(|event| match &event.kind {
-            EventKind::StepEnded { outcome } => Some(outcome),
-            _ => None,
-        })
+        self.step(path)
+            .iter()
+            .rev()
+            .find_map(|event| match &event.kind {
+                EventKind::StepEnded { outcome } => Some(outcome),
+                _ => None,
+            })
     }
 
     /// The event that a step took as its own: the final response, the delivery.
     pub fn took(&self, path: &str) -> Option<&'a Event> {
-        self.step(path).iter().rev().find_map(|event| match event.kind {
-            EventKind::Took { event } => self.event(event),
-            _ => None,
-        })
+        self.step(path)
+            .iter()
+            .rev()
+            .find_map(|event| match event.kind {
+                EventKind::Took { event } => self.event(event),
+                _ => None,
+            })
     }
 
     /// The first request that a step sent.
@@ -120,10 +131,15 @@ impl<'a> View<'a> {
 
     /// The last store read of a step.
     pub fn read_by(&self, path: &str) -> Option<(&'a Event, &'a str, &'a StoreResult)> {
-        self.step(path).iter().rev().find_map(|event| match &event.kind {
-            EventKind::StoreRead { account, result } => Some((*event, account.as_str(), result)),
-            _ => None,
-        })
+        self.step(path)
+            .iter()
+            .rev()
+            .find_map(|event| match &event.kind {
+                EventKind::StoreRead { account, result } => {
+                    Some((*event, account.as_str(), result))
+                }
+                _ => None,
+            })
     }
 
     /// The names saved so far.
@@ -142,14 +158,31 @@ impl<'a> View<'a> {
                     .as_deref()
                     .and_then(|step| self.took(step))
                     .and_then(|event| message_of(event).map(|message| (event, message)));
-                Some(Saved::Request { sent: event, request, response })
+                Some(Saved::Request {
+                    sent: event,
+                    request,
+                    response,
+                })
             }
-            EventKind::Received(_) => message_of(event).map(|request| Saved::Received { event, request }),
-            EventKind::StoreRead { result: StoreResult::Records(records), .. } => {
-                let step = event.step.as_deref().and_then(|path| find_step(&self.case.steps, path))?;
-                let Verb::Stored(stored) = &step.verb else { return None };
+            EventKind::Received(_) => {
+                message_of(event).map(|request| Saved::Received { event, request })
+            }
+            EventKind::StoreRead {
+                result: StoreResult::Records(records),
+                ..
+            } => {
+                let step = event
+                    .step
+                    .as_deref()
+                    .and_then(|path| find_step(&self.case.steps, path))?;
+                let Verb::Stored(stored) = &step.verb else {
+                    return None;
+                };
                 let chosen = record::named(self, stored, records, name);
-                Some(Saved::Records { event, records: chosen })
+                Some(Saved::Records {
+                    event,
+                    records: chosen,
+                })
             }
             _ => None,
         }
@@ -166,9 +199,13 @@ impl<'a> View<'a> {
 
     /// Store time from the sending of `name` to its final response (or the end of waiting for one).
     pub fn window(&self, name: &str) -> Option<(StoreTime, StoreTime)> {
-        let Some(Saved::Request { sent, response, .. }) = self.saved(name) else { return None };
+        let Some(Saved::Request { sent, response, .. }) = self.saved(name) else {
+            return None;
+        };
         let last = response.map(|(event, _)| event).or_else(|| {
-            sent.step.as_deref().and_then(|step| self.step(step).last().copied())
+            sent.step
+                .as_deref()
+                .and_then(|step| self.step(step).last().copied())
         })?;
         Some((sent.store?, last.store?))
     }
@@ -219,7 +256,9 @@ pub fn find_step<'a>(steps: &'a [Step], path: &str) -> Option<&'a Step> {
         }
         match &step.verb {
             Verb::Parallel(branches) => branches.iter().find_map(|branch| find_step(branch, path)),
-            Verb::When(when) => find_step(&when.then, path).or_else(|| find_step(&when.otherwise, path)),
+            Verb::When(when) => {
+                find_step(&when.then, path).or_else(|| find_step(&when.otherwise, path))
+            }
             Verb::Repeat(repeat) => find_step(&repeat.steps, path),
             _ => None,
         }

@@ -9,15 +9,27 @@ use crate::scenario::model::{Presence, Stored};
 /// Whether a record waits for its recipient. A record of unknown state waits: a store that keeps no states
 /// holds what is waiting.
 pub fn waits(record: &StoredMessage) -> bool {
-    matches!(record.state, Field::Unknown | Field::Absent | Field::Known(State::Waiting | State::Delivering))
+    matches!(
+        record.state,
+        Field::Unknown | Field::Absent | Field::Known(State::Waiting | State::Delivering)
+    )
 }
 
 /// For each entry of `stored.messages`, the index of the record that it is; the best fit overall is given
 /// away first, and no record twice. `None`: no record of that message is there.
-pub fn assign(view: &View<'_>, stored: &Stored, records: &[StoredMessage], step: &str) -> Vec<Option<usize>> {
+pub fn assign(
+    view: &View<'_>,
+    stored: &Stored,
+    records: &[StoredMessage],
+    step: &str,
+) -> Vec<Option<usize>> {
     let mut fits = Vec::new();
     for (entry, wanted) in stored.messages.iter().enumerate() {
-        let sent = wanted.of.as_ref().map(|of| view.text(of, step).ok().and_then(|name| view.message(&name)));
+        let sent = wanted.of.as_ref().map(|of| {
+            view.text(of, step)
+                .ok()
+                .and_then(|name| view.message(&name))
+        });
         for (index, record) in records.iter().enumerate() {
             let fit = match &sent {
                 None => 1,
@@ -45,14 +57,17 @@ pub fn assign(view: &View<'_>, stored: &Stored, records: &[StoredMessage], step:
 
 /// Whether the presence that each entry asks for, and nothing else, holds: what polling waits for.
 pub fn present(view: &View<'_>, stored: &Stored, records: &[StoredMessage], step: &str) -> bool {
-    assign(view, stored, records, step).iter().zip(&stored.messages).all(|(index, entry)| {
-        let record = index.map(|index| &records[index]);
-        match entry.presence {
-            Presence::Waiting => record.is_some_and(waits),
-            Presence::Gone => !record.is_some_and(waits),
-            Presence::Any => record.is_some(),
-        }
-    })
+    assign(view, stored, records, step)
+        .iter()
+        .zip(&stored.messages)
+        .all(|(index, entry)| {
+            let record = index.map(|index| &records[index]);
+            match entry.presence {
+                Presence::Waiting => record.is_some_and(waits),
+                Presence::Gone => !record.is_some_and(waits),
+                Presence::Any => record.is_some(),
+            }
+        })
 }
 
 /// The records that `name` stands for: that of one entry, or all of the step's.
@@ -65,15 +80,25 @@ pub(super) fn named<'a>(
     let step = "";
     let given = assign(view, stored, records, step);
     let of_entry = stored.messages.iter().position(|entry| {
-        entry.save.as_ref().is_some_and(|save| view.text(save, step).is_ok_and(|saved| saved == name))
+        entry
+            .save
+            .as_ref()
+            .is_some_and(|save| view.text(save, step).is_ok_and(|saved| saved == name))
     });
     if let Some(entry) = of_entry {
-        return given[entry].map(|index| &records[index]).into_iter().collect();
+        return given[entry]
+            .map(|index| &records[index])
+            .into_iter()
+            .collect();
     }
     if stored.messages.is_empty() {
         return records.iter().filter(|record| waits(record)).collect();
     }
-    given.into_iter().flatten().map(|index| &records[index]).collect()
+    given
+        .into_iter()
+        .flatten()
+        .map(|index| &records[index])
+        .collect()
 }
 
 /// How well a record fits a message; 0: not at all. Each fact that a faulty server may have lost counts
@@ -81,7 +106,9 @@ pub(super) fn named<'a>(
 fn fit(record: &StoredMessage, sent: &Message) -> u32 {
     let mut fit = 0;
     for (header, weight) in [("Call-ID", 8), ("CSeq", 1), ("From", 1), ("Subject", 1)] {
-        let (Some(stored), Some(wanted)) = (header_of(record, header), sent.header(header)) else { continue };
+        let (Some(stored), Some(wanted)) = (header_of(record, header), sent.header(header)) else {
+            continue;
+        };
         if stored.trim_ascii() == wanted.value().as_ref() {
             fit += weight;
         } else if header == "Call-ID" {
@@ -103,7 +130,11 @@ fn fit(record: &StoredMessage, sent: &Message) -> u32 {
 
 /// The first stored value of a header, in any spelling of its name.
 fn header_of<'a>(record: &'a StoredMessage, name: &str) -> Option<&'a [u8]> {
-    record.headers.iter().find(|h| imspec_wire::sip::name::same(&h.name, name)).map(|h| &h.value[..])
+    record
+        .headers
+        .iter()
+        .find(|h| imspec_wire::sip::name::same(&h.name, name))
+        .map(|h| &h.value[..])
 }
 
 /// The lifetime of a mark in seconds: as stored, or from the receipt to the instant.

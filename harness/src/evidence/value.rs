@@ -57,74 +57,127 @@ pub(super) fn of(view: &View<'_>, reference: &Reference, path: &str) -> Result<V
             view.step(path)
                 .iter()
                 .find_map(|event| match &event.kind {
-                    EventKind::Value { expression, value } if *expression == written => Some(Value::text(value)),
+                    EventKind::Value { expression, value } if *expression == written => {
+                        Some(Value::text(value))
+                    }
                     _ => None,
                 })
-                .ok_or_else(|| Unresolved(format!("`${{{written}}}` has no value in this step of the trace")))
+                .ok_or_else(|| {
+                    Unresolved(format!(
+                        "`${{{written}}}` has no value in this step of the trace"
+                    ))
+                })
         }
-        early => Err(Unresolved(format!("`${{{early}}}` should have been filled in before the run"))),
+        early => Err(Unresolved(format!(
+            "`${{{early}}}` should have been filled in before the run"
+        ))),
     }
 }
 
 fn saved(view: &View<'_>, name: &str, field: &SavedField) -> Value {
-    let Some(saved) = view.saved(name) else { return Value::Absent };
+    let Some(saved) = view.saved(name) else {
+        return Value::Absent;
+    };
     match (saved, field) {
         (_, SavedField::Itself) => Value::text("present"),
-        (Saved::Request { response, .. }, SavedField::Status) => match response.and_then(|(_, r)| r.status()) {
-            Some(status) => Value::text(status.to_string()),
-            None => Value::Absent,
-        },
+        (Saved::Request { response, .. }, SavedField::Status) => {
+            match response.and_then(|(_, r)| r.status()) {
+                Some(status) => Value::text(status.to_string()),
+                None => Value::Absent,
+            }
+        }
         (Saved::Request { response, .. }, SavedField::ResponseHeader(header)) => match response {
             Some((_, response)) => header_value(&response, header),
             None => Value::Absent,
         },
-        (Saved::Request { request: Some(message), .. } | Saved::Received { request: message, .. }, field) => {
-            of_message(&message, name, field)
+        (
+            Saved::Request {
+                request: Some(message),
+                ..
+            }
+            | Saved::Received {
+                request: message, ..
+            },
+            field,
+        ) => of_message(&message, name, field),
+        (Saved::Request { request: None, .. }, _) => {
+            Value::Unknown(format!("`{name}` is no SIP message"))
         }
-        (Saved::Request { request: None, .. }, _) => Value::Unknown(format!("`{name}` is no SIP message")),
         (Saved::Records { records, .. }, SavedField::Record(field)) => match records.as_slice() {
             [one] => field_of(one, *field),
-            several => Value::List(several.iter().map(|record| field_of(record, *field)).collect()),
+            several => Value::List(
+                several
+                    .iter()
+                    .map(|record| field_of(record, *field))
+                    .collect(),
+            ),
         },
         (Saved::Records { records, .. }, SavedField::Body) => match records.as_slice() {
             [one] => field_value(&one.body, |body| body.to_vec(), "body"),
-            several => {
-                Value::List(several.iter().map(|r| field_value(&r.body, |body| body.to_vec(), "body")).collect())
-            }
+            several => Value::List(
+                several
+                    .iter()
+                    .map(|r| field_value(&r.body, |body| body.to_vec(), "body"))
+                    .collect(),
+            ),
         },
-        (Saved::Records { .. }, _) => Value::Unknown(format!("`{name}` is a record of the store, which has no such field")),
+        (Saved::Records { .. }, _) => Value::Unknown(format!(
+            "`{name}` is a record of the store, which has no such field"
+        )),
     }
 }
 
 fn of_message(message: &Message, name: &str, field: &SavedField) -> Value {
     match field {
         SavedField::Body => Value::Octets(message.body().to_vec()),
-        SavedField::Uri => message.request_uri().map_or(Value::Absent, |uri| Value::Octets(uri.to_vec())),
+        SavedField::Uri => message
+            .request_uri()
+            .map_or(Value::Absent, |uri| Value::Octets(uri.to_vec())),
         SavedField::Header(header) => header_value(message, header),
-        SavedField::Status | SavedField::ResponseHeader(_) => {
-            Value::Unknown(format!("`{name}` is a received request; it has no response"))
+        SavedField::Status | SavedField::ResponseHeader(_) => Value::Unknown(format!(
+            "`{name}` is a received request; it has no response"
+        )),
+        SavedField::Itself | SavedField::Record(_) => {
+            Value::Unknown(format!("`{name}` is a message, not a record"))
         }
-        SavedField::Itself | SavedField::Record(_) => Value::Unknown(format!("`{name}` is a message, not a record")),
     }
 }
 
 fn header_value(message: &Message, name: &str) -> Value {
-    message.header(name).map_or(Value::Absent, |header| Value::Octets(header.value().into_owned()))
+    message.header(name).map_or(Value::Absent, |header| {
+        Value::Octets(header.value().into_owned())
+    })
 }
 
 /// A field of a record as a value.
 pub fn field_of(record: &StoredMessage, field: RecordField) -> Value {
     match field {
-        RecordField::MessageId => field_value(&record.message_id, |id| id.clone().into_bytes(), "message-id"),
-        RecordField::Account => field_value(&record.account, |account| account.clone().into_bytes(), "account"),
-        RecordField::State => field_value(&record.state, |state| state_name(*state).into(), "state"),
-        RecordField::ReceivedAt => field_value(&record.received_at, |at| at.to_string().into_bytes(), "received-at"),
+        RecordField::MessageId => field_value(
+            &record.message_id,
+            |id| id.clone().into_bytes(),
+            "message-id",
+        ),
+        RecordField::Account => field_value(
+            &record.account,
+            |account| account.clone().into_bytes(),
+            "account",
+        ),
+        RecordField::State => {
+            field_value(&record.state, |state| state_name(*state).into(), "state")
+        }
+        RecordField::ReceivedAt => field_value(
+            &record.received_at,
+            |at| at.to_string().into_bytes(),
+            "received-at",
+        ),
         RecordField::Mark => match &record.expire {
             Field::Absent => Value::text("none"),
             Field::Unknown => Value::Unknown("the store adapter cannot read `mark`".into()),
             Field::Known(expire) => match super::record::seconds(record, *expire) {
                 Some(seconds) => Value::text(seconds.to_string()),
-                None => Value::Unknown("the mark is an instant, and the receipt time is unknown".into()),
+                None => {
+                    Value::Unknown("the mark is an instant, and the receipt time is unknown".into())
+                }
             },
         },
     }

@@ -1,0 +1,72 @@
+//! What the commands print, and how they end.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use support::{Bench, root};
+
+/// Two mistakes in one file, both told at once.
+const BROKEN: &str = "id: PG-902\ntitle: Broken\npurpose: None.\ncovers: [DM-STORE-2]\nusers: { alice: online, bob: offline }\nsteps:\n  - message: { from: alice, to: bobb, boddy: x }\n";
+
+#[test]
+fn a_mistake_is_shown_with_place_caret_and_suggestion() {
+    let bench = Bench::new();
+    bench.write("broken.yaml", BROKEN);
+    let ended = bench.imspec(&["check", "broken.yaml"]).expect(2);
+    insta::assert_snapshot!(format!("{}{}", ended.stdout, ended.stderr));
+}
+
+#[test]
+fn a_run_with_a_broken_scenario_runs_nothing() {
+    let bench = Bench::new();
+    bench.write("suite/broken.yaml", BROKEN);
+    let ended = bench.imspec(&["run", "--scenarios", "suite", "--out", "out"]).expect(2);
+    assert!(ended.stderr.contains("broken.yaml:"), "{}", ended.stderr);
+    assert!(!bench.path("out").exists());
+}
+
+#[test]
+fn a_broken_profile_is_shown_and_nothing_is_run() {
+    let bench = Bench::new();
+    bench.write("profile.yaml", "name: x\nsut: { product: y }\npixit:\n  target: { udpp: \"127.0.0.1:5060\" }\n  domain: example.org\n");
+    let ended = bench.imspec(&["run", "--profile", "profile.yaml", "--out", "out"]).expect(2);
+    insta::assert_snapshot!(ended.stderr);
+    assert!(!bench.path("out").exists());
+}
+
+#[test]
+fn every_bundled_scenario_is_valid() {
+    let bench = Bench::new();
+    bench.imspec(&["check", root().join("scenarios/suite").to_str().unwrap()]).expect(0);
+}
+
+#[test]
+fn a_selection_that_selects_nothing_is_a_mistake() {
+    let bench = Bench::new();
+    let ended = bench.imspec(&["run", "PG-1000", "--out", "out"]).expect(2);
+    assert!(ended.stderr.contains("PG-1000"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_unknown_option_is_wrong_usage_and_help_is_not() {
+    let bench = Bench::new();
+    bench.imspec(&["run", "--nonsense"]).expect(2);
+    let help = bench.imspec(&["--help"]).expect(0).stdout;
+    insta::assert_snapshot!(help);
+}
+
+#[test]
+fn explain_knows_requirements_and_suggests() {
+    let bench = Bench::new();
+    insta::assert_snapshot!(bench.imspec(&["explain", "DM-EXP-10"]).expect(0).stdout);
+    let ended = bench.imspec(&["explain", "DM-EXP-1O"]).expect(2);
+    assert!(format!("{}{}", ended.stdout, ended.stderr).contains("DM-EXP-10"));
+}
+
+#[test]
+fn the_example_configuration_of_the_server_is_its_default() {
+    let bench = Bench::new();
+    let printed = bench.imspec(&["serve", "--print-config"]).expect(0).stdout;
+    assert!(printed.contains("domain: example.org"), "{printed}");
+}
