@@ -21,4 +21,4 @@ pub use compare::{Comparison, Relation};
 pub use defects::Defect;
 pub use error::{Limits, ParseError, ValueError};
 pub use message::{Header, Message, StartLine};
-pub use stream::{Frame, StreamDecoder};
+pub use stream::{Frame, StreamDecoder, is_keep_alive};

@@ -85,13 +85,15 @@ impl Defects<'_> {
     fn in_lines(&mut self) {
         let head = &self.message.octets()[..self.message.body_range().start];
         let mut before = 0;
+        // Who ends one line with LF does so with all; the first says it.
+        let mut bare_line_feed = None;
         for (at, octet) in head.iter().copied().enumerate() {
             match octet {
                 b'\n' if before != b'\r' => {
-                    self.add(at..at + 1, "CRLF at the end of the line", "RFC 3261 §7");
+                    bare_line_feed.get_or_insert(at);
                 }
                 b'\r' if head.get(at + 1) != Some(&b'\n') => {
-                    self.add(at..at + 1, "CRLF at the end of the line", "RFC 3261 §7");
+                    self.add(at..at + 1, "CR only as a part of CRLF", "RFC 3261 §7");
                 }
                 b'\r' | b'\n' | b'\t' => {}
                 // A quoted-pair may hold any other control character.
@@ -101,6 +103,9 @@ impl Defects<'_> {
                 _ => {}
             }
             before = octet;
+        }
+        if let Some(at) = bare_line_feed {
+            self.add(at..at + 1, "CRLF at the end of every line", "RFC 3261 §7");
         }
     }
 

@@ -55,6 +55,12 @@ const START: State = State::Head {
     started: false,
 };
 
+/// Whether a datagram is a keep-alive: nothing but line ends, or nothing at all. On a stream
+/// [`StreamDecoder`] tells.
+pub fn is_keep_alive(datagram: &[u8]) -> bool {
+    datagram.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
+}
+
 impl StreamDecoder {
     /// A decoder under `limits`.
     pub fn new(limits: Limits) -> Self {
@@ -238,6 +244,12 @@ mod tests {
             21
         );
         assert_eq!(error("GET / HTTP/1.1\r\n\r\n", Limits::default()), 6);
+    }
+
+    #[test]
+    fn keep_alive_datagrams() {
+        assert!(is_keep_alive(b"") && is_keep_alive(b"\r\n") && is_keep_alive(b"\r\n\r\n"));
+        assert!(!is_keep_alive(b"\r\nA b SIP/2.0\r\n\r\n") && !is_keep_alive(b"\0"));
     }
 
     #[test]
