@@ -28,7 +28,10 @@ pub fn suite_in(path: &Path, catalogue: &Catalogue) -> Result<Vec<Arc<Scenario>>
 pub fn reference_profile() -> Result<Profile, Diagnostics> {
     const NAME: &str = "profiles/reference/profile.yaml";
     let text = crate::embedded::text(NAME).unwrap_or_default();
-    Profile::read(Source::new(format!("scenarios/{NAME}"), text), Path::new("."))
+    Profile::read(
+        Source::new(format!("scenarios/{NAME}"), text),
+        Path::new("."),
+    )
 }
 
 fn known(catalogue: &Catalogue) -> Result<Known, Diagnostics> {

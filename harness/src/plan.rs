@@ -11,6 +11,7 @@ use std::sync::Arc;
 use imspec_reports::record::Verdict;
 use serde_json::Value;
 
+use crate::document::Diagnostic;
 use crate::scenario::decode;
 use crate::scenario::early::Early;
 use crate::scenario::model::{Case, Pics, Scenario, Step, Verb};
@@ -167,21 +168,13 @@ fn make(
         .iter()
         .map(|key| format!("`{key}`"))
         .collect();
-    let problem = if !undeclared.is_empty() {
+    let problem = if undeclared.is_empty() {
+        decoded.diagnostics.iter().next().map(misfit)
+    } else {
         Some(format!(
             "the profile does not declare {}, which the scenario uses",
             undeclared.join(", ")
         ))
-    } else {
-        decoded.diagnostics.iter().next().map(|diagnostic| {
-            let place = diagnostic.location().map_or_else(String::new, |at| {
-                format!(" at {}:{}:{}", at.file, at.line, at.column)
-            });
-            format!(
-                "with the values of this profile the scenario makes no sense{place}: {} ({})",
-                diagnostic.title, diagnostic.label
-            )
-        })
     };
     let case = Case {
         id: id.to_owned(),
@@ -191,6 +184,17 @@ fn make(
         steps: decoded.steps,
     };
     Made { case, problem }
+}
+
+/// A value of the profile stands where it cannot stand.
+fn misfit(diagnostic: &Diagnostic) -> String {
+    let place = diagnostic.location().map_or_else(String::new, |at| {
+        format!(" at {}:{}:{}", at.file, at.line, at.column)
+    });
+    format!(
+        "with the values of this profile the scenario makes no sense{place}: {}, {}",
+        diagnostic.title, diagnostic.label
+    )
 }
 
 /// `PG-05[transport=tcp,body=2]`

@@ -72,11 +72,8 @@ impl PicsKey {
                 Some((head, _)) => text.len() > head.len() && text.starts_with(head),
             })
         };
-        let number = |value: &Value| {
-            plain(value)
-                .parse::<u64>()
-                .is_ok_and(|number| number <= u64::from(u32::MAX))
-        };
+        // Seconds are those of Expires (RFC 3261 §25.1 delta-seconds): 32 bits.
+        let number = |value: &Value| plain(value).parse::<u32>().is_ok();
         let fits = match self.kind {
             PicsType::Choice => listed(value),
             PicsType::Set => match value {
@@ -284,7 +281,7 @@ fn read_key(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
 
     fn keys() -> PicsKeys {

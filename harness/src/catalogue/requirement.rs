@@ -188,7 +188,9 @@ fn of_steps(steps: &[Step], ids: &mut Vec<String>) {
                 None
             }
             Verb::Parallel(branches) => {
-                branches.iter().for_each(|branch| of_steps(branch, ids));
+                for branch in branches {
+                    of_steps(branch, ids);
+                }
                 None
             }
             Verb::Repeat(repeat) => {
@@ -362,7 +364,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
 
     fn read(text: &str) -> Result<Catalogue, Diagnostics> {

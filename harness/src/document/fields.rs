@@ -22,6 +22,8 @@ pub struct Fields<'a> {
     pub what: &'a str,
     /// Where the map begins.
     pub span: Span,
+    /// Whether every key was known: where one was not, a missing one may be that one, misspelt.
+    pub complete: bool,
     entries: Vec<(&'a Node, &'a Node)>,
 }
 
@@ -38,6 +40,19 @@ impl<'a> Fields<'a> {
         keys: &[Key],
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
+        Self::read_with(source, what, owner, node, keys, &|_| None, diagnostics)
+    }
+
+    /// The same; `advice` tells what to do about an unknown key that resembles no known one.
+    pub fn read_with(
+        source: &Arc<Source>,
+        what: &'a str,
+        owner: &Span,
+        node: &'a Node,
+        keys: &[Key],
+        advice: &dyn Fn(&str) -> Option<String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let names = || keys.iter().map(|key| key.name);
         let Some(map) = node.as_map() else {
             diagnostics.push(
@@ -46,19 +61,24 @@ impl<'a> Fields<'a> {
             );
             return None;
         };
+        let mut misspelt = Vec::new();
         let mut entries: Vec<(&Node, &Node)> = Vec::with_capacity(map.len());
         for entry in map {
             let name = entry.key.as_text().unwrap_or_default();
             if !names().any(|known| known == name) {
-                diagnostics.push(
-                    Diagnostic::error(
-                        source,
-                        &entry.key.span,
-                        format!("unknown key `{name}` in {what}"),
-                    )
-                    .expected(format!("expected {}", one_of(names())))
-                    .meant(closest(name, names())),
-                );
+                let meant = closest(name, names());
+                misspelt.push(meant);
+                let mut diagnostic = Diagnostic::error(
+                    source,
+                    &entry.key.span,
+                    format!("unknown key `{name}` in {what}"),
+                )
+                .expected(format!("expected {}", one_of(names())))
+                .meant(meant);
+                if let (None, Some(advice)) = (meant, advice(name)) {
+                    diagnostic = diagnostic.help(advice);
+                }
+                diagnostics.push(diagnostic);
                 continue;
             }
             if let Some((first, _)) = entries.iter().find(|(key, _)| key.as_text() == Some(name)) {
@@ -68,10 +88,10 @@ impl<'a> Fields<'a> {
             entries.push((&entry.key, &entry.value));
         }
         for key in keys.iter().filter(|key| key.required) {
-            if !entries
+            let there = entries
                 .iter()
-                .any(|(known, _)| known.as_text() == Some(key.name))
-            {
+                .any(|(known, _)| known.as_text() == Some(key.name));
+            if !there && !misspelt.contains(&Some(key.name)) {
                 diagnostics.push(
                     Diagnostic::error(source, owner, format!("{what} has no `{}`", key.name))
                         .expected(format!("`{}` is required here", key.name)),
@@ -81,6 +101,7 @@ impl<'a> Fields<'a> {
         Some(Self {
             what,
             span: owner.clone(),
+            complete: misspelt.is_empty(),
             entries,
         })
     }

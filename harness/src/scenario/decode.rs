@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use imspec_reports::record::Location;
 
-pub use head::scenario;
+pub(crate) use head::scenario;
 use names::Names;
 
 use super::early::{Early, Found};
 use super::known::Known;
 use super::load::Files;
 use super::model::{CaseUser, Step, UserState};
+use super::shape;
 use super::template::{self, Piece, Scope, Template};
 use crate::document::{Diagnostic, Diagnostics, Fields, Node, NodeKind, Source, Span};
 
@@ -98,6 +99,8 @@ struct Decoder<'a> {
     diagnostics: Diagnostics,
     /// Variables and counters that were used.
     used: BTreeSet<String>,
+    /// Octets to which the text at hand may still grow.
+    room: usize,
     /// Steps made so far, which `repeat` in `repeat` could make many.
     made: usize,
 }
@@ -113,6 +116,9 @@ const DEPTH: usize = 8;
 
 /// Octets to which the references of one text may grow.
 const LARGEST_TEXT: usize = 8 * 1024 * 1024;
+
+/// What a reference counts for in that, however short its value is.
+const REFERENCE_COST: usize = 1024;
 
 impl<'a> Decoder<'a> {
     fn new(
@@ -131,6 +137,7 @@ impl<'a> Decoder<'a> {
             names: Names::default(),
             diagnostics: Diagnostics::new(),
             used: BTreeSet::new(),
+            room: LARGEST_TEXT,
             made: 0,
         }
     }
@@ -168,14 +175,25 @@ impl<'a> Decoder<'a> {
         what: &'n str,
         owner: &Span,
         node: &'n Node,
-        shape: &super::shape::Shape,
+        shape: &shape::Shape,
     ) -> Option<Fields<'n>> {
-        Fields::read(
+        let advice = |name: &str| {
+            let header = shape::HEADERS
+                .iter()
+                .find(|header| header.eq_ignore_ascii_case(name))?;
+            shape
+                .keys
+                .iter()
+                .any(|key| key.name == "headers")
+                .then(|| format!("a header is written as `headers: {{ {header}: … }}`"))
+        };
+        Fields::read_with(
             self.source,
             what,
             owner,
             node,
             &shape.keys(),
+            &advice,
             &mut self.diagnostics,
         )
     }
@@ -197,7 +215,12 @@ impl<'a> Decoder<'a> {
                         continue;
                     }
                     Found::Open if reference.is_early() => return Value::Open,
-                    Found::Open | Found::Missing(_) => {}
+                    Found::Missing(_) => {
+                        // Told once, there; nothing more can be said about the value.
+                        let _ = self.template_at(&node, depth);
+                        return Value::Open;
+                    }
+                    Found::Open => {}
                 }
             }
             let template = self.template_at(&node, depth);
@@ -219,6 +242,7 @@ impl<'a> Decoder<'a> {
 
     fn template_at(&mut self, node: &Node, depth: usize) -> Template {
         let mut pieces = Vec::new();
+        self.room = LARGEST_TEXT;
         self.expand(node, depth, &mut pieces);
         Template {
             pieces: join(pieces),
@@ -245,15 +269,22 @@ impl<'a> Decoder<'a> {
         }
         let mut index = 0;
         for piece in pieces {
-            let Piece::Reference(reference) = piece else {
-                out.push(piece);
-                continue;
+            if self.room == 0 {
+                return;
+            }
+            let reference = match piece {
+                Piece::Text(text) => {
+                    self.grow(node, text, out);
+                    continue;
+                }
+                Piece::Reference(reference) => reference,
             };
+            self.spend(node, REFERENCE_COST);
             self.note_use(&reference);
             let written = format!("${{{reference}}}");
             let span = self.nth(node, &written, index);
             match self.early.find(&reference, &node.span, index) {
-                Found::Text(text) => out.push(Piece::Text(text)),
+                Found::Text(text) => self.grow(node, text, out),
                 Found::Node(value) if depth + 1 >= DEPTH => {
                     self.error(
                         &value.span,
@@ -277,24 +308,30 @@ impl<'a> Decoder<'a> {
                 }
                 Found::Missing(problem) => {
                     self.error(&span, problem, "expected a member that every value has");
+                    out.push(Piece::Reference(reference));
                 }
             }
             index += 1;
         }
-        let length: usize = out
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text(text) => text.len(),
-                Piece::Reference(_) => 0,
-            })
-            .sum();
-        if length > LARGEST_TEXT {
+    }
+
+    /// Adds text as long as there is room: references to references could grow without end.
+    fn grow(&mut self, node: &Node, text: String, out: &mut Vec<Piece>) {
+        self.spend(node, text.len());
+        if self.room > 0 {
+            out.push(Piece::Text(text));
+        }
+    }
+
+    fn spend(&mut self, node: &Node, octets: usize) {
+        let before = self.room;
+        self.room = before.saturating_sub(octets);
+        if before > 0 && self.room == 0 {
             self.error(
                 &node.span,
                 "the text grows too long",
                 format!("expected at most {LARGEST_TEXT} octets"),
             );
-            out.clear();
         }
     }
 

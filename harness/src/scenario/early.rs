@@ -11,25 +11,25 @@ use crate::document::{Node, Span};
 
 /// Values for the early references of one case.
 #[derive(Debug)]
-pub struct Early<'a> {
+pub(crate) struct Early<'a> {
     /// What names mean.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// Matrix variables and counters with their values; of two with one name the last.
-    pub variables: Vec<(String, Node)>,
+    pub(crate) variables: Vec<(String, Node)>,
     /// Users, as far as they have names already.
-    pub users: Vec<CaseUser>,
+    pub(crate) users: Vec<CaseUser>,
     /// Domain of the profile.
-    pub domain: &'a str,
+    pub(crate) domain: &'a str,
     /// Id of the case.
-    pub case: &'a str,
+    pub(crate) case: &'a str,
     /// PICS; `None` while checking a file: then every PICS reference stays open.
-    pub pics: Option<&'a Pics>,
+    pub(crate) pics: Option<&'a Pics>,
     /// Where random values come from.
-    pub random: fastrand::Rng,
+    pub(crate) random: fastrand::Rng,
     /// PICS keys that were asked for and are not declared.
-    pub undeclared: BTreeSet<String>,
+    pub(crate) undeclared: BTreeSet<String>,
     /// The rounds of `repeat` that surround the step at hand.
-    pub rounds: Vec<u64>,
+    pub(crate) rounds: Vec<u64>,
     /// Random values by place: rounds, offset of the scalar, number of the reference in it.
     drawn: BTreeMap<(Vec<u64>, usize, usize), String>,
     /// Offsets of the scalars in the matrix: a random value there is drawn once a case, so that a variable
@@ -39,7 +39,7 @@ pub struct Early<'a> {
 
 /// Value of an early reference.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub(crate) enum Found {
     /// Text.
     Text(String),
     /// A value with a type and a place of its own.
@@ -52,7 +52,7 @@ pub enum Found {
 
 impl<'a> Early<'a> {
     /// Values for a case.
-    pub fn new(
+    pub(crate) fn new(
         scope: Scope,
         domain: &'a str,
         case: &'a str,
@@ -75,7 +75,7 @@ impl<'a> Early<'a> {
     }
 
     /// Gives the matrix variables their values.
-    pub fn with_matrix(mut self, values: Vec<(String, Node)>) -> Self {
+    pub(crate) fn with_matrix(mut self, values: Vec<(String, Node)>) -> Self {
         for (_, node) in &values {
             scalars(node, &mut self.shared);
         }
@@ -84,7 +84,7 @@ impl<'a> Early<'a> {
     }
 
     /// Value of a reference that stands in the scalar at `span`; `index` counts the references of the scalar.
-    pub fn find(&mut self, reference: &Reference, span: &Span, index: usize) -> Found {
+    pub(crate) fn find(&mut self, reference: &Reference, span: &Span, index: usize) -> Found {
         match reference {
             Reference::Variable(path) => self.variable(path),
             Reference::User { role, property } => {
@@ -101,13 +101,13 @@ impl<'a> Early<'a> {
             Reference::Case => Found::Text(self.case.to_owned()),
             Reference::Pics(key) => match self.pics {
                 None => Found::Open,
-                Some(pics) => match pics.get(key) {
-                    Some(value) => Found::Node(Node::from_value(value, span)),
-                    None => {
-                        self.undeclared.insert(key.clone());
-                        Found::Open
+                Some(pics) => {
+                    if let Some(value) = pics.get(key) {
+                        return Found::Node(Node::from_value(value, span));
                     }
-                },
+                    self.undeclared.insert(key.clone());
+                    Found::Open
+                }
             },
             Reference::Random { kind, length } => {
                 let rounds = if self.shared.contains(&span.start) {
@@ -165,7 +165,7 @@ fn scalars(node: &Node, offsets: &mut BTreeSet<usize>) {
 }
 
 /// Draws a value.
-pub fn draw(random: &mut fastrand::Rng, kind: Random, length: usize) -> String {
+pub(crate) fn draw(random: &mut fastrand::Rng, kind: Random, length: usize) -> String {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
     const WORD: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut pick = |from: &[u8]| char::from(from[random.usize(..from.len())]);

@@ -72,9 +72,10 @@ pub struct ScenarioFile {
 
 impl ScenarioFile {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, Diagnostic> {
+    pub fn read(path: &Path) -> Result<Self, Diagnostics> {
         let name = path.display().to_string();
-        let text = read_text(path).map_err(|error| Diagnostic::unreadable(&name, error))?;
+        let text = read_text(path)
+            .map_err(|error| Diagnostics::from(Diagnostic::unreadable(&name, error)))?;
         let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         Ok(Self {
             name,
@@ -101,7 +102,7 @@ impl ScenarioFile {
                 )),
                 Ok(found) => files.extend(found),
                 Err(problem) => {
-                    diagnostics.push(Diagnostic::unreadable(&path.display().to_string(), problem))
+                    diagnostics.push(Diagnostic::unreadable(&path.display().to_string(), problem));
                 }
             }
         }
@@ -109,7 +110,7 @@ impl ScenarioFile {
         for path in files {
             match Self::read(&path) {
                 Ok(file) => all.push(file),
-                Err(diagnostic) => diagnostics.push(diagnostic),
+                Err(found) => diagnostics.extend(found),
             }
         }
         if diagnostics.is_empty() {
@@ -184,12 +185,7 @@ pub fn check(file: &ScenarioFile, known: &Known) -> (Option<Scenario>, Diagnosti
 
 /// Loads one scenario from disk. Warnings are dropped.
 pub fn load_file(path: &Path, known: &Known) -> Result<Scenario, Diagnostics> {
-    let file = ScenarioFile::read(path).map_err(|diagnostic| {
-        let mut diagnostics = Diagnostics::new();
-        diagnostics.push(diagnostic);
-        diagnostics
-    })?;
-    load(&file, known)
+    load(&ScenarioFile::read(path)?, known)
 }
 
 /// Loads one scenario from text. Warnings are dropped.

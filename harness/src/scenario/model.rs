@@ -117,6 +117,10 @@ pub struct Step {
 }
 
 /// The verbs.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "steps are few and live in lists that are built once; a box would only be in the way"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verb {
     /// `register`

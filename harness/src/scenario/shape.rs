@@ -706,3 +706,27 @@ pub const METHODS: [&str; 14] = [
     "UPDATE",
     "PRACK",
 ];
+
+/// Headers that people write as if they were keys of the language.
+pub const HEADERS: [&str; 20] = [
+    "Accept",
+    "Allow",
+    "Call-ID",
+    "Call-Info",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Type",
+    "CSeq",
+    "Date",
+    "Expires",
+    "In-Reply-To",
+    "Max-Forwards",
+    "Organization",
+    "Priority",
+    "Reply-To",
+    "Require",
+    "Route",
+    "Subject",
+    "Supported",
+];

@@ -24,7 +24,7 @@ const CASES: usize = 1000;
 const TRIALS: usize = 64;
 
 /// Reads a scenario. What can be used comes back even if there are mistakes.
-pub fn scenario(
+pub(crate) fn scenario(
     source: &Arc<Source>,
     files: &Files,
     known: &Known,
@@ -452,13 +452,16 @@ impl Decoder<'_> {
 
     fn unused(&mut self, matrix: &[(String, Span, Vec<Node>)], used: &BTreeSet<String>) {
         for (name, span, values) in matrix {
-            if !used.contains(name) {
+            if self.early.scope.variables.contains(name) && !used.contains(name) {
                 let diagnostic = Diagnostic::warning(
                     self.source,
                     span,
                     format!("matrix variable `{name}` is never used"),
                 )
-                .expected(format!("makes {} times the same case", values.len()))
+                .expected(match values.len() {
+                    1 => "changes nothing".to_owned(),
+                    count => format!("makes the same case {count} times"),
+                })
                 .help(format!("use it as `${{{name}}}`, or take it out"));
                 self.diagnostics.push(diagnostic);
             }
@@ -630,7 +633,11 @@ fn flatten<'s>(steps: &'s [Step], out: &mut Vec<&'s Step>) {
     for step in steps {
         out.push(step);
         match &step.verb {
-            Verb::Parallel(branches) => branches.iter().for_each(|branch| flatten(branch, out)),
+            Verb::Parallel(branches) => {
+                for branch in branches {
+                    flatten(branch, out);
+                }
+            }
             Verb::When(when) => {
                 flatten(&when.then, out);
                 flatten(&when.otherwise, out);

@@ -41,7 +41,7 @@ impl Decoder<'_> {
     }
 
     fn step(&mut self, node: &Node, path: &str, out: &mut Vec<Step>) {
-        let Some((verb, note, covers)) = self.verb_of(node) else {
+        let Some((verb, remark, covers)) = self.verb_of(node) else {
             return;
         };
         self.made += 1;
@@ -83,7 +83,7 @@ impl Decoder<'_> {
                 path: path.to_owned(),
                 at: self.at(owner),
                 covers,
-                note: note.and_then(Node::as_text).map(str::to_owned),
+                note: remark.and_then(Node::as_text).map(str::to_owned),
                 verb: made,
             });
         }

@@ -18,7 +18,7 @@ impl Decoder<'_> {
             self.mistyped(&node, "user", "the name of a user");
             return String::new();
         };
-        if !self.early.scope.roles.contains(role) {
+        if !self.early.scope.roles.contains(role) && !self.early.scope.roles.is_empty() {
             let roles = || self.early.scope.roles.iter().map(String::as_str);
             let diagnostic =
                 Diagnostic::error(self.source, &node.span, format!("unknown user `{role}`"))
@@ -452,11 +452,13 @@ impl Decoder<'_> {
     ) -> Option<Content> {
         let mut given = keys.iter().copied().filter(|key| fields.get(key).is_some());
         let Some(key) = given.next() else {
-            self.error(
-                owner,
-                format!("{} has no octets", fields.what),
-                format!("expected {}", one_of(keys.iter().copied())),
-            );
+            if fields.complete {
+                self.error(
+                    owner,
+                    format!("{} has no octets", fields.what),
+                    format!("expected {}", one_of(keys.iter().copied())),
+                );
+            }
             return None;
         };
         if let Some(second) = given.next() {
