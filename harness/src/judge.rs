@@ -12,7 +12,7 @@ mod stored;
 pub mod waiver;
 mod weigh;
 
-use imspec_reports::record::{Check, Evidence, Location, Observation, Outcome, Trace, Verdict};
+use imspec_reports::record::{Check, EventKind, Evidence, Location, Observation, Outcome, Trace, Verdict};
 
 use crate::evidence::View;
 use crate::scenario::model::{Case, Pics, Step, Verb};
@@ -51,6 +51,8 @@ pub struct JudgedCheck {
 
 /// Judges one case.
 pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
+    let pics = declared(context.pics, trace);
+    let context = Context { pics: &pics };
     let view = View::new(case, trace);
     let mut sheet = Sheet {
         view: &view,
@@ -71,6 +73,17 @@ pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
         reason,
         checks,
     }
+}
+
+/// What is declared in this case: the profile, and what the runner set before the case began.
+fn declared(pics: &Pics, trace: &Trace) -> Pics {
+    let mut pics = pics.clone();
+    for event in trace.events.iter().filter(|event| event.step.is_none()) {
+        if let EventKind::PolicySet { values } = &event.kind {
+            pics.extend(values.clone());
+        }
+    }
+    pics
 }
 
 /// The verdict algebra: the worst wins, in whatever order; nothing is `none`.
@@ -242,7 +255,6 @@ impl Sheet<'_, '_> {
 
     fn overran(&self, step: &Step, wait: &crate::scenario::model::Wait) -> Option<String> {
         use crate::scenario::duration;
-        use imspec_reports::record::EventKind;
         let length = self.view.text(&wait.length, &step.path).ok()?;
         let length_us = i64::try_from(duration::parse_ms(&length)?)
             .ok()?

@@ -295,3 +295,17 @@ fn what_was_not_reached_is_not_judged_and_what_broke_is_an_error() {
     story.event(1, EventKind::StepEnded { outcome: Outcome::Broken { why: "the server died".into() } });
     assert_eq!(story.judged().verdict, Verdict::Error);
 }
+
+#[test]
+fn what_the_runner_set_before_the_case_counts_as_declared() {
+    let steps = format!("{SEND}- stored: {{ for: bob, messages: [{{ of: sent, message-id: {{ is: message-id }} }}] }}");
+    let mut story = Story::new(&steps);
+    story.pics.insert("mid.form".into(), "bare".into());
+    let values = [("mid.form".to_owned(), "sip-uri".into())].into();
+    story.event(0, EventKind::PolicySet { values });
+    story.trace.events[0].step = None;
+    let StoreResult::Records(mut records) = stored(true, &[]) else { panic!() };
+    records[0].message_id = Field::Known("sip:x@ms.example.org".into());
+    story.sends(0, SENT, ACCEPTED).reads(1, StoreResult::Records(records));
+    assert_eq!(story.judged().verdict, Verdict::Pass);
+}
