@@ -168,26 +168,31 @@ impl Decoder<'_> {
                 }
             }
             Reference::All { stem, field } => {
-                let mut things = Vec::new();
-                for (name, saved) in &self.names.saved {
-                    let rest = name.strip_prefix(stem.as_str());
-                    let member = rest
-                        .is_some_and(|r| !r.is_empty() && r.bytes().all(|b| b.is_ascii_digit()));
-                    if member || (name == stem && saved.thing == Thing::Records) {
-                        things.push(saved.thing);
-                    }
+                // The list runs from 1 as far as there are names.
+                let first = self
+                    .names
+                    .saved
+                    .get(&format!("{stem}1"))
+                    .map(|saved| saved.thing);
+                if let Some(thing) = first {
+                    self.has_field(stem, thing, field, span);
+                    return;
                 }
-                match things.first() {
-                    Some(thing) => {
-                        let thing = *thing;
-                        self.has_field(stem, thing, field, span);
-                    }
-                    None => self.error(
-                        span,
-                        format!("nothing is saved as `{stem}1`, `{stem}2`, … before this step"),
-                        format!("expected names given by `save: \"{stem}${{n}}\"` in a `repeat`"),
-                    ),
+                let whole = self.names.saved.get(stem).map(|saved| saved.thing);
+                let mut diagnostic = Diagnostic::error(
+                    self.source,
+                    span,
+                    format!("nothing is saved as `{stem}1` before this step"),
+                )
+                .expected(format!(
+                    "expected names given by `save: \"{stem}${{n}}\"` in a `repeat`"
+                ));
+                if whole == Some(Thing::Records) {
+                    diagnostic = diagnostic.help(format!(
+                        "`{stem}` names several records: `${{{stem}{field}}}` is a list already"
+                    ));
                 }
+                self.diagnostics.push(diagnostic);
             }
             _ => {}
         }
