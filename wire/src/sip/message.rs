@@ -4,6 +4,7 @@
 //! accessor shows a part of the one buffer. Meaning is the business of [`super::typed`].
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -14,11 +15,18 @@ use super::name;
 use super::text::unfold;
 use super::typed::{TypedHeader, ValueResult, list};
 
-/// A message as it was received or built. Cloning is cheap: octets and index are shared.
-#[derive(Debug, Clone)]
+/// A message as it was received or built. Cloning is cheap: the octets are shared.
+#[derive(Clone)]
 pub struct Message {
     octets: Bytes,
     index: Index,
+}
+
+/// Shows the octets, which are all that a message is.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Message").field(&self.octets).finish()
+    }
 }
 
 /// Messages are equal when their octets are; [`super::compare`] tells more.
@@ -518,6 +526,20 @@ mod tests {
         assert_eq!(with(5, 2, 4), Err(5));
         assert_eq!(with(head, 1, 4), Err(19));
         assert_eq!(with(head, 2, 3), Err(head + 3));
+    }
+
+    #[test]
+    fn a_name_without_end_is_refused() {
+        let long = format!("A b SIP/2.0\r\n{}: x\r\n\r\n", "n".repeat(70_000));
+        assert_eq!(Message::parse(long).unwrap_err().offset, 13);
+        let spaced = format!("A b SIP/2.0\r\nn{}: x\r\n\r\n", " ".repeat(70_000));
+        assert_eq!(Message::parse(spaced).unwrap_err().offset, 13);
+    }
+
+    #[test]
+    fn shows_its_octets() {
+        let shown = format!("{:?}", parse("A b SIP/2.0\r\n\r\n"));
+        assert_eq!(shown, r#"Message(b"A b SIP/2.0\r\n\r\n")"#);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `name-addr` and `addr-spec` (RFC 3261 §20.10): From, To, Contact, Route, P-Asserted-Identity.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use memchr::memchr;
 
 use super::cursor::Cursor;
-use super::params::{Params, RawParam, header_params};
+use super::params::{Params, RawParam, header_params, write_quoted};
 use super::uri::Uri;
 use super::{TypedHeader, ValueResult};
 use crate::sip::text::{is_lws, is_token, trim};
@@ -38,6 +39,19 @@ impl NameAddr {
     /// The tag parameter.
     pub fn tag(&self) -> Option<&str> {
         self.params.get("tag")
+    }
+}
+
+/// Writes the value as a new header would hold it: always with angle brackets, the display name in
+/// quotation marks. Not the text that was received, which stays in the message.
+impl fmt::Display for NameAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.display_name {
+            write_quoted(f, name)?;
+            f.write_str(" ")?;
+        }
+        write!(f, "<{}>", self.uri)?;
+        self.params.write_in_header(f)
     }
 }
 
@@ -240,6 +254,23 @@ mod tests {
         assert_eq!(offset("<sip:a@b> x"), 10);
         assert_eq!(offset("sip:user@example.com?Route=%3Csip:x%3E"), 20);
         assert_eq!(offset("<sip:a@b:x>"), 9);
+    }
+
+    #[test]
+    fn writes_what_reads_the_same() {
+        for value in [
+            r#""A \"\\, B" <sip:a@b;lr>;tag=1;x;y="a b";z="";i=[::1]"#,
+            "<tel:+1;ext=2>",
+            "\"\\\x00\\\x7f\" <im:a@b>",
+        ] {
+            assert_eq!(read(value).to_string(), value);
+            assert_eq!(read(&read(value).to_string()), read(value));
+        }
+        assert_eq!(
+            read("Bob B <sip:a@b> ; tag = 1").to_string(),
+            "\"Bob B\" <sip:a@b>;tag=1"
+        );
+        assert_eq!(read("sip:a@b;tag=1").to_string(), "<sip:a@b>;tag=1");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `;name=value` parameters, with quoted values.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::ValueResult;
 use super::cursor::Cursor;
@@ -33,6 +34,25 @@ impl Params {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_deref()))
     }
 
+    /// Writes `;name=value` for each as a header does: values that are no tokens or hosts in quotation
+    /// marks.
+    pub(crate) fn write_in_header(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.iter() {
+            write!(f, ";{name}")?;
+            match value {
+                None => {}
+                Some(value) if !value.is_empty() && value.bytes().all(is_value) => {
+                    write!(f, "={value}")?;
+                }
+                Some(value) => {
+                    f.write_str("=")?;
+                    write_quoted(f, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -42,6 +62,21 @@ impl Params {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Writes a `quoted-string`. A line end, which no quoted string can hold, becomes a space: what a peer
+/// put into a value must not become a header field of ours.
+pub(crate) fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str("\"")?;
+    for character in text.chars() {
+        match character {
+            '\r' | '\n' => f.write_str(" ")?,
+            // Other control characters may stand there only behind a backslash.
+            '"' | '\\' | '\0'..='\x08' | '\x0b'..='\x1f' | '\x7f' => write!(f, "\\{character}")?,
+            _ => write!(f, "{character}")?,
+        }
+    }
+    f.write_str("\"")
 }
 
 /// A `generic-param` borrowed from the value: what comparison needs and [`Params`] no longer tells.
