@@ -1,7 +1,11 @@
 //! The `imspec` command: one file a subcommand, one type for the exit status.
 
+pub mod check;
 pub mod exit;
+pub mod explain;
+pub mod list;
 pub mod run;
+pub mod schema;
 pub mod serve;
 pub mod wire;
 
@@ -35,6 +39,14 @@ enum Sub {
     Run(run::Args),
     /// Start the reference server
     Serve(serve::Args),
+    /// List the scenarios or the requirements
+    List(list::Args),
+    /// Tell all about a requirement, a scenario, a PICS key, a wording defect or an exit status
+    Explain(explain::Args),
+    /// Find mistakes in scenarios and profiles
+    Check(check::Args),
+    /// Print the JSON Schema of scenarios, for editors
+    Schema(schema::Args),
     /// Show how the codec reads a SIP message
     Wire(wire::Args),
 }
@@ -48,7 +60,11 @@ pub fn main() -> ExitStatus {
             let wrong = why.use_stderr();
             // A closed pipe is not worth a word.
             let _ = why.print();
-            return if wrong { ExitStatus::InvalidInput } else { ExitStatus::Conforms };
+            return if wrong {
+                ExitStatus::InvalidInput
+            } else {
+                ExitStatus::Conforms
+            };
         }
     };
     match command.color {
@@ -60,6 +76,10 @@ pub fn main() -> ExitStatus {
     let status = match &command.command {
         Sub::Run(args) => run::execute(args, &mut out),
         Sub::Serve(args) => serve::execute(args, &mut out),
+        Sub::List(args) => list::execute(args, &mut out),
+        Sub::Explain(args) => explain::execute(args, &mut out),
+        Sub::Check(args) => check::execute(args, &mut out),
+        Sub::Schema(args) => schema::execute(args, &mut out),
         Sub::Wire(args) => wire::execute(args, &mut out),
     };
     // A reader that went away (`imspec list | head`) has what it wanted.
