@@ -198,6 +198,10 @@ impl Defects<'_> {
     }
 
     fn typed<T: TypedHeader>(&mut self, header: &Header<'_>) {
+        let (range, raw) = (header.value_range(), header.raw_value());
+        // Where a value has folds, an offset into what they make of it says little: its start stands.
+        let leading = raw.iter().take_while(|octet| is_lws(**octet)).count();
+        let origin = (!raw.contains(&b'\n')).then_some(range.start + leading);
         let value = header.value();
         let pieces = if T::LIST {
             list::split(&value)
@@ -206,8 +210,8 @@ impl Defects<'_> {
         };
         for (start, piece) in pieces {
             if let Err(error) = T::parse_value(piece) {
-                let at = place(header, start + error.offset);
-                self.add(at..header.value_range().end, error.expected, GRAMMAR);
+                let at = origin.map_or(range.start, |origin| origin + start + error.offset);
+                self.add(at.min(range.end)..range.end, error.expected, GRAMMAR);
             }
         }
     }
@@ -325,16 +329,6 @@ fn missing(name: &str) -> &'static str {
         "Call-ID" => "a Call-ID header field",
         _ => "a CSeq header field",
     }
-}
-
-/// Where an offset into the value lies in the message; where folds make that unclear, the value's start.
-fn place(header: &Header<'_>, offset: usize) -> usize {
-    let (range, raw) = (header.value_range(), header.raw_value());
-    if raw.contains(&b'\n') {
-        return range.start;
-    }
-    let leading = raw.iter().take_while(|octet| is_lws(**octet)).count();
-    (range.start + leading + offset).min(range.end)
 }
 
 #[cfg(test)]
