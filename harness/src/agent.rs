@@ -308,11 +308,11 @@ pub struct Inbox {
 
 impl Inbox {
     /// Takes octets that arrived at an endpoint: notes them, and answers requests.
-    fn take(&self, endpoint: &Arc<endpoint::Core>, way: &Way, octets: Bytes) {
+    fn take(&self, endpoint: &Arc<endpoint::Core>, way: &Way, octets: &Bytes) {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
-        let packet = endpoint.packet(way, &octets, false);
+        let packet = endpoint.packet(way, octets, false);
         let reply = shared.desk().arrived(&self.place, packet, way.remote());
         shared.news.notify_waiters();
         let Some(reply) = reply else { return };
@@ -344,7 +344,7 @@ impl Inbox {
                     shared.news.notify_waiters();
                 }
                 Reply::Reset { key } => {
-                    endpoint.reset(&way);
+                    way.reset();
                     shared.desk().dismissed(&key);
                     shared.news.notify_waiters();
                 }

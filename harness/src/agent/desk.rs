@@ -607,25 +607,21 @@ impl ServerKey {
             .as_ref()
             .and_then(Via::branch)
             .filter(|branch| branch.starts_with("z9hG4bK"));
-        let (branch, sent_by) = match (&via, branch) {
-            (Some(via), Some(branch)) => (
+        let (branch, sent_by) = if let (Some(via), Some(branch)) = (&via, branch) {
+            let host = via.host.to_string().to_ascii_lowercase();
+            (
                 branch.to_ascii_lowercase(),
-                format!(
-                    "{}:{}",
-                    via.host.to_string().to_ascii_lowercase(),
-                    via.port.unwrap_or(5060)
-                ),
-            ),
+                format!("{host}:{}", via.port.unwrap_or(5060)),
+            )
+        } else {
             // Without a branch of RFC 3261 the header fields that never change must do (RFC 3261 §17.2.3).
-            _ => {
-                let fields = ["Call-ID", "CSeq", "From", "To", "Via"].map(|name| {
-                    message
-                        .header(name)
-                        .map(|header| header.text().into_owned())
-                        .unwrap_or_default()
-                });
-                (fields.join("\n"), String::new())
-            }
+            let fields = ["Call-ID", "CSeq", "From", "To", "Via"].map(|name| {
+                message
+                    .header(name)
+                    .map(|header| header.text().into_owned())
+                    .unwrap_or_default()
+            });
+            (fields.join("\n"), String::new())
         };
         Self {
             place: place.clone(),

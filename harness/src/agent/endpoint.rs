@@ -231,14 +231,6 @@ impl Core {
         }
     }
 
-    /// Closes a connection with RST instead of FIN. There is none to close over UDP.
-    pub(super) fn reset(&self, way: &Way) {
-        if let Way::Tcp(connection) = way {
-            connection.shut();
-            connection.reset.notify_one();
-        }
-    }
-
     pub(super) fn packet(&self, way: &Way, octets: &Bytes, retransmission: bool) -> Packet {
         let (local, remote) = match way {
             Way::Udp(remote) => (self.local, *remote),
@@ -254,6 +246,14 @@ impl Way {
         match self {
             Self::Udp(remote) => *remote,
             Self::Tcp(connection) => connection.remote,
+        }
+    }
+
+    /// Closes a connection with RST instead of FIN. There is none to close over UDP.
+    pub(super) fn reset(&self) {
+        if let Self::Tcp(connection) = self {
+            connection.shut();
+            connection.reset.notify_one();
         }
     }
 
@@ -301,7 +301,7 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
         match socket.try_recv_buf_from(&mut buffer) {
             // Copied, so that a short message does not hold a long buffer for as long as the trace lives.
             Ok((_, remote)) => {
-                inbox.take(&core, &Way::Udp(remote), Bytes::copy_from_slice(&buffer))
+                inbox.take(&core, &Way::Udp(remote), &Bytes::copy_from_slice(&buffer));
             }
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             // An ICMP error about an earlier datagram: the transaction's time-out will tell.
@@ -360,7 +360,7 @@ async fn read_stream(
         loop {
             match decoder.next_frame() {
                 Ok(Some(Frame::Message(message))) => {
-                    inbox.take(&core, &way, message.octets().clone())
+                    inbox.take(&core, &way, message.octets());
                 }
                 Ok(Some(Frame::KeepAlive)) => {}
                 Ok(None) => break,
@@ -370,7 +370,7 @@ async fn read_stream(
                         "the stream from {} is no SIP and was closed: {e}",
                         connection.remote
                     ));
-                    inbox.take(&core, &way, Bytes::copy_from_slice(&buffer[..length]));
+                    inbox.take(&core, &way, &Bytes::copy_from_slice(&buffer[..length]));
                     break 'read;
                 }
             }

@@ -46,7 +46,7 @@ pub(super) struct Interpreter<'c> {
 struct Memory {
     /// Transport of each device that was opened.
     devices: HashMap<(String, String), Transport>,
-    /// Call-ID and last CSeq of each device's registrations (RFC 3261 §10.2).
+    /// Call-ID and last `CSeq` of each device's registrations (RFC 3261 §10.2).
     registrations: HashMap<(String, String), (String, u32)>,
     /// Sum of the waits so far.
     waited: Duration,

@@ -57,22 +57,21 @@ pub(super) async fn run_alone(
     if *setting.stop.borrow() {
         return skip(setting, lane, INTERRUPTED);
     }
-    let opened = match ready {
-        Some(instance) => Ok(instance),
-        None => tokio::select! {
+    let opened = if let Some(instance) = ready {
+        Ok(instance)
+    } else {
+        tokio::select! {
             opened = Instance::open(&setting.profile) => opened,
             () = stopped(setting.stop.clone()) => return skip(setting, lane, INTERRUPTED),
-        },
-    };
-    match opened {
-        Ok(instance) => {
-            let instance = Arc::new(instance);
-            run(setting, number, lane, &instance, false).await;
-            if let Some(instance) = Arc::into_inner(instance) {
-                instance.close().await;
-            }
         }
-        Err(e) => fail(setting, lane, &e.to_string()),
+    };
+    let instance = match opened {
+        Ok(instance) => Arc::new(instance),
+        Err(e) => return fail(setting, lane, &e.to_string()),
+    };
+    run(setting, number, lane, &instance, false).await;
+    if let Some(instance) = Arc::into_inner(instance) {
+        instance.close().await;
     }
 }
 
@@ -149,8 +148,9 @@ pub(super) async fn run(
     if let Some(before) = before
         && let Err(why) = restore_policy(instance, before).await
     {
-        let line = format!("the policy of the server could not be taken back: {why}");
-        setting.events.tell(RunEvent::Log { line });
+        setting.events.tell(RunEvent::Log {
+            line: format!("the policy of the server could not be taken back: {why}"),
+        });
     }
 }
 
@@ -218,6 +218,11 @@ async fn run_case(
         timers: setting.profile.pixit.timers,
     };
     let agents = Agents::new(Arc::clone(&case), stamp, surroundings);
+    if !policy.is_empty() {
+        // What the server was told for this lane counts as declared, and the judge must know it.
+        let values = (*policy).clone();
+        agents.note(None, EventKind::PolicySet { values });
+    }
     let halted = halted(setting.stop.clone(), instance.life());
     let begun = Instant::now();
     let halt = {

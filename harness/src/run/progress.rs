@@ -1,6 +1,7 @@
 //! The progress bar: a reader of run events, on a terminal only.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -75,7 +76,8 @@ impl Progress {
             message.push_str(" …");
         }
         if self.moved_s > 0.0 {
-            message.push_str(&format!("  (store time: {:.1} h)", self.moved_s / 3600.0));
+            // Writing to a String does not fail.
+            let _ = write!(message, "  (store time: {:.1} h)", self.moved_s / 3600.0);
         }
         message
     }

@@ -7,7 +7,6 @@ mod peer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use imspec_reports::record::trace::{Packet, StoreResult};
@@ -25,7 +24,7 @@ use peer::{Peer, Quirks};
 
 const OPTIONS: RunOptions = RunOptions {
     jobs: 64,
-    time_budget: Duration::from_secs(60),
+    time_budget: Duration::from_mins(1),
     seed: 1,
 };
 
@@ -95,7 +94,7 @@ async fn drive(
     while let Some(event) = inbox.recv().await {
         match event {
             RunEvent::CaseFinished { case, trace, .. } => {
-                drop(traces.insert(case.id.clone(), trace))
+                drop(traces.insert(case.id.clone(), trace));
             }
             RunEvent::ClockMoved { .. } => moves += 1,
             _ => {}
@@ -779,11 +778,17 @@ steps:
 ";
     let trace = trace_of(&profile, scenario).await;
     assert_eq!(*outcome(&trace, "steps[2]"), Outcome::Done);
-    let set = trace.events.iter().find_map(|event| match &event.kind {
-        EventKind::PolicySet { values } => Some(values),
-        _ => None,
-    });
-    assert_eq!(set.unwrap()["expire.default.pm"], 60);
+    let set: BTreeMap<_, _> = trace
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::PolicySet { values } => Some(values.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(set["policy.expired"], "deliver", "for the lane");
+    assert_eq!(set["expire.default.pm"], 60, "by the step");
     assert_eq!(control.policy().await.unwrap(), before);
     server.stop().await;
 }

@@ -19,7 +19,7 @@ use crate::sut::Instance;
 /// A deadline nearer than this is waited for: a move would take as long.
 const NEAR_US: i64 = 20_000;
 /// Longest sleep without a look at the clock, which may be set by others.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Who is at work and who waits for what: a state machine without I/O.
 #[derive(Debug, Default, Clone)]

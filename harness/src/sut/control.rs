@@ -47,7 +47,7 @@ impl Control {
             // No such account: nothing can lie in it.
             (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
             (_, body) => {
-                let page: Messages = parse(body)?;
+                let page: Messages = parse(&body)?;
                 page.messages.into_iter().map(Wire::into_record).collect()
             }
         }
@@ -67,7 +67,7 @@ impl Control {
         self.ask(self.client.get(self.url("/v1/clock")))
             .await
             .and_then(found)
-            .and_then(now_of)
+            .and_then(|body| now_of(&body))
     }
 
     /// Moves the store clock to that instant; returns what it shows then.
@@ -76,7 +76,10 @@ impl Control {
             .client
             .post(self.url("/v1/clock/advance"))
             .json(&json!({ "to": to }));
-        self.ask(request).await.and_then(found).and_then(now_of)
+        self.ask(request)
+            .await
+            .and_then(found)
+            .and_then(|body| now_of(&body))
     }
 
     /// What the provider has chosen, by PICS key.
@@ -84,7 +87,7 @@ impl Control {
         self.ask(self.client.get(self.url("/v1/policy")))
             .await
             .and_then(found)
-            .and_then(parse)
+            .and_then(|body| parse(&body))
     }
 
     /// Chooses.
@@ -136,12 +139,12 @@ fn found((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: Vec<u8>) -> Result<T, String> {
-    serde_json::from_slice(&body)
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body)
         .map_err(|e| format!("an answer of the control API is not as agreed: {e}"))
 }
 
-fn now_of(body: Vec<u8>) -> Result<UtcTime, String> {
+fn now_of(body: &[u8]) -> Result<UtcTime, String> {
     parse::<Now>(body).map(|clock| clock.now)
 }
 

@@ -210,12 +210,12 @@ impl Instance {
             StoreAdapter::None => None,
             StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
             StoreAdapter::Sqlite {
-                path: file,
+                path: database,
                 query,
                 columns,
                 headers_complete,
             } => Some(Box::new(store::Sqlite::new(
-                &path(file)?,
+                &path(database)?,
                 query,
                 columns.clone(),
                 *headers_complete,

@@ -22,7 +22,7 @@ use super::profile::{Command, FileContent, Ready};
 use log::Log;
 
 /// How long a command of `prepare` may take.
-const PREPARE: Duration = Duration::from_secs(60);
+const PREPARE: Duration = Duration::from_mins(1);
 
 /// What became of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,11 +129,11 @@ impl Process {
             return Ok(());
         };
         let mut life = self.life.subscribe();
-        let seen = async {
+        let ready = async {
             loop {
                 tokio::select! {
-                    line = lines.recv() => match line {
-                        Ok(line) if wanted.is_match(&line) => return Ok(()),
+                    printed = lines.recv() => match printed {
+                        Ok(printed) if wanted.is_match(&printed) => return Ok(()),
                         Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                         Err(tokio::sync::broadcast::error::RecvError::Closed) => return Err("its output ended".to_owned()),
                     },
@@ -143,7 +143,7 @@ impl Process {
                 }
             }
         };
-        match tokio::time::timeout(self.command.ready_within, seen).await {
+        match tokio::time::timeout(self.command.ready_within, ready).await {
             Ok(outcome) => outcome,
             Err(_) => Err(format!(
                 "it printed no line that matches `{wanted}` within {} s; its last lines:\n{}",

@@ -138,7 +138,7 @@ pub enum StoreAdapter {
     None,
     /// Control API at this URL.
     Control(String),
-    /// An SQLite file.
+    /// A file of `SQLite`.
     Sqlite {
         /// The file; relative to the profile's folder.
         path: String,

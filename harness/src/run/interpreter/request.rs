@@ -91,27 +91,25 @@ impl Interpreter<'_> {
         let (from, to) = (self.user(&step.from)?, self.user(&step.to)?);
         let transport = self.transport(step.transport.as_ref(), path)?;
         let endpoint = self.endpoint(from, &step.device, transport).await?;
-        let octets = match &step.same_but_branch {
-            Some(name) => self.same_but_branch(&self.text(name, path)?)?,
-            None => {
-                let uri = match &step.request_uri {
-                    Some(template) => self.octets(template, path)?,
-                    None => to.uri().into_bytes(),
-                };
-                let mut own =
-                    self.own_headers(&endpoint, from, &to.uri(), &agent::call_id(), 1, "MESSAGE");
-                let mut body = Bytes::new();
-                if let Some(content) = &step.body {
-                    if let Some(media_type) = &content.media_type {
-                        own.push(("Content-Type", self.text(media_type, path)?));
-                    }
-                    body = self.content(&content.content, path)?;
+        let octets = if let Some(name) = &step.same_but_branch {
+            self.same_but_branch(&self.text(name, path)?)?
+        } else {
+            let uri = match &step.request_uri {
+                Some(template) => self.octets(template, path)?,
+                None => to.uri().into_bytes(),
+            };
+            let mut own = own_headers(&endpoint, from, &to.uri(), &agent::call_id(), 1, "MESSAGE");
+            let mut body = Bytes::new();
+            if let Some(content) = &step.body {
+                if let Some(media_type) = &content.media_type {
+                    own.push(("Content-Type", self.text(media_type, path)?));
                 }
-                Draft::new("MESSAGE", uri, own)
-                    .given(self.given(&step.headers, path)?)
-                    .body(body)
-                    .octets()
+                body = self.content(&content.content, path)?;
             }
+            Draft::new("MESSAGE", uri, own)
+                .given(self.given(&step.headers, path)?)
+                .body(body)
+                .octets()
         };
         let copies = self.text(&step.copies, path)?;
         let copies = copies
@@ -214,32 +212,13 @@ impl Interpreter<'_> {
             known.1 += 1;
             known.clone()
         };
-        let mut own = self.own_headers(endpoint, user, &user.uri(), &call_id, number, "REGISTER");
+        let mut own = own_headers(endpoint, user, &user.uri(), &call_id, number, "REGISTER");
         if let Some(contact) = contact {
             own.push(("Contact", contact));
             // A query asks for nothing, so it names no lifetime (RFC 3261 §10.2.3).
             own.push(("Expires", expires.to_owned()));
         }
         Draft::new("REGISTER", format!("sip:{}", user.domain), own)
-    }
-
-    fn own_headers(
-        &self,
-        endpoint: &Endpoint,
-        from: &CaseUser,
-        to: &str,
-        call_id: &str,
-        number: u32,
-        method: &str,
-    ) -> Vec<(&'static str, String)> {
-        vec![
-            ("Via", endpoint.via()),
-            ("Max-Forwards", "70".to_owned()),
-            ("From", format!("<{}>;tag={}", from.uri(), agent::tag())),
-            ("To", format!("<{to}>")),
-            ("Call-ID", call_id.to_owned()),
-            ("CSeq", format!("{number} {method}")),
-        ]
     }
 
     /// The octets of an earlier request with a new branch in the top Via.
@@ -281,6 +260,25 @@ impl Interpreter<'_> {
             Content::Octets(octets) => Ok(Bytes::copy_from_slice(octets)),
         }
     }
+}
+
+/// The header fields that the harness writes, in order.
+fn own_headers(
+    endpoint: &Endpoint,
+    from: &CaseUser,
+    to: &str,
+    call_id: &str,
+    number: u32,
+    method: &str,
+) -> Vec<(&'static str, String)> {
+    vec![
+        ("Via", endpoint.via()),
+        ("Max-Forwards", "70".to_owned()),
+        ("From", format!("<{}>;tag={}", from.uri(), agent::tag())),
+        ("To", format!("<{to}>")),
+        ("Call-ID", call_id.to_owned()),
+        ("CSeq", format!("{number} {method}")),
+    ]
 }
 
 /// Whether the case can go on with a status.

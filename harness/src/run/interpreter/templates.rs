@@ -146,7 +146,7 @@ fn matcher<'s>(wanted: &'s Matcher, see: &mut dyn FnMut(&'s Template)) {
         | MatcherKind::AtMost(template)
         | MatcherKind::Within { of: template, .. } => see(template),
         MatcherKind::List(all) | MatcherKind::OneOf(all) | MatcherKind::AllOf(all) => {
-            matchers(all, see)
+            matchers(all, see);
         }
         MatcherKind::Not(inner) | MatcherKind::Count(inner) => matcher(inner, see),
         MatcherKind::Present | MatcherKind::Absent | MatcherKind::Unique | MatcherKind::Is(_) => {}

@@ -15,6 +15,7 @@ pub(super) const GARBAGE: &[u8] = b"\x00\xff garbage\r\n\r\n";
 
 /// What the peer does otherwise than a good server.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a quirk of its own")]
 pub(super) struct Quirks {
     /// Does not hear that many MESSAGE requests.
     pub(super) deaf: usize,
@@ -88,7 +89,7 @@ async fn datagrams(socket: Arc<UdpSocket>, books: Arc<Mutex<Books>>) {
         for out in outs {
             match out {
                 Out::Back(octets) => drop(socket.send_to(&octets, from).await),
-                to => forward(&socket, to).await,
+                to @ Out::To { .. } => forward(&socket, to).await,
             }
         }
     }
@@ -107,7 +108,7 @@ async fn serve(mut stream: TcpStream, socket: Arc<UdpSocket>, books: Arc<Mutex<B
             for out in outs {
                 match out {
                     Out::Back(octets) => drop(stream.write_all(&octets).await),
-                    to => forward(&socket, to).await,
+                    to @ Out::To { .. } => forward(&socket, to).await,
                 }
             }
         }

@@ -21,7 +21,7 @@ use crate::sut::places;
 use crate::sut::store::{Columns, Source as Origin};
 
 /// Most servers side by side.
-const MOST_INSTANCES: u64 = 64;
+const MOST_INSTANCES: usize = 64;
 
 const fn required(name: &'static str) -> Key {
     Key {
@@ -158,51 +158,39 @@ impl Decoder<'_> {
             .and_then(|t| t.get("tcp"))
             .and_then(|node| self.address(node));
         let transport = match fields.get("transport") {
-            Some(node) => self.choice(node, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)])?,
-            None if udp.is_none() && tcp.is_some() => Transport::Tcp,
-            None => Transport::Udp,
+            Some(node) => self.choice(node, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)]),
+            None if udp.is_none() && tcp.is_some() => Some(Transport::Tcp),
+            None => Some(Transport::Udp),
         };
-        if let Some(target) = &target {
-            let there = if transport == Transport::Udp {
-                &udp
-            } else {
-                &tcp
-            };
-            if target.get(transport.as_str()).is_none() && there.is_none() {
-                let title = format!(
-                    "`target` has no address for {}, the transport of the agents",
-                    transport.as_str()
-                );
-                self.wrong(&target.span, title, "`udp`, `tcp` or both are wanted here");
-            }
+        if let (Some(target), Some(transport)) = (&target, transport)
+            && target.get(transport.as_str()).is_none()
+        {
+            let title = format!(
+                "`target` has no address for {}, the transport of the agents",
+                transport.as_str()
+            );
+            self.wrong(&target.span, title, "`udp`, `tcp` or both are wanted here");
         }
-        let accounts = match fields.get("accounts") {
-            None => Provision::None,
-            Some(node) => {
+        let accounts = fields
+            .get("accounts")
+            .map_or(Some(Provision::None), |node| {
                 let accounts =
                     self.fields("`accounts`", &node.span, node, &[required("provision")])?;
                 let known = [("none", Provision::None), ("control", Provision::Control)];
                 accounts
                     .get("provision")
-                    .and_then(|node| self.choice(node, &known))?
-            }
-        };
+                    .and_then(|node| self.choice(node, &known))
+            });
         let bind = match fields.get("bind") {
-            None => IpAddr::from([127, 0, 0, 1]),
-            Some(node) => {
-                let text = self.text(node)?;
-                match text.trim_start_matches('[').trim_end_matches(']').parse() {
-                    Ok(address) => address,
-                    Err(_) => {
-                        self.wrong(
-                            &node.span,
-                            format!("`{text}` is no IP address"),
-                            "such as `127.0.0.1` or `::1`",
-                        );
-                        return None;
-                    }
+            None => Some(IpAddr::from([127, 0, 0, 1])),
+            Some(node) => self.text(node).and_then(|text| {
+                let address = text.trim_matches(['[', ']']).parse().ok();
+                if address.is_none() {
+                    let title = format!("`{text}` is no IP address");
+                    self.wrong(&node.span, title, "such as `127.0.0.1` or `::1`");
                 }
-            }
+                address
+            }),
         };
         let timers = fields
             .get("timers")
@@ -212,9 +200,9 @@ impl Decoder<'_> {
             udp,
             tcp,
             domain: domain?,
-            accounts,
-            transport,
-            bind,
+            accounts: accounts?,
+            transport: transport?,
+            bind: bind?,
             timers: timers?,
         })
     }
@@ -354,8 +342,8 @@ impl Decoder<'_> {
                     format!("unknown field `{field}` of a stored message"),
                 )
                 .expected(format!(
-                    "expected {} or `header.NAME`",
-                    one_of(Columns::FIELDS)
+                    "expected {}",
+                    one_of(Columns::FIELDS.into_iter().chain(["header.NAME"]))
                 ));
                 mistake = mistake.meant(closest(field, Columns::FIELDS));
                 self.diagnostics.push(mistake);
@@ -472,14 +460,14 @@ impl Decoder<'_> {
         let stop_within = self.duration_of(&fields, "stop-within", Duration::from_secs(5))?;
         let instances = match fields.get("instances") {
             None => 1,
-            Some(node) => match self.text(node)?.parse::<u64>() {
-                Ok(number @ 1..=MOST_INSTANCES) => usize::try_from(number).unwrap_or(1),
-                _ => {
+            Some(node) => {
+                let Ok(number @ 1..=MOST_INSTANCES) = self.text(node)?.parse::<usize>() else {
                     let title = format!("`instances` must be a number from 1 to {MOST_INSTANCES}");
                     self.wrong(&node.span, title, "how many servers may run side by side");
                     return None;
-                }
-            },
+                };
+                number
+            }
         };
         Some(ProcessAdapter::Command(Box::new(Command {
             command: command?,
@@ -563,7 +551,14 @@ impl Decoder<'_> {
                 match Regex::new(&self.text(inner)?) {
                     Ok(regex) => Some(Ready::Line(regex)),
                     Err(e) => {
-                        self.wrong(&inner.span, "no regular expression", e.to_string());
+                        // The last line says what is wrong; those above draw the place once more.
+                        let text = e.to_string();
+                        let why = text.lines().last().unwrap_or_default();
+                        self.wrong(
+                            &inner.span,
+                            "no regular expression",
+                            why.trim_start_matches("error: "),
+                        );
                         None
                     }
                 }
@@ -575,69 +570,64 @@ impl Decoder<'_> {
 
     /// What no single value can show.
     fn contradictions(&mut self, fields: &Fields<'_>, adapters: Option<&Adapters>) {
-        let Some(adapters) = adapters else { return };
-        let at = |path: &[&str]| {
-            let mut node = fields.get(path.first()?)?;
-            for key in &path[1..] {
-                node = node.get(key)?;
-            }
-            Some(node)
-        };
-        let known_ports: BTreeSet<&str> = match &adapters.process {
-            ProcessAdapter::Attach => BTreeSet::new(),
-            ProcessAdapter::Command(command) => command.ports.iter().map(String::as_str).collect(),
-        };
-        let started = matches!(adapters.process, ProcessAdapter::Command(_));
-        if let (ClockAdapter::Faketime { .. }, false, Some(clock)) =
-            (&adapters.clock, started, at(&["adapters", "clock"]))
-        {
-            self.wrong(&clock.span, "libfaketime without a process adapter", "imspec must start the server itself")
+        let adapter = |name: &str| fields.get("adapters").and_then(|node| node.get(name));
+        let target = fields.get("pixit").and_then(|node| node.get("target"));
+        // Read from the tree: a mistake elsewhere in it must not hide these.
+        let process = adapter("process").filter(|node| node.as_map().is_some());
+        if let (Some(clock), None) = (
+            adapter("clock").filter(|node| node.get("faketime").is_some()),
+            process,
+        ) {
+            let title = "libfaketime without a process adapter";
+            self.wrong(&clock.span, title, "imspec must start the server itself")
                 .help("give `process: { command: […], env: { LD_PRELOAD: …, FAKETIME_TIMESTAMP_FILE: … } }`");
         }
-        if let ProcessAdapter::Command(command) = &adapters.process
+        if let Some(ProcessAdapter::Command(command)) = adapters.map(|adapters| &adapters.process)
             && command.instances > 1
-            && let Some(target) = at(&["pixit", "target"])
+            && let Some(target) = target
             && !has_port(target)
         {
-            self.wrong(&target.span, "several instances at one address", "an address with `${port.NAME}`")
-                .help("name free ports: `process: { ports: [sip] }` and `target: { udp: \"127.0.0.1:${port.sip}\" }`");
+            let title = "several instances at one address";
+            self.wrong(&target.span, title, "an address with `${port.NAME}`").help(
+                "name free ports: `process: { ports: [sip] }` and `target: { udp: \"127.0.0.1:${port.sip}\" }`",
+            );
         }
+        let ports: BTreeSet<&str> = process
+            .and_then(|node| node.get("ports"))
+            .and_then(Node::as_list)
+            .map(|ports| ports.iter().filter_map(Node::as_text).collect())
+            .unwrap_or_default();
         let mut texts = Vec::new();
         for section in ["pixit", "adapters"] {
-            if let Some(node) = at(&[section]) {
+            if let Some(node) = fields.get(section) {
                 scalars(node, &mut texts);
             }
         }
         for (text, span) in texts {
             for name in places::references(text) {
-                let known = match name.split_once('.') {
-                    Some(("port", port)) => known_ports.contains(port),
-                    None => {
-                        matches!(name.as_str(), "self" | "profile") || (name == "dir" && started)
-                    }
-                    _ => false,
-                };
-                if !known {
-                    let (title, help) = if name.starts_with("port.") {
-                        (
-                            format!("`${{{name}}}` is not among the ports of the process adapter"),
-                            "list it under `process: { ports: […] }`",
-                        )
-                    } else if name == "dir" {
-                        (
-                            "`${dir}` without a process adapter".to_owned(),
-                            "only a server that imspec starts has a folder of its own",
-                        )
-                    } else {
-                        (
-                            format!("unknown reference `${{{name}}}`"),
-                            "`${dir}`, `${port.NAME}`, `${profile}` and `${self}` are known; `$${` writes `${`",
-                        )
-                    };
-                    self.wrong(&span, title, "").help(help);
-                }
+                self.reference(&name, &span, process.is_some(), &ports);
             }
         }
+    }
+
+    fn reference(&mut self, name: &str, span: &Span, started: bool, ports: &BTreeSet<&str>) {
+        let (title, help) = match name.split_once('.') {
+            Some(("port", port)) if ports.contains(port) => return,
+            Some(("port", _)) => (
+                format!("`${{{name}}}` is not among the ports of the process adapter"),
+                "list it under `process: { ports: […] }`",
+            ),
+            None if matches!(name, "self" | "profile") || (name == "dir" && started) => return,
+            None if name == "dir" => (
+                "`${dir}` without a process adapter".to_owned(),
+                "only a server that imspec starts has a folder of its own",
+            ),
+            _ => (
+                format!("unknown reference `${{{name}}}`"),
+                "`${dir}`, `${port.NAME}`, `${profile}` and `${self}` are known; `$${` writes `${`",
+            ),
+        };
+        self.wrong(span, title, "").help(help);
     }
 
     /// The kind of an adapter and what stands below it: `none`, or `{ control: { … } }`.
@@ -663,27 +653,22 @@ impl Decoder<'_> {
                 return None;
             }
         };
-        match kinds.iter().find(|kind| **kind == name) {
-            Some(kind) => {
-                // The first kind of each list stands alone; the others say more.
-                if inner.is_none() && *kind != kinds[0] {
-                    self.wrong(
-                        span,
-                        format!("`{kind}` says too little"),
-                        format!("`{kind}: …` with its settings"),
-                    );
-                }
-                Some((kind, inner))
-            }
-            None => {
-                let mistake =
-                    Diagnostic::error(&self.source, span, format!("unknown {what} `{name}`"))
-                        .expected(format!("expected {}", one_of(kinds.iter().copied())))
-                        .meant(closest(name, kinds.iter().copied()));
-                self.diagnostics.push(mistake);
-                None
-            }
+        let Some(kind) = kinds.iter().find(|kind| **kind == name) else {
+            let mistake = Diagnostic::error(&self.source, span, format!("unknown {what} `{name}`"))
+                .expected(format!("expected {}", one_of(kinds.iter().copied())))
+                .meant(closest(name, kinds.iter().copied()));
+            self.diagnostics.push(mistake);
+            return None;
+        };
+        // The first kind of each list stands alone; the others say more.
+        if inner.is_none() && *kind != kinds[0] {
+            self.wrong(
+                span,
+                format!("`{kind}` says too little"),
+                format!("`{kind}: …` with its settings"),
+            );
         }
+        Some((kind, inner))
     }
 
     fn control<'n>(&mut self, node: &'n Node, more: &[Key]) -> Option<(String, Fields<'n>)> {
@@ -731,17 +716,12 @@ impl Decoder<'_> {
     }
 
     fn entries<'n>(&mut self, node: &'n Node, what: &str, wanted: &str) -> Option<&'n [Entry]> {
-        match &node.kind {
-            NodeKind::Map(entries) => Some(entries),
-            _ => {
-                self.wrong(
-                    &node.span,
-                    format!("{what} is {}", node.describe()),
-                    format!("a map: {wanted}"),
-                );
-                None
-            }
+        if let NodeKind::Map(entries) = &node.kind {
+            return Some(entries);
         }
+        let title = format!("{what} is {}", node.describe());
+        self.wrong(&node.span, title, format!("a map: {wanted}"));
+        None
     }
 
     fn text(&mut self, node: &Node) -> Option<String> {
@@ -768,17 +748,15 @@ impl Decoder<'_> {
     }
 
     fn texts(&mut self, node: &Node) -> Option<Vec<String>> {
-        match &node.kind {
-            NodeKind::List(items) => items.iter().map(|item| self.text(item)).collect(),
-            _ => {
-                self.wrong(
-                    &node.span,
-                    format!("{} stands here", node.describe()),
-                    "a list",
-                );
-                None
-            }
+        if let NodeKind::List(items) = &node.kind {
+            return items.iter().map(|item| self.text(item)).collect();
         }
+        self.wrong(
+            &node.span,
+            format!("{} stands here", node.describe()),
+            "a list",
+        );
+        None
     }
 
     fn truth(&mut self, node: &Node) -> Option<bool> {
@@ -888,4 +866,119 @@ fn has_port(node: &Node) -> bool {
     let mut texts = Vec::new();
     scalars(node, &mut texts);
     texts.iter().any(|(text, _)| text.contains("${port."))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+    use crate::document::Source as File;
+
+    fn read(text: &str) -> Result<Profile, Diagnostics> {
+        Profile::read(File::new("profile.yaml", text), Path::new("."))
+    }
+
+    fn complaint(text: &str) -> String {
+        match read(text) {
+            Ok(_) => panic!("taken for right"),
+            Err(diagnostics) => diagnostics.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_smallest_profile_is_a_black_box() {
+        let text = "name: x\nsut: { product: X }\npixit: { target: { tcp: \"h:5060\" }, domain: example.org }\n";
+        let profile = read(text).unwrap();
+        assert_eq!(
+            profile.pixit.transport,
+            Transport::Tcp,
+            "the only one there is"
+        );
+        assert_eq!(profile.pixit.timers, Timers::default());
+        let kinds: Vec<String> = profile.adapters.kinds().into_values().collect();
+        assert_eq!(kinds, ["real", "fixed", "attach", "none"]);
+        assert!(profile.settable().is_empty());
+        assert_eq!(profile.record().sut, "X");
+    }
+
+    #[test]
+    fn bundled_profiles_are_right() {
+        for name in ["reference", "kamailio-msilo"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../scenarios/profiles")
+                .join(name);
+            let profile =
+                Profile::load(&folder.join("profile.yaml")).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(profile.name, name);
+        }
+    }
+
+    #[test]
+    fn t1_gives_the_time_out_of_a_transaction() {
+        let text = "name: x\nsut: { product: X }\npixit:\n  target: { udp: \"h:5060\" }\n  domain: example.org\n  timers: { t1: 25ms }\n";
+        assert_eq!(
+            read(text).unwrap().pixit.timers.answer,
+            Duration::from_millis(1600)
+        );
+    }
+
+    #[test]
+    fn pics_keep_their_spelling_and_type() {
+        let text = "name: x\nsut: { product: X }\npixit: { target: { udp: \"h:5060\" }, domain: example.org }\n\
+                    pics: { expire.marking: on, expire.default.pm: 60, store.classes: [im, imdn], accept.status: \"202\" }\n";
+        let pics = read(text).unwrap().pics;
+        assert_eq!(
+            serde_json::to_string(&pics).unwrap(),
+            r#"{"accept.status":"202","expire.default.pm":60,"expire.marking":"on","store.classes":["im","imdn"]}"#
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_shown_at_its_place() {
+        insta::assert_snapshot!(complaint(
+            "name: x
+sut: { prodct: X }
+pixit:
+  target: { udp: nowhere }
+  domain: example.org
+  transport: upd
+  bind: localhost
+  timers: { t1: 5 }
+adapters:
+  store: { sqll: {} }
+  clock: { faketime: { file: \"${dir}/faketime\" } }
+  policy: control
+  process: attached
+"
+        ));
+        insta::assert_snapshot!(complaint(
+            "name: x
+sut: { product: X }
+pixit:
+  target: { udp: \"127.0.0.1:${port.sip}\" }
+  domain: example.org
+  accounts: { provision: control }
+adapters:
+  store:
+    sql:
+      sqlite: im.db
+      query: SELECT 1
+      columns: { bodi: body, message-id: id }
+  clock: { faketime: { file: faketime } }
+"
+        ));
+        insta::assert_snapshot!(complaint(
+            "name: x
+sut: { product: X }
+pixit: { target: { udp: \"127.0.0.1:5060\" }, domain: example.org }
+adapters:
+  process:
+    command: [server, \"${prot.sip}\"]
+    files: { ../evil: { text: x }, conf: { copy: missing.conf } }
+    ready: { line: \"(\" }
+    instances: 4
+"
+        ));
+    }
 }

@@ -55,7 +55,7 @@ impl Columns {
     ];
 }
 
-/// An SQLite database of the server, opened for reading only.
+/// An `SQLite` database of the server, opened for reading only.
 #[derive(Debug)]
 pub struct Sqlite {
     inner: Arc<Inner>,
@@ -106,14 +106,13 @@ impl Inner {
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let connection = match held.take() {
-            Some(connection) => connection,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
-                connection.busy_timeout(BUSY).map_err(failed)?;
-                connection
-            }
+        let connection = if let Some(connection) = held.take() {
+            connection
+        } else {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+            connection.busy_timeout(BUSY).map_err(failed)?;
+            connection
         };
         // A connection that failed is opened anew next time: the server may have made a new file.
         let records = self.query(&connection, account)?;
@@ -137,11 +136,7 @@ impl Inner {
                 statement.raw_bind_parameter(index, value).map_err(failed)?;
             }
         }
-        let names: Vec<String> = statement
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let names: Vec<String> = statement.column_names().map(ToString::to_string).collect();
         let mut rows = statement.raw_query();
         let mut records = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
@@ -249,7 +244,7 @@ fn lines_of(block: &[u8]) -> Vec<StoredHeader> {
     for line in block.split_inclusive(|&octet| octet == b'\n') {
         match fields.last_mut() {
             Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => {
-                field.extend_from_slice(line)
+                field.extend_from_slice(line);
             }
             _ => fields.push(line.to_vec()),
         }
@@ -354,7 +349,7 @@ impl<T> Map<T> for Field<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::*;
 
