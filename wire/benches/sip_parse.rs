@@ -1,7 +1,9 @@
-//! Parse rate of this crate beside `rsip`, on the same octets in one run: `cargo bench -p imspec-wire`.
+//! Parse rate of this crate beside `rsip`, on the same octets in one run: `cargo bench -p
+//! imspec-wire`.
 //!
-//! `parse` starts from the shared octets that a transport hands over, `copy_and_parse` from octets that
-//! are someone else's and must be copied first. `rsip` copies in either case, so its figure is the same.
+//! `parse` starts from the shared octets that a transport hands over, `copy_and_parse` from octets
+//! that are someone else's and must be copied first. `rsip` copies in either case, so its figure is
+//! the same.
 
 mod inputs;
 

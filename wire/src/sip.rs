@@ -1,7 +1,8 @@
 //! SIP (RFC 3261, RFC 3428) as octets with an index.
 //!
-//! Two tiers. [`Message`] is the raw tier: start line, headers in order with their original spelling,
-//! body. [`typed`] is the second tier: it reads *one* value when asked, and never writes back.
+//! Two tiers. [`Message`] is the raw tier: start line, headers in order with their original
+//! spelling, body. [`typed`] is the second tier: it reads *one* value when asked, and never writes
+//! back.
 
 pub mod build;
 pub mod compare;

@@ -1,5 +1,5 @@
-//! A second opinion: on plain messages, where `rsip` 0.4 is known to be right, it reads the same values
-//! as this crate. What it is known to read wrong is left out here and written down in
+//! A second opinion: on plain messages, where `rsip` 0.4 is known to be right, it reads the same
+//! values as this crate. What it is known to read wrong is left out here and written down in
 //! `imspec_wire::sip::rsip`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]

@@ -38,8 +38,8 @@ impl Builder {
         Self::start_line([format!("SIP/2.0 {status:03} ").as_bytes(), reason.as_ref()].concat())
     }
 
-    /// A response that mirrors Via, From, To, Call-ID and `CSeq` of `request` octet for octet
-    /// (RFC 3261 §8.2.6.2), and Timestamp in a 100 (§8.2.6.1), in the order of the request. `to_tag` is
+    /// A response that mirrors Via, From, To, Call-ID and `CSeq` of `request` octet for octet (RFC
+    /// 3261 §8.2.6.2), and Timestamp in a 100 (§8.2.6.1), in the order of the request. `to_tag` is
     /// added to To where To has no tag.
     pub fn response_to(
         request: &Message,
@@ -207,8 +207,8 @@ pub fn reason_phrase(status: u16) -> &'static str {
     }
 }
 
-/// The To field as written; with the tag, where it has none. A To that cannot be read is left alone:
-/// where a tag would belong in it is anyone's guess.
+/// The To field as written; with the tag, where it has none. A To that cannot be read is left
+/// alone: where a tag would belong in it is anyone's guess.
 fn with_tag(request: &Message, header: Header<'_>, to_tag: Option<&str>) -> Vec<u8> {
     let line = header.line();
     let tagless = matches!(request.typed::<To>(), Some(Ok(to)) if to.tag().is_none());
@@ -242,7 +242,8 @@ mod tests {
             .body("hello");
         assert_eq!(
             text(request.clone()),
-            "MESSAGE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nSubject :\tDinner\r\nX: \r\n\
+            "MESSAGE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nSubject :\tDinner\r\n\
+             X: \r\n\
              Content-Length: 5\r\n\r\nhello"
         );
         assert_eq!(request.build().unwrap().body(), b"hello");
@@ -279,8 +280,10 @@ mod tests {
     #[test]
     fn responses_mirror_the_request() {
         let request = Message::parse(
-            "MESSAGE sip:b@h SIP/2.0\r\nv : SIP/2.0/UDP a;branch=1,\r\n SIP/2.0/UDP b\r\nTO:\r\n <sip:b@h> \
-             \r\nfrom: <sip:a@h>;tag=1\r\nSubject: x\r\nVia: SIP/2.0/TCP c\r\nTimestamp: 3\r\ni: 1\r\n\
+            "MESSAGE sip:b@h SIP/2.0\r\nv : SIP/2.0/UDP a;branch=1,\r\n SIP/2.0/UDP b\r\n\
+             TO:\r\n <sip:b@h> \
+             \r\nfrom: <sip:a@h>;tag=1\r\nSubject: x\r\nVia: SIP/2.0/TCP c\r\n\
+             Timestamp: 3\r\ni: 1\r\n\
              CSeq: 01 MESSAGE\r\n\r\n",
         )
         .unwrap();

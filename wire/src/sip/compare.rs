@@ -1,9 +1,9 @@
 //! Are two header fields or messages the same? Identical, equal in meaning, or different, header by
 //! header, with the clause that makes them equal.
 //!
-//! A server that keeps a message may write it differently: other case of names, compact forms, other
-//! folding, fields of one name joined by commas. This module says which differences mean nothing, and
-//! who says so; what a test makes of it is the test's business.
+//! A server that keeps a message may write it differently: other case of names, compact forms,
+//! other folding, fields of one name joined by commas. This module says which differences mean
+//! nothing, and who says so; what a test makes of it is the test's business.
 
 mod value;
 
@@ -43,9 +43,10 @@ pub struct Comparison {
 
 /// Compares all fields of one name. A side without the header differs from one that has it.
 ///
-/// Each side is a list of names and values, raw or unfolded; entries of other names are passed over, so
-/// that a whole header list may be given. Names may be in any case or compact form. White space before
-/// the colon and in front of the value is not part of such a list, so it does not count.
+/// Each side is a list of names and values, raw or unfolded; entries of other names are passed
+/// over, so that a whole header list may be given. Names may be in any case or compact form. White
+/// space before the colon and in front of the value is not part of such a list, so it does not
+/// count.
 pub fn header(name: &str, left: &[(&str, &[u8])], right: &[(&str, &[u8])]) -> Comparison {
     fn side<'f>(name: &str, fields: &[(&'f str, &'f [u8])]) -> Vec<Field<'f>> {
         let mine = fields.iter().filter(|(field, _)| name::same(field, name));
@@ -55,8 +56,8 @@ pub fn header(name: &str, left: &[(&str, &[u8])], right: &[(&str, &[u8])]) -> Co
     compare(name, &side(name, left), &side(name, right))
 }
 
-/// Compares every header name that either message has, in the order of first appearance on the left.
-/// Names that only the right side has follow in their order.
+/// Compares every header name that either message has, in the order of first appearance on the
+/// left. Names that only the right side has follow in their order.
 pub fn headers(left: &Message, right: &Message) -> Vec<Comparison> {
     let (left, right) = (Grouped::of(left), Grouped::of(right));
     let only_right = right
@@ -186,8 +187,8 @@ fn values<'f>(side: &[Field<'f>]) -> Vec<&'f [u8]> {
     side.iter().map(|field| field.value).collect()
 }
 
-/// The names to be held against each other: field by field, or where the sides have different numbers
-/// of fields the first ones.
+/// The names to be held against each other: field by field, or where the sides have different
+/// numbers of fields the first ones.
 fn spellings<'f>(
     left: &[Field<'f>],
     right: &[Field<'f>],

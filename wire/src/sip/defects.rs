@@ -1,8 +1,8 @@
 //! What is wrong with a message that was taken all the same.
 //!
 //! [`Message::parse`] keeps whatever can be told apart, because a tester needs the evidence. This
-//! module says where such a message breaks the rules of RFC 3261, each with its clause, for reports and
-//! for servers that must answer 400. It judges one message alone: nothing that depends on the
+//! module says where such a message breaks the rules of RFC 3261, each with its clause, for reports
+//! and for servers that must answer 400. It judges one message alone: nothing that depends on the
 //! transaction, the transport or local policy.
 
 use std::collections::HashSet;
@@ -199,7 +199,8 @@ impl Defects<'_> {
 
     fn typed<T: TypedHeader>(&mut self, header: &Header<'_>) {
         let (range, raw) = (header.value_range(), header.raw_value());
-        // Where a value has folds, an offset into what they make of it says little: its start stands.
+        // Where a value has folds, an offset into what they make of it says little: its start
+        // stands.
         let leading = raw.iter().take_while(|octet| is_lws(**octet)).count();
         let origin = (!raw.contains(&b'\n')).then_some(range.start + leading);
         let value = header.value();

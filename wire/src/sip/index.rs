@@ -1,8 +1,8 @@
 //! The index of a message: where its start line, header fields and body lie in the octets.
 //!
-//! This is the only code that walks a whole head, so it is written for speed: one pass, `memchr` for
-//! line ends, one allocation for the result. It takes what is unambiguous and odd (bare LF, surplus
-//! spaces in the start line): a tester must keep evidence of what a server sends.
+//! This is the only code that walks a whole head, so it is written for speed: one pass, `memchr`
+//! for line ends, one allocation for the result. It takes what is unambiguous and odd (bare LF,
+//! surplus spaces in the start line): a tester must keep evidence of what a server sends.
 
 use std::ops::Range;
 
@@ -125,8 +125,8 @@ impl Index {
     }
 }
 
-/// The fields of a head in order. Up to [`Fields::INLINE`] of them live in the message itself, so that
-/// indexing and cloning a usual message allocates nothing.
+/// The fields of a head in order. Up to [`Fields::INLINE`] of them live in the message itself, so
+/// that indexing and cloning a usual message allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
     inline: [Field; Self::INLINE],
@@ -305,8 +305,8 @@ fn field(octets: &[u8], at: usize) -> Result<(Field, usize), Fault> {
     ))
 }
 
-/// Where the first LF is. Header fields are short: eight octets at a time find the end of nearly all of
-/// them before a call to `memchr` would have begun its work.
+/// Where the first LF is. Header fields are short: eight octets at a time find the end of nearly
+/// all of them before a call to `memchr` would have begun its work.
 fn line_feed(octets: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const LINE_FEEDS: u64 = u64::from_ne_bytes([b'\n'; 8]);

@@ -74,7 +74,8 @@ impl<'m> Header<'m> {
         ascii(&self.line[..usize::from(self.field.name_length)])
     }
 
-    /// The long form of the name in its usual case: `Subject` for `s`. Unknown names stay as written.
+    /// The long form of the name in its usual case: `Subject` for `s`. Unknown names stay as
+    /// written.
     pub fn canonical_name(&self) -> Cow<'m, str> {
         Cow::Borrowed(name::canonical(self.name()).unwrap_or(self.name()))
     }
@@ -271,7 +272,8 @@ impl Message {
         Some(T::parse_value(first).map_err(|error| error.shifted(start)))
     }
 
-    /// Every value of that type: all fields of the name, comma lists split where the header is a list.
+    /// Every value of that type: all fields of the name, comma lists split where the header is a
+    /// list.
     pub fn typed_all<T: TypedHeader>(&self) -> Vec<ValueResult<T>> {
         let mut values = Vec::new();
         for header in self.headers_named(T::NAME) {
@@ -288,7 +290,8 @@ impl Message {
     }
 
     /// What Content-Length says, where it says one valid thing (RFC 3261 §20.14). `None` when it is
-    /// missing, not a number, or there are two that differ; numbers beyond `u64` become its maximum.
+    /// missing, not a number, or there are two that differ; numbers beyond `u64` become its
+    /// maximum.
     pub fn content_length(&self) -> Option<u64> {
         match self.index.declared {
             Declared::Octets(length) => Some(length),
@@ -296,8 +299,8 @@ impl Message {
         }
     }
 
-    /// Body octets: what follows the empty line, cut to Content-Length where that is valid and smaller
-    /// (RFC 3261 §18.3: surplus octets of a datagram are discarded).
+    /// Body octets: what follows the empty line, cut to Content-Length where that is valid and
+    /// smaller (RFC 3261 §18.3: surplus octets of a datagram are discarded).
     pub fn body(&self) -> &[u8] {
         &self.octets[self.body_range()]
     }
@@ -355,7 +358,8 @@ mod tests {
 
     #[test]
     fn reads_a_request() {
-        let text = "\r\nMESSAGE sip:bob@example.org SIP/2.0\r\nVia : SIP/2.0/UDP h;branch=z9hG4bK1,\r\n\
+        let text = "\r\nMESSAGE sip:bob@example.org SIP/2.0\r\n\
+            Via : SIP/2.0/UDP h;branch=z9hG4bK1,\r\n\
             \tSIP/2.0/TCP i\r\ns: Dinner\r\nX-A:one\r\nx-a: two\r\nEmpty:\r\nCSEQ: 7 MESSAGE\r\n\
             l: 5\r\n\r\nhello!!";
         let message = parse(text);

@@ -1,28 +1,29 @@
 //! Conversions to and from the types of the `rsip` crate: for users who have `rsip` code, and as a
 //! second opinion on plain messages. Only with the feature `rsip`.
 //!
-//! `rsip` 0.4 is unmaintained and knows less than the wire carries, so conversions *to* it can fail,
-//! and a way there and back loses what it does not keep. What was measured:
+//! `rsip` 0.4 is unmaintained and knows less than the wire carries, so conversions *to* it can
+//! fail, and a way there and back loses what it does not keep. What was measured:
 //!
 //! * It parses neither folded fields nor white space before the colon, and takes compact names for
-//!   unknown headers. The conversion from [`Message`] unfolds and spells names out, so these arrive.
-//! * It keeps no spelling of known header names (`CSEQ` becomes `CSeq`), and no reason phrase: that of
-//!   a known status code is replaced by the name of its own constant (`200 Fine` becomes `200 OK`,
-//!   503 gets `ServiceUnavailable`). 202 is no known code to it; 201 is called `Accepted`.
-//! * It turns its messages into octets by way of a string, which destroys bodies that are not UTF-8.
-//!   The conversions here take the body as octets, both ways.
+//!   unknown headers. The conversion from [`Message`] unfolds and spells names out, so these
+//!   arrive.
+//! * It keeps no spelling of known header names (`CSEQ` becomes `CSeq`), and no reason phrase: that
+//!   of a known status code is replaced by the name of its own constant (`200 Fine` becomes `200
+//!   OK`, 503 gets `ServiceUnavailable`). 202 is no known code to it; 201 is called `Accepted`.
+//! * It turns its messages into octets by way of a string, which destroys bodies that are not
+//!   UTF-8. The conversions here take the body as octets, both ways.
 //! * It does not apply Content-Length; what it is given here is cut already.
-//! * It knows 14 methods, in any case (`message` is MESSAGE), the versions 1 and 2, and seven transports;
-//!   anything else is an error, also in the `transport` parameter of a URI.
-//! * It knows no scheme but `sip` and `sips`, and says so only at times: `im:a@b` is read as the user
-//!   `im`, `tel:+12` as the host `tel`. It reads no IPv6 host, and writes one without brackets. URI
-//!   headers become a part of the host (`sip:a@b?x=y`) or are dropped; a user part with a dot, too, is
-//!   taken for a host (`sip:a.b@c` has the host `a.b@c`).
-//! * What comes after the first character that it does not expect is dropped without a word: the second
-//!   value of a comma list, the value in `;tag = 1`, a URI parameter with brackets.
-//! * It keeps the quotation marks and escapes of a display name as a part of it, and takes a `<` in it
-//!   for the start of the URI. Quoted values of header parameters, and white space before a semicolon,
-//!   are errors.
+//! * It knows 14 methods, in any case (`message` is MESSAGE), the versions 1 and 2, and seven
+//!   transports; anything else is an error, also in the `transport` parameter of a URI.
+//! * It knows no scheme but `sip` and `sips`, and says so only at times: `im:a@b` is read as the
+//!   user `im`, `tel:+12` as the host `tel`. It reads no IPv6 host, and writes one without
+//!   brackets. URI headers become a part of the host (`sip:a@b?x=y`) or are dropped; a user part
+//!   with a dot, too, is taken for a host (`sip:a.b@c` has the host `a.b@c`).
+//! * What comes after the first character that it does not expect is dropped without a word: the
+//!   second value of a comma list, the value in `;tag = 1`, a URI parameter with brackets.
+//! * It keeps the quotation marks and escapes of a display name as a part of it, and takes a `<` in
+//!   it for the start of the URI. Quoted values of header parameters, and white space before a
+//!   semicolon, are errors.
 
 use ::rsip::common::uri::auth::Auth;
 use ::rsip::common::uri::{self as theirs, Param};
@@ -61,7 +62,8 @@ impl TryFrom<&Message> for ::rsip::SipMessage {
     type Error = ConversionError;
 
     fn try_from(message: &Message) -> Result<Self, Self::Error> {
-        // Its own reading of a URI goes wrong too often: it reads a stand-in, and gets the URI from us.
+        // Its own reading of a URI goes wrong too often: it reads a stand-in, and gets the URI from
+        // us.
         let (start_line, uri) = match message.start_line() {
             StartLine::Request {
                 method,
@@ -190,7 +192,8 @@ impl TryFrom<&theirs::Uri> for Uri {
             params: from_params(&uri.params),
             headers: None,
         };
-        // It checks nothing that it is given, so what comes out is read as if it came from the wire.
+        // It checks nothing that it is given, so what comes out is read as if it came from the
+        // wire.
         Ok(Self::parse(sip.to_string().as_bytes())?)
     }
 }

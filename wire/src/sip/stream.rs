@@ -1,10 +1,10 @@
 //! Framing over a byte stream by Content-Length (RFC 3261 §18.3).
 //!
-//! A stream has no datagram that ends a body, so Content-Length decides alone. RFC 3261 §18.3 makes it
-//! mandatory; where a peer leaves it out the body is taken as empty, which is what nearly all such
-//! messages have, and what keeps a tester able to go on. One that is no number, or two that differ,
-//! leave the stream without a next message: an error, after which it must be closed
-//! (RFC 4475 §3.1.2.3, §3.3.9).
+//! A stream has no datagram that ends a body, so Content-Length decides alone. RFC 3261 §18.3 makes
+//! it mandatory; where a peer leaves it out the body is taken as empty, which is what nearly all
+//! such messages have, and what keeps a tester able to go on. One that is no number, or two that
+//! differ, leave the stream without a next message: an error, after which it must be closed (RFC
+//! 4475 §3.1.2.3, §3.3.9).
 
 use bytes::{Buf, BytesMut};
 use memchr::memchr;
@@ -15,8 +15,8 @@ use super::message::Message;
 
 /// Cuts a byte stream into messages. Feed it as octets arrive; it holds at most one message.
 ///
-/// Call [`Self::next_frame`] until it gives `None` after each [`Self::push`]: then no more is held than
-/// [`Limits`] allow one message, plus what was pushed last.
+/// Call [`Self::next_frame`] until it gives `None` after each [`Self::push`]: then no more is held
+/// than [`Limits`] allow one message, plus what was pushed last.
 #[derive(Debug)]
 pub struct StreamDecoder {
     limits: Limits,
@@ -78,9 +78,9 @@ impl StreamDecoder {
         }
     }
 
-    /// The next whole frame; `Ok(None)` when more octets are needed. After an error the stream is out of
-    /// step and must be closed: every further call gives the same error. Offsets count from the first
-    /// octet after the frame before.
+    /// The next whole frame; `Ok(None)` when more octets are needed. After an error the stream is
+    /// out of step and must be closed: every further call gives the same error. Offsets count from
+    /// the first octet after the frame before.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ParseError> {
         let result = self.advance();
         if let Err(error) = &result {
@@ -178,7 +178,8 @@ mod tests {
 
     use super::*;
 
-    const STREAM: &str = "\r\n\r\nA b SIP/2.0\r\nl: 6\r\n\r\n\r\n\r\nxySIP/2.0 200 OK\r\nX: 1\r\n\r\n\
+    const STREAM: &str = "\r\n\r\nA b SIP/2.0\r\nl: 6\r\n\r\n\r\n\r\nxy\
+        SIP/2.0 200 OK\r\nX: 1\r\n\r\n\
         \r\nC d SIP/2.0\nContent-Length : 3\n\nxyz\r\n\r\n\r\n";
 
     fn drain(decoder: &mut StreamDecoder) -> Vec<String> {

@@ -1,4 +1,5 @@
-//! The character classes and the white space of SIP (RFC 3261 §25.1), as the whole codec reads them.
+//! The character classes and the white space of SIP (RFC 3261 §25.1), as the whole codec reads
+//! them.
 
 use std::borrow::Cow;
 
@@ -70,8 +71,8 @@ pub(crate) fn unfold(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(value)
 }
 
-/// Every run of white space made one SP, the outer ones gone: the form in which values that differ in
-/// linear white space only are the same (RFC 3261 §25.1).
+/// Every run of white space made one SP, the outer ones gone: the form in which values that differ
+/// in linear white space only are the same (RFC 3261 §25.1).
 pub(crate) fn squeeze(raw: &[u8]) -> Cow<'_, [u8]> {
     let value = trim(raw);
     let already = !value

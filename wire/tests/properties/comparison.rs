@@ -96,7 +96,10 @@ proptest! {
 
 proptest! {
     #[test]
-    fn comparison_of_messages_is_symmetric(left in mutated(message()), right in mutated(message())) {
+    fn comparison_of_messages_is_symmetric(
+        left in mutated(message()),
+        right in mutated(message()),
+    ) {
         if let (Ok(left), Ok(right)) = (Message::parse(left), Message::parse(right)) {
             let (there, back) = (compare::headers(&left, &right), compare::headers(&right, &left));
             prop_assert_eq!(there.len(), back.len());
@@ -113,7 +116,10 @@ proptest! {
     fn rewriting_changes_no_meaning(
         values in prop::collection::vec("[!-~]{1,8}( [!-~]{1,8}){0,3}", 1..8),
         names in prop::collection::vec("[A-Za-z]{4,9}", 8),
-        folds in prop::collection::vec(prop::sample::select(vec![" ", "\r\n ", " \r\n\t", "\t", "   "]), 8),
+        folds in prop::collection::vec(
+            prop::sample::select(vec![" ", "\r\n ", " \r\n\t", "\t", "   "]),
+            8,
+        ),
     ) {
         let (mut plain, mut other) = (String::new(), String::new());
         for ((value, name), fold) in values.iter().zip(&names).zip(&folds) {

@@ -105,7 +105,8 @@ fn addresses_in_a_body() {
 #[test]
 fn mixed_addresses() {
     let via = "[2001:db8::9:1]:6050;branch=z9hG4bKa1
-Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKb2, SIP/2.0/TCP [2001:db8::9:255];branch=z9hG4bKc3;received=192.0.2.200";
+Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKb2,
+ SIP/2.0/TCP [2001:db8::9:255];branch=z9hG4bKc3;received=192.0.2.200";
     let vias: Vec<Via> = all(&valid(&request("sip:user@host.example.org", via), b""));
     let seen: Vec<_> = vias
         .iter()

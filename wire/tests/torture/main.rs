@@ -1,6 +1,6 @@
 //! Messages in the spirit of RFC 4475 and RFC 5118, one for each of their sections that concerns a
-//! parser, in words of our own: valid ones are kept and read right, invalid ones are refused or their
-//! fault is found where it is.
+//! parser, in words of our own: valid ones are kept and read right, invalid ones are refused or
+//! their fault is found where it is.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

@@ -81,7 +81,8 @@ l: 0",
     assert_eq!(contact.uri.to_string(), "name:Pat_Doe");
 }
 
-/// §3.3.5 to §3.3.7, §3.3.15: extensions, media types and schemes of authentication that are unknown.
+/// §3.3.5 to §3.3.7, §3.3.15: extensions, media types and schemes of authentication that are
+/// unknown.
 #[test]
 fn unknown_extensions() {
     let message = valid(

@@ -96,7 +96,8 @@ Expires:
 /// §3.1.1.2: every character that a token, a user part, a quoted string and a Call-ID may hold.
 #[test]
 fn a_wide_range_of_characters() {
-    let uri = "sip:2_odd.NAME~(is-it!not)&can't+be$/true?,/;;*:&oh+yes=1,a!*key$~_too.(why'not)@example.org";
+    let uri = "sip:2_odd.NAME~(is-it!not)&can't+be$/true?,/;;*:\
+        &oh+yes=1,a!*key$~_too.(why'not)@example.org";
     let message = accepted(
         &format!(
             "

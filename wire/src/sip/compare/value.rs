@@ -86,8 +86,8 @@ pub(super) fn equal(
     Some(())
 }
 
-/// Rule of a header and whether commas separate values in it. An unknown header may be a list, as its
-/// own specification says; two sides that differ in nothing but that are taken as the same.
+/// Rule of a header and whether commas separate values in it. An unknown header may be a list, as
+/// its own specification says; two sides that differ in nothing but that are taken as the same.
 fn rule(canonical: &str) -> (Rule, bool) {
     let rule = match canonical {
         "From" => Rule::Address("RFC 3261 §20.20"),
@@ -207,9 +207,9 @@ fn add(clauses: &mut Clauses, clause: &'static str) {
     clauses.insert(clause);
 }
 
-/// Stricter than RFC 3261 §20.20, which for matching a dialogue passes over display names and unknown
-/// parameters: where a header is to be kept, losing those is a difference. Quotation marks, angle
-/// brackets and the order of parameters are none.
+/// Stricter than RFC 3261 §20.20, which for matching a dialogue passes over display names and
+/// unknown parameters: where a header is to be kept, losing those is a difference. Quotation marks,
+/// angle brackets and the order of parameters are none.
 fn addresses(a: &[u8], b: &[u8], clause: &'static str, clauses: &mut Clauses) -> Option<()> {
     let (whole_a, whole_b) = (a, b);
     let (a, b) = (RawAddress::parse(a).ok()?, RawAddress::parse(b).ok()?);

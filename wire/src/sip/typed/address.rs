@@ -14,12 +14,13 @@ use crate::sip::text::{is_lws, is_token, trim};
 /// Display name, URI, header parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameAddr {
-    /// Display name, unquoted and unescaped; `None` when there is none. Octets that are not UTF-8 are
-    /// replaced.
+    /// Display name, unquoted and unescaped; `None` when there is none. Octets that are not UTF-8
+    /// are replaced.
     pub display_name: Option<String>,
     /// The URI.
     pub uri: Uri,
-    /// Header parameters: without angle brackets, parameters belong to the header (RFC 3261 §20.10).
+    /// Header parameters: without angle brackets, parameters belong to the header (RFC 3261
+    /// §20.10).
     pub params: Params,
 }
 
@@ -160,8 +161,8 @@ impl<'v> RawAddress<'v> {
                 params,
             });
         }
-        // Without brackets a semicolon ends the URI, and a question mark or comma must not stand in it
-        // (RFC 3261 §20.10).
+        // Without brackets a semicolon ends the URI, and a question mark or comma must not stand in
+        // it (RFC 3261 §20.10).
         let uri_at = cursor.at();
         let uri = cursor.take_while(|octet| !is_lws(octet) && !matches!(octet, b';' | b'?' | b','));
         if matches!(cursor.peek(), Some(b'?' | b',')) {
@@ -177,8 +178,8 @@ impl<'v> RawAddress<'v> {
     }
 }
 
-/// Reads up to `<`; `None` when there is no `<` where one can be, so that this is an `addr-spec`. An
-/// absent display name is empty.
+/// Reads up to `<`; `None` when there is no `<` where one can be, so that this is an `addr-spec`.
+/// An absent display name is empty.
 fn display_name<'v>(cursor: &mut Cursor<'v>) -> ValueResult<Option<Cow<'v, [u8]>>> {
     if cursor.peek() == Some(b'"') {
         let name = cursor.quoted_string()?;

@@ -50,8 +50,8 @@ impl SipDate {
         unix_seconds: 253_402_300_799,
     };
 
-    /// `Mon, 23 Nov 2026 02:10:33 GMT`. An instant that the header cannot hold gives the nearest one
-    /// that it can.
+    /// `Mon, 23 Nov 2026 02:10:33 GMT`. An instant that the header cannot hold gives the nearest
+    /// one that it can.
     pub fn format(self) -> String {
         let seconds = self.clamp(Self::MIN, Self::MAX).unix_seconds;
         let (days, time) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
@@ -67,8 +67,8 @@ impl SipDate {
         WEEKDAYS[weekday_index(self.unix_seconds.div_euclid(DAY))].0
     }
 
-    /// Whether a valid value names the day of the week on which its date falls. The grammar does not
-    /// ask for it, so [`TypedHeader::parse_value`] does not either.
+    /// Whether a valid value names the day of the week on which its date falls. The grammar does
+    /// not ask for it, so [`TypedHeader::parse_value`] does not either.
     pub fn weekday_is_right(value: &[u8]) -> ValueResult<bool> {
         let (date, written) = parse(value)?;
         Ok(date.weekday() == written)

@@ -48,8 +48,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// `host [ ":" port ]` where `spaced` says that white space may stand around the colon: in Via it may
-/// (COLON), in a URI it may not.
+/// `host [ ":" port ]` where `spaced` says that white space may stand around the colon: in Via it
+/// may (COLON), in a URI it may not.
 pub(crate) fn host_port(cursor: &mut Cursor<'_>, spaced: bool) -> ValueResult<(Host, Option<u16>)> {
     let host = host(cursor)?;
     let after_host = cursor.clone();
@@ -99,8 +99,8 @@ pub(crate) fn host(cursor: &mut Cursor<'_>) -> ValueResult<Host> {
     Ok(Host::Name(text.to_owned()))
 }
 
-/// Reads an IPv6 address with or without brackets, or an IPv4 one: `received` comes in all three forms
-/// (RFC 5118 §4.5).
+/// Reads an IPv6 address with or without brackets, or an IPv4 one: `received` comes in all three
+/// forms (RFC 5118 §4.5).
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')
@@ -111,7 +111,8 @@ pub(crate) fn address(text: &str) -> Option<IpAddr> {
         .or_else(|| ipv4(text).map(IpAddr::V4))
 }
 
-/// An underscore is in no host name of the grammar, but in many that run; nothing else it could mean.
+/// An underscore is in no host name of the grammar, but in many that run; nothing else it could
+/// mean.
 fn is_host(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_')
 }

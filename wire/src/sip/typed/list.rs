@@ -2,8 +2,8 @@
 
 use crate::sip::text::{is_lws, trim};
 
-/// Splits at the commas that separate values: not in quoted strings and not in angle brackets. Gives
-/// the trimmed pieces and their offsets; an empty value is one empty piece.
+/// Splits at the commas that separate values: not in quoted strings and not in angle brackets.
+/// Gives the trimmed pieces and their offsets; an empty value is one empty piece.
 ///
 /// Parentheses do not count: in list headers they are ordinary text, as in `sip:a(b@example.com`
 /// (RFC 3261 §25.1 has comments only where a header defines them, and no list header does).
@@ -25,9 +25,9 @@ pub fn first(value: &[u8]) -> (usize, &[u8]) {
     trimmed(value, 0, piece_length(value))
 }
 
-/// Whether a comma separates values in this header (RFC 3261 §7.3.1): not in Date, Subject and other
-/// text headers, nor in the authentication headers. Unknown headers are taken as lists only in
-/// comparison.
+/// Whether a comma separates values in this header (RFC 3261 §7.3.1): not in Date, Subject and
+/// other text headers, nor in the authentication headers. Unknown headers are taken as lists only
+/// in comparison.
 pub fn is_list_header(canonical_name: &str) -> bool {
     LISTS
         .iter()

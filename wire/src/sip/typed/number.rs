@@ -4,7 +4,8 @@ use super::{TypedHeader, ValueResult};
 use crate::sip::error::ValueError;
 use crate::sip::text::{digits, trim};
 
-/// Expires (RFC 3261 §20.19): delta-seconds, 0 to 2^32-1. A larger number is an error with offset 0.
+/// Expires (RFC 3261 §20.19): delta-seconds, 0 to 2^32-1. A larger number is an error with offset
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expires(pub u32);
 /// Min-Expires (RFC 3261 §20.23): delta-seconds like Expires.
@@ -55,8 +56,8 @@ impl TypedHeader for ContentLengthValue {
     }
 }
 
-/// `1*DIGIT` within a range. A number that is out of range is wrong as a whole, so its offset is that
-/// of the first digit; otherwise the offset is that of the first octet that is no digit.
+/// `1*DIGIT` within a range. A number that is out of range is wrong as a whole, so its offset is
+/// that of the first digit; otherwise the offset is that of the first octet that is no digit.
 fn number<T, E>(
     value: &[u8],
     narrow: impl Fn(u128) -> Result<T, E>,

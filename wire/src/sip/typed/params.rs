@@ -9,13 +9,14 @@ use crate::sip::text::is_token;
 
 /// Parameters in order, as written.
 ///
-/// In a header, quoted values are kept without their quotation marks and escapes; octets in them that
-/// are not UTF-8 are replaced. In a URI, `%` escapes are kept.
+/// In a header, quoted values are kept without their quotation marks and escapes; octets in them
+/// that are not UTF-8 are replaced. In a URI, `%` escapes are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(pub Vec<(String, Option<String>)>);
 
 impl Params {
-    /// The value of the first parameter of that name (any case), unquoted; `Some("")` for a bare one.
+    /// The value of the first parameter of that name (any case), unquoted; `Some("")` for a bare
+    /// one.
     pub fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self
             .0
@@ -34,8 +35,8 @@ impl Params {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_deref()))
     }
 
-    /// Writes `;name=value` for each as a header does: values that are no tokens or hosts in quotation
-    /// marks.
+    /// Writes `;name=value` for each as a header does: values that are no tokens or hosts in
+    /// quotation marks.
     pub(crate) fn write_in_header(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.iter() {
             write!(f, ";{name}")?;
@@ -64,8 +65,8 @@ impl Params {
     }
 }
 
-/// Writes a `quoted-string`. A line end, which no quoted string can hold, becomes a space: what a peer
-/// put into a value must not become a header field of ours.
+/// Writes a `quoted-string`. A line end, which no quoted string can hold, becomes a space: what a
+/// peer put into a value must not become a header field of ours.
 pub(crate) fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     for character in text.chars() {

@@ -1,7 +1,7 @@
 //! URIs of any scheme, with the comparison rules of RFC 3261 §19.1.4.
 //!
-//! `sip:` and `sips:` are taken apart, `tel:` into number and parameters; every other scheme stays one
-//! text, which is all that a server may rely on.
+//! `sip:` and `sips:` are taken apart, `tel:` into number and parameters; every other scheme stays
+//! one text, which is all that a server may rely on.
 
 mod equivalence;
 
@@ -93,7 +93,8 @@ impl Uri {
         }
     }
 
-    /// RFC 3261 §19.1.4 (sip, sips), RFC 3966 §4 (tel); other schemes: scheme without case, rest exact.
+    /// RFC 3261 §19.1.4 (sip, sips), RFC 3966 §4 (tel); other schemes: scheme without case, rest
+    /// exact.
     pub fn equivalent(&self, other: &Self) -> bool {
         equivalence::uris(self, other)
     }
@@ -107,10 +108,11 @@ impl SipUri {
             .map(|user| Unescape::new(user).map(|(octet, _)| octet).collect())
     }
 
-    /// The address-of-record key of RFC 3261 §10.3 step 5: scheme, decoded user, lower-case host, port;
-    /// without parameters. Two AORs are the same when their keys are.
+    /// The address-of-record key of RFC 3261 §10.3 step 5: scheme, decoded user, lower-case host,
+    /// port; without parameters. Two AORs are the same when their keys are.
     ///
-    /// The user is escaped again in one fixed way, so that the key is text and `%00` shortens nothing.
+    /// The user is escaped again in one fixed way, so that the key is text and `%00` shortens
+    /// nothing.
     pub fn aor_key(&self) -> String {
         let mut key = String::from(if self.secure { "sips:" } else { "sip:" });
         if let Some(user) = self.user_decoded() {
@@ -275,8 +277,8 @@ fn headers(cursor: &mut Cursor) -> ValueResult<String> {
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
-/// Both `global-number` and `local-number` of RFC 3966 §3, without asking for the phone-context that
-/// the latter must have: in a header without angle brackets it belongs to the header.
+/// Both `global-number` and `local-number` of RFC 3966 §3, without asking for the phone-context
+/// that the latter must have: in a header without angle brackets it belongs to the header.
 fn tel(cursor: &mut Cursor) -> ValueResult<Uri> {
     let expected = "a telephone number";
     let start = cursor.clone();
@@ -435,7 +437,8 @@ mod tests {
         assert_eq!(sip.user_decoded().unwrap(), b"user;par=u@example.net");
         assert!(sip.params.is_empty());
 
-        let odd = "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.\
+        let odd = "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:\
+            &it+has=1,weird!*pas$wo~d_too.\
             (doesn't-it)@example.com";
         assert_eq!(read(odd).to_string(), odd);
         assert_eq!(

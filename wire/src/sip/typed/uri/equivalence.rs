@@ -1,16 +1,16 @@
 //! When two URIs are the same.
 //!
-//! Each part is brought into one form and then compared as it is, which keeps the work in proportion to
-//! the length of the URIs, whoever wrote them.
+//! Each part is brought into one form and then compared as it is, which keeps the work in
+//! proportion to the length of the URIs, whoever wrote them.
 
 use std::collections::BTreeMap;
 
 use super::{Host, Params, SipUri, Unescape, Uri, is_separator};
 use crate::sip::name;
 
-/// A text for comparison: octets, and whether each is a reserved one that was escaped. An escaped octet
-/// is the octet itself, unless it is reserved: there the escape takes a meaning away, so it stays a
-/// difference (RFC 3261 §19.1.4).
+/// A text for comparison: octets, and whether each is a reserved one that was escaped. An escaped
+/// octet is the octet itself, unless it is reserved: there the escape takes a meaning away, so it
+/// stays a difference (RFC 3261 §19.1.4).
 type Part = Vec<(u8, bool)>;
 
 pub(super) fn uris(a: &Uri, b: &Uri) -> bool {
@@ -73,8 +73,8 @@ fn part(text: &str, case: Case) -> Part {
         .collect()
 }
 
-/// Parameters that do not match when only one side has them. `transport` is not in that list of
-/// RFC 3261 §19.1.4, but the paragraph on default values before it names it, and the examples treat it
+/// Parameters that do not match when only one side has them. `transport` is not in that list of RFC
+/// 3261 §19.1.4, but the paragraph on default values before it names it, and the examples treat it
 /// so.
 const NEVER_IGNORED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
@@ -99,7 +99,8 @@ fn uri_params(params: &Params) -> BTreeMap<Part, Vec<Option<Part>>> {
         let name = part(name, Case::Folded);
         let value = value.map(|value| {
             if name == method {
-                // A method is case-sensitive wherever it stands: RFC 3261 §25.1 spells methods in octets.
+                // A method is case-sensitive wherever it stands: RFC 3261 §25.1 spells methods in
+                // octets.
                 part(value, Case::Kept)
             } else if name == maddr {
                 let host = Host::parse(value.as_bytes()).map(|host| host.to_string());
