@@ -105,6 +105,9 @@ impl<'a> Early<'a> {
                     if let Some(value) = pics.get(key) {
                         return Found::Node(Node::from_value(value, span));
                     }
+                    if let Some(argument) = argument(pics, key) {
+                        return Found::Text(argument.to_owned());
+                    }
                     self.undeclared.insert(key.clone());
                     Found::Open
                 }
@@ -164,6 +167,12 @@ fn scalars(node: &Node, offsets: &mut BTreeSet<usize>) {
     }
 }
 
+/// `X-Expired` for `policy.indication.argument`, where `policy.indication` is `header:X-Expired`.
+fn argument<'p>(pics: &'p Pics, key: &str) -> Option<&'p str> {
+    let value = pics.get(key.strip_suffix(".argument")?)?.as_str()?;
+    value.split_once(':').map(|(_, argument)| argument)
+}
+
 /// Draws a value.
 pub(crate) fn draw(random: &mut fastrand::Rng, kind: Random, length: usize) -> String {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
@@ -190,6 +199,21 @@ pub(crate) fn draw(random: &mut fastrand::Rng, kind: Random, length: usize) -> S
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_value_may_have_an_argument() {
+        let pics: Pics = [
+            ("policy.indication".to_owned(), "header:X-Expired".into()),
+            ("policy.expired".to_owned(), "delete".into()),
+        ]
+        .into();
+        assert_eq!(
+            argument(&pics, "policy.indication.argument"),
+            Some("X-Expired")
+        );
+        assert_eq!(argument(&pics, "policy.expired.argument"), None);
+        assert_eq!(argument(&pics, "policy.indication"), None);
+    }
 
     proptest! {
         #[test]
