@@ -234,7 +234,7 @@ fn plain_message() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn plain_messages_are_read_alike(octets in plain_message()) {

@@ -74,7 +74,7 @@ fn relation(name: &str, left: &[String], right: &[String]) -> compare::Compariso
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     /// The URIs among the values have no parameters, where RFC 3261 §19.1.4 gives transitivity up.
     #[test]
