@@ -59,7 +59,7 @@ fn an_unknown_option_is_wrong_usage_and_help_is_not() {
 #[test]
 fn explain_knows_requirements_and_suggests() {
     let bench = Bench::new();
-    insta::assert_snapshot!(bench.imspec(&["explain", "DM-EXP-10"]).expect(0).stdout);
+    insta::assert_snapshot!(bench.imspec(&["explain", "DM-MID-08"]).expect(0).stdout);
     let ended = bench.imspec(&["explain", "DM-EXP-1O"]).expect(2);
     assert!(format!("{}{}", ended.stdout, ended.stderr).contains("DM-EXP-10"));
 }
