@@ -27,7 +27,7 @@ imspec=${CARGO_TARGET_DIR:-target}/release/imspec
 tcpdump -i lo -n -s 0 -B 262144 -U -Z "$(id -un)" -w "$folder/lo.pcap" 'udp or tcp' 2>"$folder/tcpdump.log" &
 capture_pid=$!
 for _ in $(seq 200); do
-    grep -q 'listening on' "$folder/tcpdump.log" && break
+    grep -qs 'listening on' "$folder/tcpdump.log" && break
     kill -0 "$capture_pid" 2>/dev/null || { cat "$folder/tcpdump.log" >&2; echo "oracle: tcpdump cannot capture on lo" >&2; exit 2; }
     sleep 0.05
 done

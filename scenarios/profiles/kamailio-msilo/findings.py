@@ -3,8 +3,9 @@
 
     findings.py RUN_JSON FINDINGS_TXT [--update]
 
-One line for each failed requirement of a case: `finding requirement case`. Matrix values are left out, and
-so are the numbers of checks, so that a reworded scenario does not need a new list.
+One line for each failed requirement of a scenario: `kind requirement scenario`. A line that begins with `?`
+may be missing: it depends on the phase of a timer of the server, and FINDINGS_TXT says which. Comments stay
+when the list is written anew.
 """
 
 import json
@@ -26,14 +27,18 @@ def main():
         for finding in record["findings"]
         if finding["kind"] in ("nonconformity", "deviation", "profile-mismatch")
     })
-    if "--update" in sys.argv:
-        with open(list_path, "w", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in found)
-        return 1 if errors else 0
     with open(list_path, encoding="utf-8") as file:
-        known = [line.strip() for line in file if line.strip() and not line.startswith("#")]
-    new = sorted(set(found) - set(known))
-    gone = sorted(set(known) - set(found))
+        lines = [line.strip() for line in file]
+    known = {line.removeprefix("?").strip() for line in lines if line and not line.startswith("#")}
+    must = {line for line in lines if line and line[0] not in "#?"}
+    new = sorted(set(found) - known)
+    gone = sorted(must - set(found))
+    if "--update" in sys.argv:
+        kept = [line for line in lines if line not in gone]
+        with open(list_path, "w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in kept + new)
+        print(f"{list_path}: {len(new)} added, {len(gone)} taken out; check them by hand")
+        return 1 if errors else 0
     for line in new:
         print(f"not in {list_path}: {line}", file=sys.stderr)
     for line in gone:
@@ -43,7 +48,7 @@ def main():
         counts[case["verdict"]] = counts.get(case["verdict"], 0) + 1
     print(f"kamailio: {len(record['cases'])} cases in {record['duration_us'] / 1e6:.1f} s, "
           + ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
-          + f"; {len(found)} findings as checked by hand" * (not new and not gone))
+          + f"; {len(found)} findings, " + ("not as checked by hand" if new or gone else "all as checked by hand"))
     return 1 if errors or new or gone else 0
 
 
