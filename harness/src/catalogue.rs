@@ -5,4 +5,4 @@ pub mod pics;
 pub mod requirement;
 
 pub use pics::{PicsKey, PicsKeys, PicsType};
-pub use requirement::{Catalogue, Coverage, Requirement};
+pub use requirement::{About, Catalogue, Coverage, Requirement};

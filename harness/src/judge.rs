@@ -1,6 +1,7 @@
 //! Verdicts as a pure function of trace, requirements and waivers. No I/O, no clock, no dice: the same
 //! trace gives the same verdicts, today and when it is judged again.
 
+mod aspect;
 mod compare;
 mod matcher;
 mod outcome;
@@ -12,14 +13,18 @@ mod stored;
 pub mod waiver;
 mod weigh;
 
-use imspec_reports::record::{Check, EventKind, Evidence, Location, Observation, Outcome, Trace, Verdict};
+use imspec_reports::record::{
+    Check, EventKind, Evidence, Location, Observation, Outcome, Trace, Verdict,
+};
 
+use crate::catalogue::Catalogue;
 use crate::evidence::View;
 use crate::scenario::model::{Case, Pics, Step, Verb};
 
 pub use run::{RunFacts, record};
 pub use weigh::{Weighed, weigh};
 
+use aspect::Aspect;
 use outcome::{Observed, Ruling};
 
 /// What judging needs besides case and trace.
@@ -27,6 +32,8 @@ use outcome::{Observed, Ruling};
 pub struct Context<'a> {
     /// What the maker declares.
     pub pics: &'a Pics,
+    /// What each requirement is about.
+    pub catalogue: &'a Catalogue,
 }
 
 /// The verdict of a case with everything that led to it.
@@ -52,7 +59,10 @@ pub struct JudgedCheck {
 /// Judges one case.
 pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
     let pics = declared(context.pics, trace);
-    let context = Context { pics: &pics };
+    let context = Context {
+        pics: &pics,
+        ..context
+    };
     let view = View::new(case, trace);
     let mut sheet = Sheet {
         view: &view,
@@ -118,6 +128,7 @@ struct Entry<'s> {
     step: &'s Step,
     at: &'s Location,
     covers: Option<&'s Vec<String>>,
+    aspect: Aspect,
     subject: String,
     observation: Observation,
     evidence: Option<Evidence>,
@@ -129,6 +140,7 @@ impl<'s> Entry<'s> {
             step,
             at: &step.at,
             covers: None,
+            aspect: Aspect::Any,
             subject: subject.into(),
             observation,
             evidence: None,
@@ -137,6 +149,11 @@ impl<'s> Entry<'s> {
 
     fn at(mut self, at: &'s Location) -> Self {
         self.at = at;
+        self
+    }
+
+    fn about(mut self, aspect: Aspect) -> Self {
+        self.aspect = aspect;
         self
     }
 
@@ -296,10 +313,12 @@ impl Sheet<'_, '_> {
             ruling.verdict = Verdict::Inconclusive;
             ruling.note = Some(why.clone());
         }
-        let covers = entry
-            .covers
-            .or(entry.step.covers.as_ref())
-            .unwrap_or(&self.view.case().scenario.covers);
+        let covers = match entry.covers.or(entry.step.covers.as_ref()) {
+            Some(own) => own.clone(),
+            None => entry
+                .aspect
+                .speaks_for(&self.view.case().scenario.covers, self.context.catalogue),
+        };
         let evidence = match (entry.evidence, ruling.range) {
             (Some(evidence), range @ Some(_)) => Some(Evidence { range, ..evidence }),
             (evidence, _) => evidence,
@@ -315,7 +334,7 @@ impl Sheet<'_, '_> {
                 source: entry.at.clone(),
                 subject: entry.subject,
                 verdict: ruling.verdict,
-                requirements: covers.clone(),
+                requirements: covers,
                 expected: ruling.expected,
                 observed: ruling.observed,
                 observation: entry.observation,

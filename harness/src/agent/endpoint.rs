@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
 
 use super::{Inbox, Place, packet, tags};
+use crate::sut::probe;
 use crate::sut::profile::Transport;
 
 /// Largest datagram.
@@ -158,7 +159,7 @@ impl Endpoint {
             return Ok(Way::Tcp(Arc::clone(connection)));
         }
         let target = self.core.target;
-        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(target))
+        let stream = tokio::time::timeout(PATIENCE, probe::connect(self.core.local.ip(), target))
             .await
             .map_err(|_| format!("no connection to {target} within {} s", PATIENCE.as_secs()))?
             .map_err(|e| format!("no connection to {target}: {e}"))?;

@@ -23,6 +23,8 @@ pub struct Requirement {
     pub basis: Basis,
     /// Whether every behaviour is legal and a failure only contradicts what the profile declares.
     pub declared: bool,
+    /// What it is about: a check of something else does not speak for it.
+    pub about: About,
     /// When it applies.
     pub condition: String,
     /// What it asks for.
@@ -33,6 +35,22 @@ pub struct Requirement {
     pub testability: String,
     /// Wording defects that touch it.
     pub wording: Vec<String>,
+}
+
+/// What a requirement is about, so that what a check looked at is not blamed on something else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum About {
+    /// What the server does: whether and when it stores, delivers, expires.
+    #[default]
+    Behaviour,
+    /// The content of a message: its header fields and bodies.
+    Content,
+    /// Its header fields, start line included.
+    Headers,
+    /// Its bodies.
+    Bodies,
+    /// The Message-ID.
+    MessageId,
 }
 
 /// All requirements, those of the specification first, in the order of its clauses.
@@ -209,12 +227,13 @@ fn of_steps(steps: &[Step], ids: &mut Vec<String>) {
     }
 }
 
-const KEYS: [Key; 10] = [
+const KEYS: [Key; 11] = [
     key("id", true),
     key("clause", true),
     key("level", true),
     key("basis", true),
     key("declared", false),
+    key("about", false),
     key("condition", true),
     key("statement", true),
     key("observation", true),
@@ -299,6 +318,19 @@ impl Reader<'_> {
             declared: match fields.get("declared") {
                 None => false,
                 Some(node) => self.word(node, &[("true", true), ("false", false)])?,
+            },
+            about: match fields.get("about") {
+                None => About::default(),
+                Some(node) => self.word(
+                    node,
+                    &[
+                        ("behaviour", About::Behaviour),
+                        ("content", About::Content),
+                        ("headers", About::Headers),
+                        ("bodies", About::Bodies),
+                        ("message-id", About::MessageId),
+                    ],
+                )?,
             },
             condition: self.text(fields.get("condition")),
             statement: self.text(fields.get("statement")),

@@ -187,8 +187,9 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
     };
     let context = judge::Context {
         pics: &profile.pics,
+        catalogue: &catalogue,
     };
-    let record = judge::record(facts, &ran.cases, &set_aside, &catalogue, &waivers, context);
+    let record = judge::record(facts, &ran.cases, &set_aside, &waivers, context);
     let broken = |why: std::io::Error| {
         (
             ExitStatus::HarnessError,

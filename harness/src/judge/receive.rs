@@ -2,6 +2,7 @@
 
 use imspec_reports::record::{EventKind, Observation, Outcome, Verdict};
 
+use super::aspect::Aspect;
 use super::matcher::{self, Subject};
 use super::outcome::{Observed, Ruling, Seen, show};
 use super::{Entry, Sheet, request};
@@ -38,7 +39,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
                 ),
                 None => Ruling::new(Verdict::Fail, expected, observed),
             };
-            let mut entry = Entry::of(step, "delivery", Observation::Wire);
+            let mut entry = Entry::of(step, "delivery", Observation::Wire).about(Aspect::Arrival);
             if let Some((sent, _)) = of.as_deref().and_then(|name| view.message(name)) {
                 entry = entry.seen_in(sent.id);
             }
@@ -66,20 +67,37 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
         ruling.note =
             Some("no request with that body came; this is the closest of those that did".into());
     }
-    let entry = Entry::of(step, "delivery", Observation::Wire).seen_in(event.id);
+    let entry = Entry::of(step, "delivery", Observation::Wire)
+        .about(Aspect::Arrival)
+        .seen_in(event.id);
     sheet.write(entry, ruling);
     if let Some(matcher) = &wanted.request_uri {
         let observed =
             Observed::Known(message.request_uri().map(Seen::value).into_iter().collect());
         let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Uri, &step.path);
         let entry = Entry::of(step, "Request-URI", Observation::Wire)
+            .about(Aspect::Header)
             .at(&matcher.at)
             .seen_in(event.id);
         sheet.write(entry, ruling);
     }
-    request::headers(sheet, step, &wanted.headers, &message, event.id, None);
+    request::headers(
+        sheet,
+        step,
+        &wanted.headers,
+        &message,
+        event.id,
+        (Aspect::Header, None),
+    );
     if let Some(matcher) = &wanted.body {
-        request::body(sheet, step, matcher, &message, event.id, None);
+        request::body(
+            sheet,
+            step,
+            matcher,
+            &message,
+            event.id,
+            (Aspect::Body, None),
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 use imspec_reports::record::{Observation, Outcome, Verdict};
 use imspec_wire::sip::Message;
 
+use super::aspect::Aspect;
 use super::matcher::{self, Subject};
 use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet};
@@ -65,7 +66,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
             &expect.headers,
             message,
             *event,
-            expect.covers.as_ref(),
+            (Aspect::Any, expect.covers.as_ref()),
         );
         if let Some(matcher) = &expect.body {
             body(
@@ -74,21 +75,23 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
                 matcher,
                 message,
                 *event,
-                expect.covers.as_ref(),
+                (Aspect::Any, expect.covers.as_ref()),
             );
         }
     }
 }
 
-/// Checks header matchers against a message that was received.
+/// Checks header matchers against a message that was received; `how`: what they are about, and the
+/// requirements where the scenario names them.
 pub(super) fn headers(
     sheet: &mut Sheet<'_, '_>,
     step: &Step,
     matchers: &[HeaderMatcher],
     message: &Message,
     event: u32,
-    covers: Option<&Vec<String>>,
+    how: (Aspect, Option<&Vec<String>>),
 ) {
+    let (aspect, covers) = how;
     for matcher in matchers {
         match matcher {
             HeaderMatcher::Named { name, matcher, at } => {
@@ -101,7 +104,8 @@ pub(super) fn headers(
                     stored: false,
                 };
                 let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
-                let entry = Entry::of(step, format!("header {name}"), Observation::Wire);
+                let entry =
+                    Entry::of(step, format!("header {name}"), Observation::Wire).about(aspect);
                 sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
             }
             HeaderMatcher::SameAs { of, except, at } => {
@@ -119,7 +123,8 @@ pub(super) fn headers(
                     let mut ruling =
                         super::compare::header(&name, &sent, &seen, false, false).range(range);
                     ruling.against = Some(sent_event.id);
-                    let entry = Entry::of(step, format!("header {name}"), Observation::Wire);
+                    let entry =
+                        Entry::of(step, format!("header {name}"), Observation::Wire).about(aspect);
                     sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
                 }
             }
@@ -127,15 +132,16 @@ pub(super) fn headers(
     }
 }
 
-/// Checks a body matcher against a message that was received.
+/// Checks a body matcher against a message that was received; `how` as in [`headers`].
 pub(super) fn body(
     sheet: &mut Sheet<'_, '_>,
     step: &Step,
     matcher: &Matcher,
     message: &Message,
     event: u32,
-    covers: Option<&Vec<String>>,
+    how: (Aspect, Option<&Vec<String>>),
 ) {
+    let (aspect, covers) = how;
     let range = message.body_range();
     let seen = Seen {
         name: String::new(),
@@ -152,7 +158,7 @@ pub(super) fn body(
         );
     let observed = Observed::Known(if absent { Vec::new() } else { vec![seen] });
     let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Body, &step.path);
-    let entry = Entry::of(step, "body", Observation::Wire);
+    let entry = Entry::of(step, "body", Observation::Wire).about(aspect);
     sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
 }
 

@@ -39,10 +39,10 @@ pub fn record(
     facts: RunFacts,
     ran: &[(std::sync::Arc<Case>, Trace, u64)],
     set_aside: &[SetAside],
-    catalogue: &Catalogue,
     waivers: &[Waiver],
     context: Context<'_>,
 ) -> RunRecord {
+    let catalogue = context.catalogue;
     let mut cases = Vec::new();
     let mut findings = Vec::new();
     let mut used = vec![false; waivers.len()];

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use imspec_reports::record::{Event, EventKind, Observation};
 use imspec_wire::sip::Message;
 
+use super::aspect::Aspect;
 use super::outcome::{Ruling, show};
 use super::{Entry, Sheet};
 use crate::evidence::{delivery, message_of};
@@ -51,7 +52,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
         Some(_) => format!("no further copy of the message at {where_}"),
         None => format!("no {what} at {where_}"),
     };
-    let entry = Entry::of(step, "silence", Observation::Wire);
+    let entry = Entry::of(step, "silence", Observation::Wire).about(Aspect::Arrival);
     match broken.next() {
         None => sheet.write(
             entry.seen_in(last.id),

@@ -4,6 +4,7 @@ use imspec_reports::record::trace::StoreResult;
 use imspec_reports::record::{Field, Observation, StoredMessage, Verdict};
 use imspec_wire::sip::{Message, name};
 
+use super::aspect::Aspect;
 use super::matcher::{self, Subject};
 use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet, compare};
@@ -97,7 +98,8 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
             &Subject::Value,
             &step.path,
         );
-        let entry = Entry::of(step, "number of waiting messages", Observation::Store);
+        let entry = Entry::of(step, "number of waiting messages", Observation::Store)
+            .about(Aspect::Presence);
         sheet.write(entry.at(&count.at).seen_in(event.id), ruling);
     }
     let given = assign(view, wanted, records, &step.path);
@@ -133,7 +135,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
         };
         let mut ruling = Ruling::of(holds, words, seen);
         ruling.against = against;
-        let entry = Entry::of(step, "record", Observation::Store);
+        let entry = Entry::of(step, "record", Observation::Store).about(Aspect::Presence);
         sheet.write(
             entry
                 .at(&expected.at)
@@ -164,7 +166,7 @@ fn fields(
             RecordKey::MessageId | RecordKey::State => Subject::Value,
         };
         let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
-        let entry = Entry::of(step, subject_name, Observation::Store);
+        let entry = Entry::of(step, subject_name, Observation::Store).about(aspect_of(*key));
         sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
     }
     for matcher in &expected.headers {
@@ -177,7 +179,7 @@ fn fields(
             Field::Unknown => Observed::Unknown("the store adapter cannot read `body`".into()),
         };
         let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Body, &step.path);
-        let entry = Entry::of(step, "stored body", Observation::Store);
+        let entry = Entry::of(step, "stored body", Observation::Store).about(Aspect::StoredBody);
         sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
     }
 }
@@ -202,7 +204,8 @@ fn headers(
                 stored: true,
             };
             let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
-            let entry = Entry::of(step, subject_of(&name), Observation::Store);
+            let entry =
+                Entry::of(step, subject_of(&name), Observation::Store).about(Aspect::StoredHeader);
             sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
         }
         HeaderMatcher::SameAs { of, except, at } => {
@@ -225,7 +228,8 @@ fn headers(
                     ),
                 };
                 ruling.against = Some(sent_event);
-                let entry = Entry::of(step, subject_of(&name), Observation::Store);
+                let entry = Entry::of(step, subject_of(&name), Observation::Store)
+                    .about(Aspect::StoredHeader);
                 sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
             }
         }
@@ -254,6 +258,16 @@ fn stored_fields(record: &StoredMessage, header: &str) -> Observed {
         ));
     }
     Observed::Known(seen)
+}
+
+fn aspect_of(key: RecordKey) -> Aspect {
+    match key {
+        RecordKey::RequestUri => Aspect::StoredHeader,
+        RecordKey::MessageId => Aspect::MessageId,
+        RecordKey::Mark | RecordKey::ReceivedAt | RecordKey::State | RecordKey::Account => {
+            Aspect::Any
+        }
+    }
 }
 
 fn observe(record: &StoredMessage, key: RecordKey) -> (&'static str, Observed) {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use imspec_reports::record::trace::{Packet, StoreResult};
 use imspec_reports::record::{
-    Event, EventKind, Field, Octets, Outcome, State, StoreTime, StoredHeader, StoredMessage, Trace, UtcTime, Verdict,
+    Event, EventKind, Field, Octets, Outcome, State, StoreTime, StoredHeader, StoredMessage, Trace,
+    UtcTime, Verdict,
 };
 use proptest::prelude::*;
 
 use super::{Context, Judgement, fold, judge};
+use crate::catalogue::Catalogue;
 use crate::plan::{self, Selection};
 use crate::scenario::load::load_str;
 use crate::scenario::{Case, Known, Pics};
@@ -73,7 +75,8 @@ impl Story {
         let text = format!(
             "id: PG-900\ntitle: A story\npurpose: To be judged.\ncovers: [DM-STORE-02]\nusers: {{ alice: online, bob: offline }}\nsteps:\n  {indented}\n"
         );
-        let scenario = load_str(&text, "story.yaml", &Known::bundled()).unwrap_or_else(|why| panic!("{why}"));
+        let scenario =
+            load_str(&text, "story.yaml", &Known::bundled()).unwrap_or_else(|why| panic!("{why}"));
         let pics = Pics::new();
         let context = plan::Context {
             pics: &pics,
@@ -84,16 +87,26 @@ impl Story {
         };
         let planned = plan::plan(&[Arc::new(scenario)], &Selection::all(), &context);
         let case = planned.cases().next().unwrap().clone();
-        Self { case, trace: Trace::default(), at_s: 0, pics }
+        Self {
+            case,
+            trace: Trace::default(),
+            at_s: 0,
+            pics,
+        }
     }
 
     fn event(&mut self, step: usize, kind: EventKind) -> u32 {
         let id = u32::try_from(self.trace.events.len()).unwrap();
-        let at = UtcTime { unix_us: 1_800_000_000_000_000 + self.at_s * 1_000_000 };
+        let at = UtcTime {
+            unix_us: 1_800_000_000_000_000 + self.at_s * 1_000_000,
+        };
         self.trace.events.push(Event {
             id,
             at_us: u64::from(id) * 1000,
-            store: Some(StoreTime { at, uncertainty_ms: 1 }),
+            store: Some(StoreTime {
+                at,
+                uncertainty_ms: 1,
+            }),
             step: Some(format!("steps[{step}]")),
             kind,
         });
@@ -114,49 +127,108 @@ impl Story {
 
     /// A step that sends `request`, gets `response` and saves both as `sent`.
     fn sends(&mut self, step: usize, request: &str, response: &str) -> &mut Self {
-        self.event(step, EventKind::StepStarted { verb: "message".into() });
+        self.event(
+            step,
+            EventKind::StepStarted {
+                verb: "message".into(),
+            },
+        );
         let sent = self.event(step, EventKind::Sent(Self::packet("alice", request)));
         let received = self.event(step, EventKind::Received(Self::packet("alice", response)));
         self.event(step, EventKind::Took { event: received });
-        self.event(step, EventKind::Saved { name: "sent".into(), event: sent });
-        self.event(step, EventKind::StepEnded { outcome: Outcome::Done });
+        self.event(
+            step,
+            EventKind::Saved {
+                name: "sent".into(),
+                event: sent,
+            },
+        );
+        self.event(
+            step,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
         self
     }
 
     fn receives(&mut self, step: usize, request: &str) -> &mut Self {
-        self.event(step, EventKind::StepStarted { verb: "receive".into() });
+        self.event(
+            step,
+            EventKind::StepStarted {
+                verb: "receive".into(),
+            },
+        );
         let received = self.event(step, EventKind::Received(Self::packet("bob", request)));
         self.event(step, EventKind::Took { event: received });
-        self.event(step, EventKind::StepEnded { outcome: Outcome::Done });
+        self.event(
+            step,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
         self
     }
 
     fn reads(&mut self, step: usize, result: StoreResult) -> &mut Self {
-        self.event(step, EventKind::StepStarted { verb: "stored".into() });
-        self.event(step, EventKind::StoreRead { account: "sip:bob@example.org".into(), result });
-        self.event(step, EventKind::StepEnded { outcome: Outcome::Done });
+        self.event(
+            step,
+            EventKind::StepStarted {
+                verb: "stored".into(),
+            },
+        );
+        self.event(
+            step,
+            EventKind::StoreRead {
+                account: "sip:bob@example.org".into(),
+                result,
+            },
+        );
+        self.event(
+            step,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
         self
     }
 
     fn passes(&mut self, step: usize, verb: &str) -> &mut Self {
         self.event(step, EventKind::StepStarted { verb: verb.into() });
-        self.event(step, EventKind::StepEnded { outcome: Outcome::Done });
+        self.event(
+            step,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
         self
     }
 
     fn judged(&self) -> Judgement {
-        judge(&self.case, &self.trace, Context { pics: &self.pics })
+        let catalogue = Catalogue::bundled().unwrap();
+        judge(
+            &self.case,
+            &self.trace,
+            Context {
+                pics: &self.pics,
+                catalogue: &catalogue,
+            },
+        )
     }
 }
 
 const SENT: &str = "MESSAGE sip:bob@example.org SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bK1\nFrom: <sip:alice@example.org>;tag=a\nTo: <sip:bob@example.org>\nCall-ID: c1\nCSeq: 1 MESSAGE\nSubject: Dinner\nContent-Type: text/plain\nContent-Length: 5\n\nhello";
 const ACCEPTED: &str = "SIP/2.0 202 Accepted\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bK1\nFrom: <sip:alice@example.org>;tag=a\nTo: <sip:bob@example.org>;tag=b\nCall-ID: c1\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n";
-const SEND: &str = "- message: { from: alice, to: bob, headers: { Subject: Dinner }, body: hello, save: sent }\n";
+const SEND: &str =
+    "- message: { from: alice, to: bob, headers: { Subject: Dinner }, body: hello, save: sent }\n";
 
 fn stored(headers_complete: bool, names: &[&str]) -> StoreResult {
     let headers = names
         .iter()
-        .map(|name| StoredHeader { name: (*name).into(), value: Octets::from(b"Dinner".to_vec()) })
+        .map(|name| StoredHeader {
+            name: (*name).into(),
+            value: Octets::from(b"Dinner".to_vec()),
+        })
         .collect();
     StoreResult::Records(vec![StoredMessage {
         body: Field::Known(Octets::from(b"hello".to_vec())),
@@ -169,8 +241,12 @@ fn stored(headers_complete: bool, names: &[&str]) -> StoreResult {
 
 #[test]
 fn a_lost_header_fails_and_the_evidence_points_at_both_messages() {
-    let mut story = Story::new(&format!("{SEND}- receive: {{ at: bob, of: sent, headers: {{ Subject: {{ same-as: sent }} }} }}"));
-    story.sends(0, SENT, ACCEPTED).receives(1, &SENT.replace("Subject: Dinner\n", ""));
+    let mut story = Story::new(&format!(
+        "{SEND}- receive: {{ at: bob, of: sent, headers: {{ Subject: {{ same-as: sent }} }} }}"
+    ));
+    story
+        .sends(0, SENT, ACCEPTED)
+        .receives(1, &SENT.replace("Subject: Dinner\n", ""));
     let judged = story.judged();
     assert_eq!(judged.verdict, Verdict::Fail);
     let check = &judged.checks.last().unwrap().check;
@@ -181,16 +257,27 @@ fn a_lost_header_fails_and_the_evidence_points_at_both_messages() {
 
 #[test]
 fn a_compact_folded_header_is_the_same_header() {
-    let mut story = Story::new(&format!("{SEND}- receive: {{ at: bob, of: sent, headers: {{ same-as: sent }} }}"));
-    story.sends(0, SENT, ACCEPTED).receives(1, &SENT.replace("Subject: Dinner", "s:\n  Dinner"));
+    let mut story = Story::new(&format!(
+        "{SEND}- receive: {{ at: bob, of: sent, headers: {{ same-as: sent }} }}"
+    ));
+    story
+        .sends(0, SENT, ACCEPTED)
+        .receives(1, &SENT.replace("Subject: Dinner", "s:\n  Dinner"));
     let judged = story.judged();
     assert_eq!(judged.verdict, Verdict::Pass, "{judged:#?}");
-    assert!(judged.checks.iter().any(|c| c.check.note.as_deref().is_some_and(|note| note.contains("RFC 3261"))));
+    assert!(judged.checks.iter().any(|c| {
+        c.check
+            .note
+            .as_deref()
+            .is_some_and(|note| note.contains("RFC 3261"))
+    }));
 }
 
 #[test]
 fn an_unknown_header_is_inconclusive_and_an_absent_one_fails() {
-    let steps = format!("{SEND}- stored: {{ for: bob, messages: [{{ of: sent, headers: {{ Subject: {{ same-as: sent }} }} }}] }}");
+    let steps = format!(
+        "{SEND}- stored: {{ for: bob, messages: [{{ of: sent, headers: {{ Subject: {{ same-as: sent }} }} }}] }}"
+    );
     for (result, verdict) in [
         (stored(true, &["Subject"]), Verdict::Pass),
         (stored(true, &["s"]), Verdict::Pass),
@@ -207,13 +294,20 @@ fn an_unknown_header_is_inconclusive_and_an_absent_one_fails() {
 
 #[test]
 fn equal_in_meaning_is_a_mismatch_only_where_octets_are_declared() {
-    let steps = format!("{SEND}- stored: {{ for: bob, messages: [{{ of: sent, headers: {{ Subject: {{ same-as: sent }} }} }}] }}");
+    let steps = format!(
+        "{SEND}- stored: {{ for: bob, messages: [{{ of: sent, headers: {{ Subject: {{ same-as: sent }} }} }}] }}"
+    );
     let mut story = Story::new(&steps);
-    story.sends(0, SENT, ACCEPTED).reads(1, stored(true, &["s"]));
+    story
+        .sends(0, SENT, ACCEPTED)
+        .reads(1, stored(true, &["s"]));
     story.pics.insert("store.fidelity".into(), "octet".into());
     let judged = story.judged();
     let last = judged.checks.last().unwrap();
-    assert!(last.check.verdict == Verdict::Fail && last.mismatch, "{last:#?}");
+    assert!(
+        last.check.verdict == Verdict::Fail && last.mismatch,
+        "{last:#?}"
+    );
 }
 
 #[test]
@@ -222,11 +316,16 @@ fn a_refused_set_up_is_inconclusive_and_an_expected_status_fails() {
     let mut story = Story::new(SEND);
     story.sends(0, SENT, &refused);
     assert_eq!(story.judged().verdict, Verdict::Inconclusive);
-    let mut story = Story::new("- message: { from: alice, to: bob, body: hello, expect: { status: [202, 200] } }");
+    let mut story = Story::new(
+        "- message: { from: alice, to: bob, body: hello, expect: { status: [202, 200] } }",
+    );
     story.sends(0, SENT, &refused);
     let judged = story.judged();
     assert_eq!(judged.verdict, Verdict::Fail);
-    assert_eq!(judged.reason.as_deref(), Some("status: expected 202 or 200, observed SIP/2.0 403 Forbidden"));
+    assert_eq!(
+        judged.reason.as_deref(),
+        Some("status: expected 202 or 200, observed SIP/2.0 403 Forbidden")
+    );
 }
 
 const QUIET: &str = "- register: bob\n- silence: { at: bob, of: sent }\n- receive: { at: bob }";
@@ -236,18 +335,42 @@ fn a_copy_breaks_the_silence_also_when_it_comes_before_the_silence_begins() {
     for early in [true, false] {
         let mut story = Story::new(&format!("{SEND}{QUIET}"));
         story.sends(0, SENT, ACCEPTED);
-        story.event(1, EventKind::StepStarted { verb: "register".into() });
+        story.event(
+            1,
+            EventKind::StepStarted {
+                verb: "register".into(),
+            },
+        );
         if early {
             story.event(1, EventKind::Received(Story::packet("bob", SENT)));
         }
-        story.event(1, EventKind::StepEnded { outcome: Outcome::Done });
-        story.event(2, EventKind::StepStarted { verb: "silence".into() });
+        story.event(
+            1,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
+        story.event(
+            2,
+            EventKind::StepStarted {
+                verb: "silence".into(),
+            },
+        );
         if !early {
             story.event(2, EventKind::Received(Story::packet("bob", SENT)));
         }
-        story.event(2, EventKind::StepEnded { outcome: Outcome::Done });
+        story.event(
+            2,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
         let judged = story.judged();
-        let silence = judged.checks.iter().find(|c| c.check.subject == "silence").unwrap();
+        let silence = judged
+            .checks
+            .iter()
+            .find(|c| c.check.subject == "silence")
+            .unwrap();
         assert_eq!(silence.check.verdict, Verdict::Fail, "early: {early}");
     }
 }
@@ -256,11 +379,28 @@ fn a_copy_breaks_the_silence_also_when_it_comes_before_the_silence_begins() {
 fn another_message_does_not_break_a_silence_of_this_one() {
     let mut story = Story::new(&format!("{SEND}{QUIET}"));
     story.sends(0, SENT, ACCEPTED).passes(1, "register");
-    story.event(2, EventKind::StepStarted { verb: "silence".into() });
-    story.event(2, EventKind::Received(Story::packet("bob", &SENT.replace("hello", "other"))));
-    story.event(2, EventKind::StepEnded { outcome: Outcome::Done });
+    story.event(
+        2,
+        EventKind::StepStarted {
+            verb: "silence".into(),
+        },
+    );
+    story.event(
+        2,
+        EventKind::Received(Story::packet("bob", &SENT.replace("hello", "other"))),
+    );
+    story.event(
+        2,
+        EventKind::StepEnded {
+            outcome: Outcome::Done,
+        },
+    );
     let judged = story.judged();
-    let silence = judged.checks.iter().find(|c| c.check.subject == "silence").unwrap();
+    let silence = judged
+        .checks
+        .iter()
+        .find(|c| c.check.subject == "silence")
+        .unwrap();
     assert_eq!(silence.check.verdict, Verdict::Pass);
 }
 
@@ -274,14 +414,38 @@ fn a_case_that_was_too_slow_blames_nobody() {
         let mut story = Story::new(&steps);
         story.sends(0, SENT, ACCEPTED).passes(1, "wait");
         story.at_s = late_s;
-        story.event(2, EventKind::StepStarted { verb: "register".into() });
+        story.event(
+            2,
+            EventKind::StepStarted {
+                verb: "register".into(),
+            },
+        );
         story.event(2, EventKind::Sent(Story::packet("bob", SENT)));
         let received = story.event(2, EventKind::Received(Story::packet("bob", ACCEPTED)));
         story.event(2, EventKind::Took { event: received });
-        story.event(2, EventKind::StepEnded { outcome: Outcome::Done });
-        story.event(3, EventKind::StepStarted { verb: "receive".into() });
-        story.event(3, EventKind::StepEnded { outcome: Outcome::TimedOut { after_ms: 5000 } });
-        assert_eq!(story.judged().verdict, verdict, "acted {late_s} s after the message");
+        story.event(
+            2,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
+        story.event(
+            3,
+            EventKind::StepStarted {
+                verb: "receive".into(),
+            },
+        );
+        story.event(
+            3,
+            EventKind::StepEnded {
+                outcome: Outcome::TimedOut { after_ms: 5000 },
+            },
+        );
+        assert_eq!(
+            story.judged().verdict,
+            verdict,
+            "acted {late_s} s after the message"
+        );
     }
 }
 
@@ -290,22 +454,42 @@ fn what_was_not_reached_is_not_judged_and_what_broke_is_an_error() {
     let mut story = Story::new(&format!("{SEND}- stored: {{ for: bob, count: 1 }}"));
     story.sends(0, SENT, ACCEPTED);
     let without = story.judged().checks.len();
-    story.event(1, EventKind::StepEnded { outcome: Outcome::NotReached { why: "an earlier step failed".into() } });
+    story.event(
+        1,
+        EventKind::StepEnded {
+            outcome: Outcome::NotReached {
+                why: "an earlier step failed".into(),
+            },
+        },
+    );
     assert_eq!(story.judged().checks.len(), without);
-    story.event(1, EventKind::StepEnded { outcome: Outcome::Broken { why: "the server died".into() } });
+    story.event(
+        1,
+        EventKind::StepEnded {
+            outcome: Outcome::Broken {
+                why: "the server died".into(),
+            },
+        },
+    );
     assert_eq!(story.judged().verdict, Verdict::Error);
 }
 
 #[test]
 fn what_the_runner_set_before_the_case_counts_as_declared() {
-    let steps = format!("{SEND}- stored: {{ for: bob, messages: [{{ of: sent, message-id: {{ is: message-id }} }}] }}");
+    let steps = format!(
+        "{SEND}- stored: {{ for: bob, messages: [{{ of: sent, message-id: {{ is: message-id }} }}] }}"
+    );
     let mut story = Story::new(&steps);
     story.pics.insert("mid.form".into(), "bare".into());
     let values = [("mid.form".to_owned(), "sip-uri".into())].into();
     story.event(0, EventKind::PolicySet { values });
     story.trace.events[0].step = None;
-    let StoreResult::Records(mut records) = stored(true, &[]) else { panic!() };
+    let StoreResult::Records(mut records) = stored(true, &[]) else {
+        panic!()
+    };
     records[0].message_id = Field::Known("sip:x@ms.example.org".into());
-    story.sends(0, SENT, ACCEPTED).reads(1, StoreResult::Records(records));
+    story
+        .sends(0, SENT, ACCEPTED)
+        .reads(1, StoreResult::Records(records));
     assert_eq!(story.judged().verdict, Verdict::Pass);
 }

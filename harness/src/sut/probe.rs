@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use imspec_wire::sip::{Builder, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::profile::Transport;
@@ -53,6 +53,16 @@ pub async fn accepts(target: SocketAddr, within: Duration) -> Result<(), String>
     }
 }
 
+/// Opens a connection from an address of ours: a host with several must not choose for us.
+pub(crate) async fn connect(bind: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match target {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(bind, 0))?;
+    socket.connect(target).await
+}
+
 async fn over_udp(
     bind: IpAddr,
     target: SocketAddr,
@@ -88,9 +98,8 @@ async fn over_tcp(
     domain: &str,
     deadline: Instant,
 ) -> Result<(), String> {
-    let _ = bind;
     let attempt = async {
-        let mut stream = TcpStream::connect(target).await?;
+        let mut stream = connect(bind, target).await?;
         let local = stream.local_addr()?;
         stream
             .write_all(&options(Transport::Tcp, local, domain))
