@@ -99,7 +99,13 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), SetUpError> {
     if plan.lanes.iter().all(|lane| lane.cases.is_empty()) {
-        return Ok(());
+        // A wrong address is worth telling even so: a first profile declares too little to run anything.
+        return match &profile.adapters.process {
+            ProcessAdapter::Attach if !plan.set_aside.is_empty() => {
+                Instance::open(profile).await.map(drop)
+            }
+            _ => Ok(()),
+        };
     }
     allow_many_sockets();
     let setting = Arc::new(lane::Setting {

@@ -18,6 +18,8 @@ use crate::sut::Instance;
 
 /// A deadline nearer than this is waited for: a move would take as long.
 const NEAR_US: i64 = 20_000;
+/// Moves towards one deadline after which a clock counts as one that cannot be moved.
+const MOST_FRUITLESS: u32 = 5;
 /// Longest sleep without a look at the clock, which may be set by others.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -129,6 +131,8 @@ struct State {
     schedule: Schedule,
     sleepers: HashMap<u64, oneshot::Sender<Woken>>,
     moved: Option<(UtcTime, UtcTime)>,
+    /// Moves in a row after which the clock did not show what was wanted.
+    fruitless: u32,
 }
 
 impl Timeline {
@@ -198,7 +202,9 @@ impl Timeline {
     }
 
     async fn jump(&self, to: UtcTime) {
-        match self.instance.clock.advance(to).await {
+        let moved = self.instance.clock.advance(to).await;
+        let moved = moved.and_then(|(from, shown)| self.arrived(to, shown).map(|()| (from, shown)));
+        match moved {
             Ok((from, to)) => {
                 self.state().moved = Some((from, to));
                 #[expect(clippy::cast_precision_loss, reason = "a sum for people to read")]
@@ -224,6 +230,22 @@ impl Timeline {
                 }
             }
         }
+    }
+
+    /// A clock that was told to move and does not get there would be moved for ever.
+    fn arrived(&self, wanted: UtcTime, shown: UtcTime) -> Result<(), String> {
+        let mut state = self.state();
+        if shown >= wanted {
+            state.fruitless = 0;
+            return Ok(());
+        }
+        state.fruitless += 1;
+        if state.fruitless < MOST_FRUITLESS {
+            return Ok(());
+        }
+        Err(format!(
+            "moved {MOST_FRUITLESS} times towards {wanted}, and it shows {shown}; is its resolution declared?"
+        ))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

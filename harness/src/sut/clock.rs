@@ -116,11 +116,14 @@ impl Clock for ByControl {
                 let (before, asked) = (UtcTime::now(), Instant::now());
                 let shown = self.control.clock().await?;
                 let half_us = micros(asked.elapsed()) / 2;
+                // A clock that shows whole seconds is, on average, half a second past what it shows.
+                let half_step_us = micros(self.resolution) / 2;
                 let measured = Distance {
                     us: shown
+                        .plus_us(signed(half_step_us))
                         .unix_us
                         .saturating_sub(before.plus_us(signed(half_us)).unix_us),
-                    uncertainty_us: half_us,
+                    uncertainty_us: half_us + half_step_us,
                 };
                 if best.is_none_or(|best| measured.uncertainty_us < best.uncertainty_us) {
                     best = Some(measured);
@@ -132,9 +135,12 @@ impl Clock for ByControl {
 
     fn advance(&self, to: UtcTime) -> Pending<'_, Result<(), String>> {
         Box::pin(async move {
-            // The clock runs on while the request travels: only a wish for the future is a move.
-            if self.control.clock().await? < to {
-                self.control.advance(to).await?;
+            // By a distance and not to an instant: the clock runs on while the request travels, and may show
+            // less than it knows; it must never be set back.
+            let shown = self.control.clock().await?;
+            let by_us = u64::try_from(to.unix_us.saturating_sub(shown.unix_us)).unwrap_or(0);
+            if by_us > 0 {
+                self.control.advance(by_us.div_ceil(1000)).await?;
             }
             Ok(())
         })

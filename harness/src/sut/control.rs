@@ -70,12 +70,12 @@ impl Control {
             .and_then(|body| now_of(&body))
     }
 
-    /// Moves the store clock to that instant; returns what it shows then.
-    pub(crate) async fn advance(&self, to: UtcTime) -> Result<UtcTime, String> {
+    /// Moves the store clock on by so many milliseconds; returns what it shows then.
+    pub(crate) async fn advance(&self, by_ms: u64) -> Result<UtcTime, String> {
         let request = self
             .client
             .post(self.url("/v1/clock/advance"))
-            .json(&json!({ "to": to }));
+            .json(&json!({ "by_ms": by_ms }));
         self.ask(request)
             .await
             .and_then(found)

@@ -2,8 +2,9 @@
 //! prints, stops it, kills it and starts it again at the same ports.
 //!
 //! A server is never left behind: it has a process group of its own, which is killed when its handle is
-//! dropped, whatever ended the run.
+//! dropped, and by a watcher should the harness itself be killed.
 
+mod guard;
 mod log;
 mod signal;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::places::{self, Places};
 use super::profile::{Command, FileContent, Ready};
+use guard::Guard;
 use log::Log;
 
 /// How long a command of `prepare` may take.
@@ -232,6 +234,8 @@ async fn watch_over(
     life: watch::Sender<Life>,
     log: Arc<Log>,
 ) {
+    // Ends it should this process be killed.
+    let _guard = Guard::over(&child);
     // Kills whatever is left of the group when this task ends or is dropped.
     let group = signal::Group::of(&child);
     let order = tokio::select! {
