@@ -3,7 +3,7 @@
 //!
 //! [`Agents`] are all agents of one case, with the trace that they write together. Each device of a user
 //! has sockets of its own, opened when they are first needed. What arrives is noted and decided at once,
-//! under one lock ([`desk`]); what goes out is noted before it goes.
+//! under one lock (`desk`); what goes out is noted before it goes.
 
 mod desk;
 mod endpoint;

@@ -1,8 +1,8 @@
 //! Runs the cases of a plan and gives their traces.
 //!
 //! The only output is a stream of [`RunEvent`]s: the progress display, the trace and the record are its
-//! readers, and nothing here prints. Each [`lane`] of the plan has a server to itself or waits for its turn;
-//! in a lane all cases run side by side on one [`timeline`], each driven by an [`interpreter`].
+//! readers, and nothing here prints. Each lane of the plan has a server to itself or waits for its turn;
+//! in a lane all cases run side by side on one [`timeline`], each driven by an interpreter.
 
 mod condition;
 mod interpreter;
