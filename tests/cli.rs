@@ -1,6 +1,11 @@
 //! What the commands print, and how they end.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -21,7 +26,9 @@ fn a_mistake_is_shown_with_place_caret_and_suggestion() {
 fn a_run_with_a_broken_scenario_runs_nothing() {
     let bench = Bench::new();
     bench.write("suite/broken.yaml", BROKEN);
-    let ended = bench.imspec(&["run", "--scenarios", "suite", "--out", "out"]).expect(2);
+    let ended = bench
+        .imspec(&["run", "--scenarios", "suite", "--out", "out"])
+        .expect(2);
     assert!(ended.stderr.contains("broken.yaml:"), "{}", ended.stderr);
     assert!(!bench.path("out").exists());
 }
@@ -30,7 +37,9 @@ fn a_run_with_a_broken_scenario_runs_nothing() {
 fn a_broken_profile_is_shown_and_nothing_is_run() {
     let bench = Bench::new();
     bench.write("profile.yaml", "name: x\nsut: { product: y }\npixit:\n  target: { udpp: \"127.0.0.1:5060\" }\n  domain: example.org\n");
-    let ended = bench.imspec(&["run", "--profile", "profile.yaml", "--out", "out"]).expect(2);
+    let ended = bench
+        .imspec(&["run", "--profile", "profile.yaml", "--out", "out"])
+        .expect(2);
     insta::assert_snapshot!(ended.stderr);
     assert!(!bench.path("out").exists());
 }
@@ -38,7 +47,9 @@ fn a_broken_profile_is_shown_and_nothing_is_run() {
 #[test]
 fn every_bundled_scenario_is_valid() {
     let bench = Bench::new();
-    bench.imspec(&["check", root().join("scenarios/suite").to_str().unwrap()]).expect(0);
+    bench
+        .imspec(&["check", root().join("scenarios/suite").to_str().unwrap()])
+        .expect(0);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! Whole runs over real sockets: a server that conforms, servers that do not, servers that go away.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -12,17 +17,29 @@ fn cases(record: &Value) -> &Vec<Value> {
 }
 
 fn findings<'a>(record: &'a Value, kind: &str) -> Vec<&'a Value> {
-    record["findings"].as_array().unwrap().iter().filter(|finding| finding["kind"] == kind).collect()
+    record["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["kind"] == kind)
+        .collect()
 }
 
 fn verdict<'a>(record: &'a Value, id: &str) -> &'a str {
-    cases(record).iter().find(|case| case["id"] == id).unwrap_or_else(|| panic!("no case {id}"))["verdict"].as_str().unwrap()
+    cases(record)
+        .iter()
+        .find(|case| case["id"] == id)
+        .unwrap_or_else(|| panic!("no case {id}"))["verdict"]
+        .as_str()
+        .unwrap()
 }
 
 #[test]
 fn the_reference_server_conforms_and_every_case_is_judged() {
     let bench = Bench::new();
-    bench.imspec(&["run", "--out", "out", "--seed", "7"]).expect(0);
+    bench
+        .imspec(&["run", "--out", "out", "--seed", "7"])
+        .expect(0);
     let record = bench.record();
     let odd: Vec<String> = cases(&record)
         .iter()
@@ -31,9 +48,15 @@ fn the_reference_server_conforms_and_every_case_is_judged() {
         .collect();
     assert!(odd.is_empty(), "{odd:#?}");
     let waited = record["store_time_s"].as_f64().unwrap();
-    assert!(waited > 30.0 * 86400.0, "the waits add up to {waited} s only");
+    assert!(
+        waited > 30.0 * 86400.0,
+        "the waits add up to {waited} s only"
+    );
     for report in ["junit.xml", "report.html"] {
-        assert!(bench.read(&format!("out/{report}")).len() > 10_000, "{report} is there and says something");
+        assert!(
+            bench.read(&format!("out/{report}")).len() > 10_000,
+            "{report} is there and says something"
+        );
     }
 }
 
@@ -41,8 +64,21 @@ fn the_reference_server_conforms_and_every_case_is_judged() {
 fn a_black_box_without_adapters_is_judged_by_the_wire() {
     let bench = Bench::new();
     let server = Server::start(&bench, "");
-    let profile = bench.black_box(server.udp, Some(server.control), ", expire.default.pm: none");
-    bench.imspec(&["run", "PG-01", "--profile", profile.to_str().unwrap(), "--out", "out"]).expect(0);
+    let profile = bench.black_box(
+        server.udp,
+        Some(server.control),
+        ", expire.default.pm: none",
+    );
+    bench
+        .imspec(&[
+            "run",
+            "PG-01",
+            "--profile",
+            profile.to_str().unwrap(),
+            "--out",
+            "out",
+        ])
+        .expect(0);
     let record = bench.record();
     assert!(findings(&record, "nonconformity").is_empty());
     let seen: Vec<&str> = cases(&record)
@@ -51,19 +87,37 @@ fn a_black_box_without_adapters_is_judged_by_the_wire() {
         .filter(|check| check["verdict"] == "pass")
         .map(|check| check["observation"].as_str().unwrap())
         .collect();
-    assert!(!seen.is_empty() && seen.iter().all(|how| *how == "wire"), "{seen:?}");
+    assert!(
+        !seen.is_empty() && seen.iter().all(|how| *how == "wire"),
+        "{seen:?}"
+    );
 }
 
 #[test]
 fn a_server_that_loses_subject_is_caught_on_the_wire_alone() {
     let bench = Bench::new();
     let server = Server::start(&bench, "");
-    let relay = Relay::start(server.udp, |octets| without_header(without_header(octets, "Subject"), "s"));
+    let relay = Relay::start(server.udp, |octets| {
+        without_header(without_header(octets, "Subject"), "s")
+    });
     let profile = bench.black_box(relay.at, Some(server.control), "");
-    let ended = bench.imspec(&["run", "PG-06", "--profile", profile.to_str().unwrap(), "--out", "out"]).expect(1);
+    let ended = bench
+        .imspec(&[
+            "run",
+            "PG-06",
+            "--profile",
+            profile.to_str().unwrap(),
+            "--out",
+            "out",
+        ])
+        .expect(1);
     let record = bench.record();
     let lost = findings(&record, "nonconformity");
-    assert!(lost.iter().any(|finding| finding["requirement"] == "DM-STORE-02"), "{lost:#?}");
+    assert!(
+        lost.iter()
+            .any(|finding| finding["requirement"] == "DM-STORE-02"),
+        "{lost:#?}"
+    );
     assert!(ended.stdout.contains("DM-STORE-02"), "{}", ended.stdout);
     assert!(bench.read("out/report.html").contains("DM-STORE-02"));
     assert!(bench.read("out/junit.xml").contains("<failure"));
@@ -73,29 +127,64 @@ fn a_server_that_loses_subject_is_caught_on_the_wire_alone() {
 fn a_waiver_accepts_a_finding_and_a_stale_one_is_told() {
     let bench = Bench::new();
     let server = Server::start(&bench, "");
-    let relay = Relay::start(server.udp, |octets| without_header(without_header(octets, "Subject"), "s"));
+    let relay = Relay::start(server.udp, |octets| {
+        without_header(without_header(octets, "Subject"), "s")
+    });
     let profile = bench.black_box(relay.at, Some(server.control), "");
     let profile = profile.to_str().unwrap();
     let waiver = |scenario: &str, until: &str| {
-        format!("waivers:\n  - case: {scenario}\n    reason: known\n    issue: https://example.org/1\n    until: {until}\n")
+        format!(
+            "waivers:\n  - case: {scenario}\n    reason: known\n    issue: https://example.org/1\n    until: {until}\n"
+        )
     };
     bench.write("waivers.yaml", &waiver("PG-06", "2999-12-31"));
-    let args = ["run", "PG-06", "--profile", profile, "--waivers", "waivers.yaml", "--out", "out"];
+    let args = [
+        "run",
+        "PG-06",
+        "--profile",
+        profile,
+        "--waivers",
+        "waivers.yaml",
+        "--out",
+        "out",
+    ];
     let ended = bench.imspec(&args).expect(0);
     assert!(ended.stdout.contains("known"), "{}", ended.stdout);
     bench.write("waivers.yaml", &waiver("PG-06", "2020-01-01"));
     bench.imspec(&args).expect(1);
     bench.write("waivers.yaml", &waiver("PG-01", "2999-12-31"));
-    let args = ["run", "PG-32", "--profile", profile, "--waivers", "waivers.yaml", "--out", "out"];
+    let args = [
+        "run",
+        "PG-32",
+        "--profile",
+        profile,
+        "--waivers",
+        "waivers.yaml",
+        "--out",
+        "out",
+    ];
     let ended = bench.imspec(&args).expect(3);
-    assert!(ended.stdout.contains("stale waiver") && ended.stdout.contains("PG-01: known"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("stale waiver") && ended.stdout.contains("PG-01: known"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
 fn nothing_listens_so_nothing_is_run() {
     let bench = Bench::new();
     let profile = bench.black_box(([127, 0, 0, 1], free_port()).into(), None, "");
-    let ended = bench.imspec(&["run", "PG-01", "--profile", profile.to_str().unwrap(), "--out", "out"]).expect(4);
+    let ended = bench
+        .imspec(&[
+            "run",
+            "PG-01",
+            "--profile",
+            profile.to_str().unwrap(),
+            "--out",
+            "out",
+        ])
+        .expect(4);
     assert!(ended.stderr.contains("127.0.0.1"), "{}", ended.stderr);
     assert!(!bench.path("out").exists());
 }
@@ -114,22 +203,40 @@ fn started(bench: &Bench, control: u16, pid_file: &str) -> String {
         ),
     );
     let server = bench.read("server.yaml");
-    let udp = server.split("udp: [\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let udp = server
+        .split("udp: [\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
     let binary = env!("CARGO_BIN_EXE_imspec");
     let config = bench.path("server.yaml");
     let text = format!(
         "name: started\nsut: {{ product: reference }}\npixit:\n  target: {{ udp: \"{udp}\" }}\n  domain: example.org\n  accounts: {{ provision: control }}\npics: {{}}\nadapters:\n  store: none\n  clock: real\n  policy: {{ control: {{ url: \"http://127.0.0.1:{control}\", settable: [] }} }}\n  process:\n    command: [sh, -c, 'echo $$ > {pid_file}; exec {binary} serve --config {config}']\n    ready: {{ line: ready }}\n",
         config = config.display(),
     );
-    bench.write("profile.yaml", &text).to_str().unwrap().to_owned()
+    bench
+        .write("profile.yaml", &text)
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 fn stored_something(control: u16) -> bool {
-    get(([127, 0, 0, 1], control).into(), "/v1/messages").is_some_and(|text| text.contains("first "))
+    get(([127, 0, 0, 1], control).into(), "/v1/messages")
+        .is_some_and(|text| text.contains("first "))
 }
 
 fn kill(signal: &str, pid: &str) {
-    assert!(std::process::Command::new("kill").args([signal, pid]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args([signal, pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -140,7 +247,15 @@ fn a_server_that_dies_leaves_error_verdicts_and_reports() {
     let pid_file = bench.path("pid");
     let profile = started(&bench, control, pid_file.to_str().unwrap());
     let run = bench
-        .command(&["run", "--scenarios", "suite", "--profile", &profile, "--out", "out"])
+        .command(&[
+            "run",
+            "--scenarios",
+            "suite",
+            "--profile",
+            &profile,
+            "--out",
+            "out",
+        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -148,11 +263,19 @@ fn a_server_that_dies_leaves_error_verdicts_and_reports() {
     until("the message is stored", || stored_something(control));
     kill("-KILL", bench.read("pid").trim());
     let output = run.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(5),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     let record = bench.record();
     assert_eq!(verdict(&record, "PG-901"), "error");
     let reason = cases(&record)[0]["reason"].as_str().unwrap();
-    assert!(reason.contains("ended") || reason.contains("died") || reason.contains("gone"), "{reason}");
+    assert!(
+        reason.contains("ended") || reason.contains("died") || reason.contains("gone"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -163,7 +286,15 @@ fn ctrl_c_ends_cleanly_with_what_is_done_so_far() {
     let pid_file = bench.path("pid");
     let profile = started(&bench, control, pid_file.to_str().unwrap());
     let run = bench
-        .command(&["run", "--scenarios", "suite", "--profile", &profile, "--out", "out"])
+        .command(&[
+            "run",
+            "--scenarios",
+            "suite",
+            "--profile",
+            &profile,
+            "--out",
+            "out",
+        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -171,9 +302,16 @@ fn ctrl_c_ends_cleanly_with_what_is_done_so_far() {
     until("the message is stored", || stored_something(control));
     kill("-INT", &run.id().to_string());
     let output = run.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(5),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     let record = bench.record();
-    assert_eq!(record["interrupted"], "Ctrl-C");
+    assert_eq!(record["interrupted"], "Ctrl-C or SIGTERM");
     assert!(bench.path("out/report.html").exists());
-    until("the server is stopped too", || get(([127, 0, 0, 1], control).into(), "/v1/health").is_none());
+    until("the server is stopped too", || {
+        get(([127, 0, 0, 1], control).into(), "/v1/health").is_none()
+    });
 }

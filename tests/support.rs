@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    unreachable_pub,
     reason = "tests; each test file uses a part"
 )]
 
@@ -36,7 +37,9 @@ pub struct Ended {
 
 impl Bench {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -61,7 +64,11 @@ impl Bench {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imspec"));
-        command.args(args).current_dir(self.folder.path()).env("NO_COLOR", "1").env_remove("IMSPEC_LOG");
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("NO_COLOR", "1")
+            .env_remove("IMSPEC_LOG");
         command
     }
 
@@ -78,7 +85,10 @@ impl Bench {
     /// API only makes the accounts.
     pub fn black_box(&self, sip: SocketAddr, control: Option<SocketAddr>, pics: &str) -> PathBuf {
         let (accounts, policy) = match control {
-            Some(at) => ("control", format!("{{ control: {{ url: \"http://{at}\", settable: [] }} }}")),
+            Some(at) => (
+                "control",
+                format!("{{ control: {{ url: \"http://{at}\", settable: [] }} }}"),
+            ),
             None => ("none", "fixed".to_owned()),
         };
         let text = format!(
@@ -91,7 +101,11 @@ impl Bench {
 impl Ended {
     /// The status, with everything that was printed if it is another.
     pub fn expect(self, status: i32) -> Self {
-        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.status, status,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 }
@@ -117,8 +131,11 @@ impl Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line:?}"));
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line:?}"));
         Self {
             child,
             udp: ready["udp"][0].as_str().unwrap().parse().unwrap(),
@@ -158,7 +175,9 @@ impl Relay {
             let mut returns = Vec::new();
             let mut octets = vec![0; 65536];
             while !stopped.load(Ordering::Relaxed) {
-                let Ok((length, client)) = front.recv_from(&mut octets) else { continue };
+                let Ok((length, client)) = front.recv_from(&mut octets) else {
+                    continue;
+                };
                 let back = backs.entry(client).or_insert_with(|| {
                     let back = UdpSocket::bind("127.0.0.1:0").unwrap();
                     back.set_read_timeout(Some(TICK)).unwrap();
@@ -180,7 +199,11 @@ impl Relay {
                 let _ = one.join();
             }
         });
-        Self { at, stop, thread: Some(thread) }
+        Self {
+            at,
+            stop,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -195,10 +218,17 @@ impl Drop for Relay {
 
 /// Removes every header field of that name.
 pub fn without_header(octets: Vec<u8>, name: &str) -> Vec<u8> {
-    let Ok(text) = String::from_utf8(octets.clone()) else { return octets };
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return octets };
+    let Ok(text) = String::from_utf8(octets.clone()) else {
+        return octets;
+    };
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return octets;
+    };
     let prefix = format!("{}:", name.to_ascii_lowercase());
-    let kept: Vec<&str> = head.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with(&prefix)).collect();
+    let kept: Vec<&str> = head
+        .split("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with(&prefix))
+        .collect();
     format!("{}\r\n\r\n{body}", kept.join("\r\n")).into_bytes()
 }
 
@@ -214,7 +244,11 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// The body of a GET, `None` while nobody listens.
 pub fn get(at: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(at).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
@@ -222,7 +256,11 @@ pub fn get(at: SocketAddr, path: &str) -> Option<String> {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The project's root.

@@ -9,6 +9,7 @@ pub mod schema;
 pub mod serve;
 pub mod wire;
 
+use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -28,7 +29,7 @@ const STYLES: Styles = Styles::styled()
 struct Command {
     #[command(subcommand)]
     command: Sub,
-    /// Colour: on a terminal (and without NO_COLOR), always, or never
+    /// Colour: on a terminal (and without `NO_COLOR`), always, or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: clap::ColorChoice,
 }
@@ -90,7 +91,22 @@ pub fn main() -> ExitStatus {
 fn exit_help() -> String {
     let mut text = "Exit status:\n".to_owned();
     for status in ExitStatus::ALL {
-        text.push_str(&format!("  {}  {}\n", status.code(), status.meaning()));
+        let _ = writeln!(text, "  {}  {}", status.code(), status.meaning());
     }
     text
+}
+
+/// Ctrl-C, or SIGTERM from a supervisor.
+async fn end_requested() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut term = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = tokio::signal::ctrl_c() => done,
+            _ = term.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }

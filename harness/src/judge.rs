@@ -69,7 +69,6 @@ pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
         context,
         checks: Vec::new(),
         late: None,
-        previous: None,
     };
     sheet.steps(&case.steps);
     let checks = sheet.checks;
@@ -119,8 +118,6 @@ struct Sheet<'v, 'a> {
     checks: Vec<JudgedCheck>,
     /// Once the case was too slow for a boundary in time, what fails afterwards proves nothing: why.
     late: Option<String>,
-    /// Path of the step before the current one in its list.
-    previous: Option<String>,
 }
 
 /// One judged expectation, before it is written down.
@@ -174,10 +171,8 @@ impl<'s> Entry<'s> {
 
 impl Sheet<'_, '_> {
     fn steps(&mut self, steps: &[Step]) {
-        self.previous = None;
         for step in steps {
             self.step(step);
-            self.previous = Some(step.path.clone());
         }
     }
 

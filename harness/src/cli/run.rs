@@ -1,5 +1,6 @@
 //! `imspec run`: plan, run, judge, render.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -207,7 +208,7 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
     if !args.quiet {
         text.push_str("\nReports:\n");
         for file in files {
-            text.push_str(&format!("  {}\n", file.display()));
+            let _ = writeln!(text, "  {}", file.display());
         }
     }
     // A reader that went away has what it wanted; the reports are on disk.
@@ -231,7 +232,8 @@ async fn drive(
     let (events, mut inbox) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let interrupt = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        // A supervisor whose patience is over wants the reports as much as a person at the keyboard.
+        if super::end_requested().await.is_ok() {
             // The receivers are gone only when the run is over anyway.
             let _ = stop.send(true);
         }
@@ -263,7 +265,7 @@ async fn drive(
     progress.finish();
     done.map_err(|why| (ExitStatus::Unreachable, format!("error: {why}")))?;
     if *stopped.borrow() {
-        ran.interrupted = Some("Ctrl-C".into());
+        ran.interrupted = Some("Ctrl-C or SIGTERM".into());
     }
     Ok(ran)
 }

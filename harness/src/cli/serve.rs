@@ -19,7 +19,7 @@ pub struct Args {
     /// Print a configuration file with every key explained, and end
     #[arg(long)]
     print_config: bool,
-    /// Print the OpenAPI document of the control API, and end
+    /// Print the `OpenAPI` document of the control API, and end
     #[arg(long, conflicts_with = "print_config")]
     print_openapi: bool,
     /// What to log on stderr: error, warn, info, debug, trace, or a filter by module
@@ -77,23 +77,10 @@ fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
         writeln!(out, "{line}")
             .and_then(|()| out.flush())
             .map_err(|why| broken(why.to_string()))?;
-        end().await.map_err(|why| broken(why.to_string()))?;
+        super::end_requested()
+            .await
+            .map_err(|why| broken(why.to_string()))?;
         server.stop().await;
         Ok(())
     })
-}
-
-/// Ctrl-C, or SIGTERM from a supervisor.
-async fn end() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut term = signal(SignalKind::terminate())?;
-        tokio::select! {
-            done = tokio::signal::ctrl_c() => done,
-            _ = term.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }

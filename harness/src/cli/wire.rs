@@ -1,14 +1,11 @@
 //! `imspec wire`: shows how the codec reads one message, or every message of a record.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use imspec_reports::record::{EventKind, RunRecord};
-use imspec_wire::sip::typed::{
-    CSeq, Contact, Expires, From, MaxForwards, MediaType, PAssertedIdentity, SipDate, To,
-    TypedHeader, Via,
-};
-use imspec_wire::sip::{Header, Message, StartLine};
+use imspec_wire::sip::Message;
 use serde_json::json;
 
 use super::ExitStatus;
@@ -42,110 +39,46 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
 
 fn decode(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
     let octets = std::fs::read(file).map_err(|why| format!("{}: {why}", file.display()))?;
-    let length = octets.len();
     let message = Message::parse(octets).map_err(|why| format!("{}: {why}", file.display()))?;
     let mut text = String::new();
-    let mut line = |at: usize, what: &str, how: &str| {
-        text.push_str(&format!("{at:>6}  {what:<20} {how}\n"));
+    let mut line = |at: usize, what: &str, how: &[u8]| {
+        let how = String::from_utf8_lossy(how);
+        let _ = writeln!(text, "{at:>6}  {what:<20} {}", how.escape_debug());
     };
-    match message.start_line() {
-        StartLine::Request {
-            method,
-            uri,
-            version,
-        } => {
-            line(
-                0,
-                "request",
-                &format!(
-                    "{method} {} ({version})",
-                    String::from_utf8_lossy(uri).escape_debug()
-                ),
-            );
-        }
-        StartLine::Response {
-            version,
-            status,
-            reason,
-        } => {
-            line(
-                0,
-                "response",
-                &format!(
-                    "{status} {} ({version})",
-                    String::from_utf8_lossy(reason).escape_debug()
-                ),
-            );
-        }
-    }
-    let mut faults = 0;
+    let first = message.start_line_range();
+    let what = if message.is_request() {
+        "request"
+    } else {
+        "response"
+    };
+    line(first.start, what, &message.octets()[first]);
     for header in message.headers() {
-        let reading = match read(&header) {
-            Ok(()) => header.text().escape_debug().to_string(),
-            Err(why) => {
-                faults += 1;
-                format!("{}  <- {why}", header.text().escape_debug())
-            }
-        };
-        line(header.offset(), &header.canonical_name(), &reading);
+        line(header.offset(), &header.canonical_name(), &header.value());
     }
     let body = message.body_range();
-    line(body.start, "body", &format!("{} octets", body.len()));
-    if message.missing_body() > 0 {
-        faults += 1;
-        line(
-            length,
-            "missing",
-            &format!(
-                "{} octets that Content-Length promises",
-                message.missing_body()
-            ),
-        );
-    }
+    line(
+        body.start,
+        "body",
+        format!("{} octets", body.len()).as_bytes(),
+    );
     if !message.surplus().is_empty() {
-        line(
-            body.end,
-            "surplus",
-            &format!("{} octets after the body", message.surplus().len()),
-        );
+        let after = format!("{} octets after the body", message.surplus().len());
+        line(body.end, "surplus", after.as_bytes());
+    }
+    let defects = message.defects();
+    if !defects.is_empty() {
+        text.push('\n');
+    }
+    for defect in &defects {
+        let _ = writeln!(text, "{:>6}  {defect}", defect.range.start);
     }
     out.write_all(text.as_bytes())
         .map_err(|why| why.to_string())?;
-    Ok(if faults == 0 {
+    Ok(if defects.is_empty() {
         ExitStatus::Conforms
     } else {
         ExitStatus::Nonconformity
     })
-}
-
-/// Reads a header with its type, where it has one.
-fn read(header: &Header<'_>) -> Result<(), String> {
-    fn one<T: TypedHeader>(header: &Header<'_>) -> Result<(), String> {
-        let value = header.value();
-        if T::LIST {
-            for (offset, piece) in imspec_wire::sip::typed::list::split(&value) {
-                T::parse_value(piece)
-                    .map_err(|why| format!("{why} (value from octet {offset})"))?;
-            }
-            return Ok(());
-        }
-        T::parse_value(&value)
-            .map(|_| ())
-            .map_err(|why| why.to_string())
-    }
-    match header.canonical_name().as_ref() {
-        Via::NAME => one::<Via>(header),
-        From::NAME => one::<From>(header),
-        To::NAME => one::<To>(header),
-        Contact::NAME => one::<Contact>(header),
-        CSeq::NAME => one::<CSeq>(header),
-        Expires::NAME => one::<Expires>(header),
-        MaxForwards::NAME => one::<MaxForwards>(header),
-        SipDate::NAME => one::<SipDate>(header),
-        MediaType::NAME => one::<MediaType>(header),
-        PAssertedIdentity::NAME => one::<PAssertedIdentity>(header),
-        _ => Ok(()),
-    }
 }
 
 fn fields(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {

@@ -13,6 +13,11 @@ pub fn carries(request: &Message, sent: &Message) -> bool {
     contains(request.body(), wanted)
 }
 
+/// Whether `request` is a damaged copy of `sent`: at least half of the body stands at its beginning and end.
+pub fn resembles(request: &Message, sent: &Message) -> bool {
+    2 * likeness(request, sent) >= sent.body().len()
+}
+
 /// How alike two requests are, to choose the closest of several that do not fit: the length of the common
 /// beginning and end of their bodies.
 pub fn likeness(request: &Message, sent: &Message) -> usize {

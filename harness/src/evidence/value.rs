@@ -45,7 +45,7 @@ pub(super) fn of(view: &View<'_>, reference: &Reference, path: &str) -> Result<V
     match reference {
         Reference::Saved { name, field } => Ok(saved(view, name, field)),
         Reference::All { stem, field } => {
-            let values = (1..)
+            let values = (1..=view.trace().events.len())
                 .map(|n| format!("{stem}{n}"))
                 .take_while(|name| view.saved(name).is_some())
                 .map(|name| saved(view, &name, field))

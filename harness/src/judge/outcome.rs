@@ -133,32 +133,29 @@ impl Ruling {
 /// Octets for a sentence: text in quotes, cut at 80 characters; what is not text as hex.
 pub(super) fn show(octets: &[u8]) -> String {
     const LONGEST: usize = 80;
-    match std::str::from_utf8(octets) {
-        Ok(text) => {
-            let shown: String = text
-                .chars()
-                .take(LONGEST)
-                .flat_map(char::escape_debug)
-                .collect();
-            let more = text.chars().count().saturating_sub(LONGEST);
-            if more > 0 {
-                format!("\"{shown}…\" (and {more} more characters)")
-            } else {
-                format!("\"{shown}\"")
-            }
-        }
-        Err(_) => {
-            let mut hex = String::new();
-            for octet in octets.iter().take(24) {
-                let _ = write!(hex, "{octet:02x} ");
-            }
-            let more = octets.len().saturating_sub(24);
-            let hex = hex.trim_end();
-            if more > 0 {
-                format!("<{hex} … and {more} more octets>")
-            } else {
-                format!("<{hex}>")
-            }
-        }
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return hex(octets);
+    };
+    let shown: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    match text.chars().count().saturating_sub(LONGEST) {
+        0 => format!("\"{shown}\""),
+        more => format!("\"{shown}…\" (and {more} more characters)"),
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    const LONGEST: usize = 24;
+    let mut hex = String::new();
+    for octet in octets.iter().take(LONGEST) {
+        let _ = write!(hex, "{octet:02x} ");
+    }
+    let hex = hex.trim_end();
+    match octets.len().saturating_sub(LONGEST) {
+        0 => format!("<{hex}>"),
+        more => format!("<{hex} … and {more} more octets>"),
     }
 }

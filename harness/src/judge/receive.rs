@@ -5,7 +5,7 @@ use imspec_reports::record::{EventKind, Observation, Outcome, Verdict};
 use super::aspect::Aspect;
 use super::matcher::{self, Subject};
 use super::outcome::{Observed, Ruling, Seen, show};
-use super::{Entry, Sheet, request};
+use super::{Entry, Sheet, compare, request};
 use crate::evidence::{delivery, message_of, packet_of};
 use crate::scenario::model::{Receive, Step};
 
@@ -51,26 +51,49 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
     let fits = sent
         .as_ref()
         .is_none_or(|(_, sent)| delivery::carries(&message, sent));
+    // A damaged body is still a delivery; a request with another body is not one.
+    let damaged = !fits
+        && sent
+            .as_ref()
+            .is_some_and(|(_, sent)| delivery::resembles(&message, sent));
     let range = message.body_range();
-    let mut ruling = Ruling::of(
-        fits,
-        expected,
-        format!(
-            "{} with the body {}",
-            message.method().unwrap_or("a response"),
-            show(message.body())
-        ),
+    let range = Some((request::offset(range.start), request::offset(range.end)));
+    let against = sent.as_ref().map(|(event, _)| event.id);
+    let seen = format!(
+        "{} with the body {}",
+        message.method().unwrap_or("a response"),
+        show(message.body())
     );
-    ruling.against = sent.as_ref().map(|(event, _)| event.id);
+    let mut ruling = Ruling::of(fits || damaged, expected, seen);
+    ruling.against = against;
     if !fits {
-        ruling.range = Some((request::offset(range.start), request::offset(range.end)));
-        ruling.note =
-            Some("no request with that body came; this is the closest of those that did".into());
+        ruling.range = range;
+        let what = if damaged {
+            "taken for a damaged copy"
+        } else {
+            "the closest of those that came"
+        };
+        ruling.note = Some(format!(
+            "no request with exactly that body came; this is {what}"
+        ));
     }
     let entry = Entry::of(step, "delivery", Observation::Wire)
         .about(Aspect::Arrival)
         .seen_in(event.id);
     sheet.write(entry, ruling);
+    if !fits && !damaged {
+        return;
+    }
+    if let (true, None, Some((_, sent))) = (damaged, &wanted.body, &sent) {
+        let seen = Seen {
+            range,
+            ..Seen::value(message.body())
+        };
+        let mut ruling = compare::body(sent.body(), &[seen]);
+        ruling.against = against;
+        let entry = Entry::of(step, "body", Observation::Wire).about(Aspect::Body);
+        sheet.write(entry.seen_in(event.id), ruling);
+    }
     if let Some(matcher) = &wanted.request_uri {
         let observed =
             Observed::Known(message.request_uri().map(Seen::value).into_iter().collect());

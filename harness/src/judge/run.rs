@@ -95,7 +95,7 @@ pub fn record(
             0,
         ));
     }
-    cases.sort_by(|a, b| natural(&a.id).cmp(&natural(&b.id)));
+    cases.sort_by_cached_key(|case| natural(&case.id));
     findings.sort_by(|a: &Finding, b| {
         (a.kind, &a.requirement, natural(&a.case), a.check).cmp(&(
             b.kind,

@@ -8,25 +8,20 @@ use imspec_wire::sip::Message;
 use super::aspect::Aspect;
 use super::outcome::{Ruling, show};
 use super::{Entry, Sheet};
-use crate::evidence::{delivery, message_of};
-use crate::scenario::model::{Silence, Step};
+use crate::evidence::{View, delivery, find_step, message_of, packet_of};
+use crate::scenario::model::{Silence, Step, Verb};
 
-/// Judges a `silence`. The window opens with the step before it, since what that step triggers may arrive
-/// before the silence itself begins; what a `receive` took does not count.
+/// Judges a `silence`. The window opens with the last `register` of the user, since what that triggers may
+/// arrive before the silence itself begins; it closes with the silence, and what a `receive` took before
+/// then does not count. A copy that a *later* `receive` took came too early all the same.
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
     let view = sheet.view;
     let own = view.step(&step.path);
     let (Some(first), Some(last)) = (own.first(), own.last()) else {
         return;
     };
-    let opened = sheet
-        .previous
-        .as_deref()
-        .and_then(|path| view.step(path).first())
-        .map_or(first.id, |event| event.id);
-    let taken: HashSet<u32> = view
-        .trace()
-        .events
+    let window = &view.trace().events[..=last.id as usize];
+    let taken: HashSet<u32> = window
         .iter()
         .filter_map(|event| match event.kind {
             EventKind::Took { event } => Some(event),
@@ -37,9 +32,11 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
         .of
         .as_ref()
         .and_then(|of| view.message(&view.text(of, &step.path).ok()?));
-    let mut broken = view.trace().events[opened as usize..=last.id as usize]
+    let opened = |user: &str| registered(view, user, first.id).unwrap_or(0);
+    let mut broken = window
         .iter()
         .filter(|event| !taken.contains(&event.id))
+        .filter(|event| packet_of(event).is_some_and(|packet| event.id >= opened(&packet.user)))
         .filter_map(|event| request_at(event, wanted).map(|message| (event, message)))
         .filter(|(_, message)| {
             sent.as_ref()
@@ -75,6 +72,17 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
             sheet.write(entry.seen_in(event.id), ruling);
         }
     }
+}
+
+/// The event with which the last `register` of a user before `before` began.
+fn registered(view: &View<'_>, user: &str, before: u32) -> Option<u32> {
+    let began = view.trace().events[..before as usize].iter().rev().find(|event| {
+        matches!(&event.kind, EventKind::StepStarted { verb } if verb == "register")
+            && event.step.as_deref().and_then(|path| find_step(&view.case().steps, path)).is_some_and(
+                |step| matches!(&step.verb, Verb::Register(register) if register.user == user),
+            )
+    })?;
+    Some(began.id)
 }
 
 /// The request that an event brought to one of the users, where it is a new one and of the method.

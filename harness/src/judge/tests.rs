@@ -493,3 +493,83 @@ fn what_the_runner_set_before_the_case_counts_as_declared() {
         .reads(1, StoreResult::Records(records));
     assert_eq!(story.judged().verdict, Verdict::Pass);
 }
+
+#[test]
+fn a_copy_that_a_later_receive_took_came_too_early() {
+    let steps = format!(
+        "{SEND}- register: {{ user: bob, expires: 0 }}\n- silence: {{ at: bob, of: sent }}\n- register: bob\n- receive: {{ at: bob, of: sent }}"
+    );
+    let mut story = Story::new(&steps);
+    story.sends(0, SENT, ACCEPTED).passes(1, "register");
+    story.event(
+        2,
+        EventKind::StepStarted {
+            verb: "silence".into(),
+        },
+    );
+    let early = story.event(2, EventKind::Received(Story::packet("bob", SENT)));
+    story.event(
+        2,
+        EventKind::StepEnded {
+            outcome: Outcome::Done,
+        },
+    );
+    story.passes(3, "register");
+    story.event(
+        4,
+        EventKind::StepStarted {
+            verb: "receive".into(),
+        },
+    );
+    story.event(4, EventKind::Took { event: early });
+    story.event(
+        4,
+        EventKind::StepEnded {
+            outcome: Outcome::Done,
+        },
+    );
+    let judged = story.judged();
+    let silence = judged
+        .checks
+        .iter()
+        .find(|c| c.check.subject == "silence")
+        .unwrap();
+    assert_eq!(silence.check.verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_damaged_delivery_is_a_delivery_and_its_body_fails() {
+    let mut story = Story::new(&format!("{SEND}- receive: {{ at: bob, of: sent }}"));
+    story
+        .sends(0, SENT, ACCEPTED)
+        .receives(1, &SENT.replace("hello", "hellO"));
+    let judged = story.judged();
+    let of = |subject: &str| {
+        judged
+            .checks
+            .iter()
+            .find(|c| c.check.subject == subject)
+            .map(|c| c.check.verdict)
+    };
+    assert_eq!(
+        (of("delivery"), of("body")),
+        (Some(Verdict::Pass), Some(Verdict::Fail)),
+        "{judged:#?}"
+    );
+}
+
+#[test]
+fn a_request_of_another_kind_is_no_delivery() {
+    let mut story = Story::new(&format!(
+        "{SEND}- receive: {{ at: bob, of: sent, body: {{ same-as: sent }} }}"
+    ));
+    story
+        .sends(0, SENT, ACCEPTED)
+        .receives(1, &SENT.replace("hello", "*** user bob is back ***"));
+    let judged = story.judged();
+    assert_eq!(judged.checks.len(), 1, "{judged:#?}");
+    assert_eq!(
+        (judged.checks[0].check.subject.as_str(), judged.verdict),
+        ("delivery", Verdict::Fail)
+    );
+}

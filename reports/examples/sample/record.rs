@@ -69,7 +69,8 @@ pub(crate) fn record() -> RunRecord {
             ),
         ]),
         stale_waivers: vec![
-            "PG-12: the gateway was replaced (https://example.org/issues/7, until 2026-06-30)".to_owned(),
+            "PG-12: the gateway was replaced (https://example.org/issues/7, until 2026-06-30)"
+                .to_owned(),
         ],
     }
 }

@@ -290,7 +290,11 @@ impl Page {
                 })
                 .collect(),
             waivers: waivers(record, &links),
-            stale_waivers: record.stale_waivers.iter().map(|text| paragraph(text)).collect(),
+            stale_waivers: record
+                .stale_waivers
+                .iter()
+                .map(|text| paragraph(text))
+                .collect(),
             clauses: clauses(record, &links),
             requirements_total: record.requirements.len(),
             groups: case_groups(record, &links),
