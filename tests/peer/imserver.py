@@ -597,7 +597,7 @@ def stored_headers(message, received):
             pass
         elif on("repeated-reversed"):
             fields.insert(fields.index(same), [name, value])
-        elif on("equal-repeats-merged") and value in [v for n, v in fields if n.lower() == low]:
+        elif on("equal-repeats-merged") and value in split_list(same[1]):
             pass
         elif low in SINGLE or on("rows-apart"):
             fields.append([name, value])
@@ -981,7 +981,7 @@ class Server:
             raise Refused(481)
         tag = dict(address(message.get("From"))[2]).get("tag")
         call = (tag, message.get("Call-ID"), message.get("CSeq"))
-        if call in self.calls and not on("merged-stored"):
+        if call in self.calls and not on("merged-stored") and not on("forgets-transactions"):
             if on("merged-absorbed"):
                 return 202, [], None
             raise Refused(482)
