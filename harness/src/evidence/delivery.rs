@@ -21,15 +21,19 @@ pub fn resembles(request: &Message, sent: &Message) -> bool {
 /// How alike two requests are, to choose the closest of several that do not fit: the length of the common
 /// beginning and end of their bodies.
 pub fn likeness(request: &Message, sent: &Message) -> usize {
-    let (a, b) = (request.body(), sent.body());
+    alike(request.body(), sent.body())
+}
+
+/// Length of the common beginning and end of two bodies.
+pub(super) fn alike(a: &[u8], b: &[u8]) -> usize {
     let front = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let back = a
-        .iter()
-        .rev()
-        .zip(b.iter().rev())
-        .take_while(|(x, y)| x == y)
-        .count();
-    front + back
+    let (a, b) = (&a[front..], &b[front..]);
+    front
+        + a.iter()
+            .rev()
+            .zip(b.iter().rev())
+            .take_while(|(x, y)| x == y)
+            .count()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

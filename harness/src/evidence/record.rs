@@ -4,6 +4,7 @@ use imspec_reports::record::{Expire, Field, State, StoredMessage};
 use imspec_wire::sip::Message;
 
 use super::View;
+use super::delivery::alike;
 use crate::scenario::model::{Presence, Stored};
 
 /// Whether a record waits for its recipient. A record of unknown state waits: a store that keeps no states
@@ -15,14 +16,35 @@ pub fn waits(record: &StoredMessage) -> bool {
     )
 }
 
-/// For each entry of `stored.messages`, the index of the record that it is; the best fit overall is given
-/// away first, and no record twice. `None`: no record of that message is there.
+/// Which record an entry of `stored.messages` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The one at this index.
+    At(usize),
+    /// There is none.
+    Nowhere,
+    /// Records are there of which the adapter shows too little to tell whose they are.
+    Untold,
+}
+
+impl Found {
+    /// The record, where it is known.
+    pub fn record(self, records: &[StoredMessage]) -> Option<&StoredMessage> {
+        match self {
+            Self::At(index) => records.get(index),
+            Self::Nowhere | Self::Untold => None,
+        }
+    }
+}
+
+/// For each entry of `stored.messages`, the record that it is; the best fit overall is given away first,
+/// and no record twice.
 pub fn assign(
     view: &View<'_>,
     stored: &Stored,
     records: &[StoredMessage],
     step: &str,
-) -> Vec<Option<usize>> {
+) -> Vec<Found> {
     let mut fits = Vec::new();
     for (entry, wanted) in stored.messages.iter().enumerate() {
         let sent = wanted.of.as_ref().map(|of| {
@@ -44,15 +66,31 @@ pub fn assign(
         }
     }
     fits.sort_by_key(|&(fit, entry, index)| (std::cmp::Reverse(fit), entry, index));
-    let mut given = vec![None; stored.messages.len()];
+    let mut given = vec![Found::Nowhere; stored.messages.len()];
     let mut taken = vec![false; records.len()];
     for (_, entry, index) in fits {
-        if given[entry].is_none() && !taken[index] {
-            given[entry] = Some(index);
+        if given[entry] == Found::Nowhere && !taken[index] {
+            given[entry] = Found::At(index);
             taken[index] = true;
         }
     }
+    let faceless = records
+        .iter()
+        .zip(&taken)
+        .any(|(record, taken)| !taken && faceless(record));
+    if faceless {
+        for found in given.iter_mut().filter(|found| **found == Found::Nowhere) {
+            *found = Found::Untold;
+        }
+    }
     given
+}
+
+/// Whether the adapter shows neither the body nor the Call-ID of a record.
+fn faceless(record: &StoredMessage) -> bool {
+    record.body == Field::Unknown
+        && !record.headers_complete
+        && header_of(record, "Call-ID").is_none()
 }
 
 /// Whether the presence that each entry asks for, and nothing else, holds: what polling waits for.
@@ -60,8 +98,12 @@ pub fn present(view: &View<'_>, stored: &Stored, records: &[StoredMessage], step
     assign(view, stored, records, step)
         .iter()
         .zip(&stored.messages)
-        .all(|(index, entry)| {
-            let record = index.map(|index| &records[index]);
+        .all(|(found, entry)| {
+            let record = found.record(records);
+            // Looking again would not tell more.
+            if *found == Found::Untold {
+                return true;
+            }
             match entry.presence {
                 Presence::Waiting => record.is_some_and(waits),
                 Presence::Gone => !record.is_some_and(waits),
@@ -86,18 +128,14 @@ pub(super) fn named<'a>(
             .is_some_and(|save| view.text(save, step).is_ok_and(|saved| saved == name))
     });
     if let Some(entry) = of_entry {
-        return given[entry]
-            .map(|index| &records[index])
-            .into_iter()
-            .collect();
+        return given[entry].record(records).into_iter().collect();
     }
     if stored.messages.is_empty() {
         return records.iter().filter(|record| waits(record)).collect();
     }
     given
         .into_iter()
-        .flatten()
-        .map(|index| &records[index])
+        .filter_map(|found| found.record(records))
         .collect()
 }
 
@@ -121,6 +159,8 @@ fn fit(record: &StoredMessage, sent: &Message) -> u32 {
         if body[..] == *sent.body() {
             fit += 6;
         } else if !wanted.is_empty() && body.windows(wanted.len()).any(|window| window == wanted) {
+            fit += 5;
+        } else if 2 * alike(body, sent.body()) >= sent.body().len().max(1) {
             fit += 4;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use imspec_reports::record::{Field, StoredMessage, UtcTime, Verdict};
+use imspec_reports::record::{Field, StoreTime, StoredMessage, UtcTime, Verdict};
 use imspec_wire::sip::typed::{SipDate, TypedHeader, Uri};
 use regex::bytes::Regex;
 
@@ -28,8 +28,8 @@ pub(super) enum Subject<'s> {
     Body,
     /// A URI: RFC 3261 §19.1.4.
     Uri,
-    /// The mark of a record.
-    Mark(&'s StoredMessage),
+    /// The mark of a record, and the store time from the sending of its message to the answer.
+    Mark(&'s StoredMessage, Option<(StoreTime, StoreTime)>),
     /// The instant of receipt.
     Instant,
 }
@@ -208,8 +208,12 @@ impl Case<'_, '_, '_> {
                 ruling.note(format!("equal by {clauses}"))
             });
         }
-        if let (Subject::Mark(record), [wanted]) = (self.subject, wanted.as_slice()) {
-            return Ok(Ruling::of(mark_is(record, wanted), expected, observed));
+        if let (Subject::Mark(record, window), [wanted]) = (self.subject, wanted.as_slice()) {
+            return Ok(Ruling::of(
+                mark_is(record, *window, wanted),
+                expected,
+                observed,
+            ));
         }
         let holds = seen.len() == wanted.len()
             && seen
@@ -306,7 +310,7 @@ impl Case<'_, '_, '_> {
                 let holds = matches!(seen, [one] if if octets { one.value == wanted } else { same_uri(&one.value, wanted) });
                 Ruling::of(holds, show(wanted), words_of(seen))
             }
-            Subject::Value | Subject::Mark(_) | Subject::Instant => {
+            Subject::Value | Subject::Mark(..) | Subject::Instant => {
                 return Err(Unresolved(
                     "`same-as` compares headers, bodies and Request-URIs only".into(),
                 ));
@@ -347,21 +351,29 @@ impl Case<'_, '_, '_> {
     /// An unmarked record is observed as `none`, which is a word for nothing.
     fn there(&self, seen: &[Seen]) -> bool {
         match self.subject {
-            Subject::Mark(record) => record.expire.known().is_some(),
+            Subject::Mark(record, _) => record.expire.known().is_some(),
             _ => !seen.is_empty(),
         }
     }
 
     fn numbers(&self, seen: &[Seen]) -> Option<Vec<f64>> {
-        if let Subject::Mark(record) = self.subject
+        if let Subject::Mark(record, window) = self.subject
             && let Some(expire) = record.expire.known()
         {
+            let exact = crate::evidence::record::seconds(record, *expire);
+            // From the sending instead of the receipt: as good as the store clock allows.
+            let about = || {
+                let us = expire
+                    .at?
+                    .unix_us
+                    .checked_sub(window.as_ref()?.0.at.unix_us)?;
+                u64::try_from(us / 1_000_000).ok()
+            };
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "lifetimes are far below 2^52 seconds"
             )]
-            return crate::evidence::record::seconds(record, *expire)
-                .map(|seconds| vec![seconds as f64]);
+            return exact.or_else(about).map(|seconds| vec![seconds as f64]);
         }
         if seen.is_empty() {
             return None;
@@ -436,7 +448,9 @@ fn octet_fidelity(context: Context<'_>) -> bool {
 }
 
 /// `mark: 600`: the lifetime, or the instant 600 s after receipt, either representation (WD-29).
-fn mark_is(record: &StoredMessage, wanted: &[u8]) -> bool {
+fn mark_is(record: &StoredMessage, window: Option<(StoreTime, StoreTime)>, wanted: &[u8]) -> bool {
+    /// Either clock may be kept in whole seconds.
+    const STEP_US: i64 = 1_000_000;
     if wanted == b"none" {
         return record.expire == Field::Absent;
     }
@@ -449,12 +463,20 @@ fn mark_is(record: &StoredMessage, wanted: &[u8]) -> bool {
     if expire.seconds == Some(wanted) {
         return true;
     }
-    // Either clock may be kept in whole seconds.
-    match (expire.at, record.received_at.known(), i64::try_from(wanted)) {
-        (Some(at), Some(received), Ok(wanted)) => {
-            (at.unix_us - received.unix_us - wanted.saturating_mul(1_000_000)).abs() <= 1_000_000
+    let (Some(at), Ok(wanted)) = (expire.at, i64::try_from(wanted)) else {
+        return false;
+    };
+    let received = at.plus_us(wanted.saturating_mul(-1_000_000));
+    match (record.received_at.known(), window) {
+        (Some(known), _) => (received.unix_us - known.unix_us).abs() <= STEP_US,
+        (None, Some((from, to))) => {
+            let from = from
+                .at
+                .plus_us(-STEP_US - 1000 * i64::from(from.uncertainty_ms));
+            let to = to.at.plus_us(STEP_US + 1000 * i64::from(to.uncertainty_ms));
+            (from..=to).contains(&received)
         }
-        _ => false,
+        (None, None) => false,
     }
 }
 
@@ -689,18 +711,24 @@ mod tests {
             }),
             ..StoredMessage::default()
         };
-        assert!(mark_is(&record(Some(600), None), b"600"));
-        assert!(mark_is(&record(None, Some("2026-11-23T10:10:00Z")), b"600"));
-        assert!(!mark_is(
-            &record(None, Some("2026-11-23T10:10:02Z")),
+        assert!(mark_is(&record(Some(600), None), None, b"600"));
+        assert!(mark_is(
+            &record(None, Some("2026-11-23T10:10:00Z")),
+            None,
             b"600"
         ));
-        assert!(!mark_is(&record(Some(600), None), b"none"));
+        assert!(!mark_is(
+            &record(None, Some("2026-11-23T10:10:02Z")),
+            None,
+            b"600"
+        ));
+        assert!(!mark_is(&record(Some(600), None), None, b"none"));
         assert!(mark_is(
             &StoredMessage {
                 expire: Field::Absent,
                 ..StoredMessage::default()
             },
+            None,
             b"none"
         ));
     }

@@ -8,7 +8,7 @@ use super::aspect::Aspect;
 use super::matcher::{self, Subject};
 use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet, compare};
-use crate::evidence::record::{assign, waits};
+use crate::evidence::record::{Found, assign, waits};
 use crate::evidence::{Value, View, field_of, state_name};
 use crate::scenario::model::{HeaderMatcher, Presence, RecordKey, RecordMatcher, Step, Stored};
 use crate::scenario::template::RecordField;
@@ -90,21 +90,35 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
         }
     };
     let waiting = records.iter().filter(|record| waits(record)).count();
+    let unsure = records
+        .iter()
+        .filter(|record| record.state == Field::Unknown)
+        .count();
     if let Some(count) = &wanted.count {
-        let ruling = matcher::rule(
-            sheet,
-            count,
-            &Observed::one(waiting.to_string()),
-            &Subject::Value,
-            &step.path,
-        );
+        let rule = |n: usize| {
+            matcher::rule(
+                sheet,
+                count,
+                &Observed::one(n.to_string()),
+                &Subject::Value,
+                &step.path,
+            )
+        };
+        let mut ruling = rule(waiting);
+        let fewer = (waiting - unsure)..waiting;
+        if ruling.verdict == Verdict::Fail
+            && fewer.into_iter().any(|n| rule(n).verdict == Verdict::Pass)
+        {
+            ruling.verdict = Verdict::Inconclusive;
+            ruling.note = Some("the store adapter cannot read `state`, so some of the records may not wait any more".into());
+        }
         let entry = Entry::of(step, "number of waiting messages", Observation::Store)
             .about(Aspect::Presence);
         sheet.write(entry.at(&count.at).seen_in(event.id), ruling);
     }
     let given = assign(view, wanted, records, &step.path);
-    for (expected, index) in wanted.messages.iter().zip(given) {
-        let record = index.map(|index| &records[index]);
+    for (expected, found) in wanted.messages.iter().zip(given) {
+        let record = found.record(records);
         let of = expected
             .of
             .as_ref()
@@ -135,6 +149,17 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
         };
         let mut ruling = Ruling::of(holds, words, seen);
         ruling.against = against;
+        if found == Found::Untold {
+            ruling.verdict = Verdict::Inconclusive;
+            ruling.observed =
+                "the store adapter reads neither body nor Call-ID, so records cannot be told apart"
+                    .into();
+        } else if !holds && record.is_some_and(|record| record.state == Field::Unknown) {
+            ruling.verdict = Verdict::Inconclusive;
+            ruling.note = Some(
+                "the store adapter cannot read `state`, so the record may not wait any more".into(),
+            );
+        }
         let entry = Entry::of(step, "record", Observation::Store).about(Aspect::Presence);
         sheet.write(
             entry
@@ -157,11 +182,30 @@ fn fields(
     event: u32,
 ) {
     let covers = expected.covers.as_ref();
+    let of = expected
+        .of
+        .as_ref()
+        .and_then(|of| sheet.view.text(of, &step.path).ok());
+    let window = of.and_then(|name| sheet.view.window(&name));
     for (key, matcher) in &expected.fields {
-        let (subject_name, observed) = observe(record, *key);
+        let (subject_name, mut observed) = observe(record, *key);
+        let instant_only = record
+            .expire
+            .known()
+            .is_some_and(|expire| expire.seconds.is_none());
+        if *key == RecordKey::Mark
+            && instant_only
+            && record.received_at.known().is_none()
+            && window.is_none()
+        {
+            observed = Observed::Unknown(
+                "the mark is an instant, and neither the receipt time nor the store clock is known"
+                    .into(),
+            );
+        }
         let subject = match key {
             RecordKey::RequestUri | RecordKey::Account => Subject::Uri,
-            RecordKey::Mark => Subject::Mark(record),
+            RecordKey::Mark => Subject::Mark(record, window),
             RecordKey::ReceivedAt => Subject::Instant,
             RecordKey::MessageId | RecordKey::State => Subject::Value,
         };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use imspec_reports::record::trace::{Packet, StoreResult};
 use imspec_reports::record::{
-    Event, EventKind, Field, Octets, Outcome, State, StoreTime, StoredHeader, StoredMessage, Trace,
-    UtcTime, Verdict,
+    Event, EventKind, Expire, Field, Octets, Outcome, State, StoreTime, StoredHeader,
+    StoredMessage, Trace, UtcTime, Verdict,
 };
 use proptest::prelude::*;
 
@@ -572,4 +572,76 @@ fn a_request_of_another_kind_is_no_delivery() {
         (judged.checks[0].check.subject.as_str(), judged.verdict),
         ("delivery", Verdict::Fail)
     );
+}
+
+/// A record of which the adapter shows only what `change` fills in.
+fn little(change: impl FnOnce(&mut StoredMessage)) -> StoreResult {
+    let mut record = StoredMessage::default();
+    change(&mut record);
+    StoreResult::Records(vec![record])
+}
+
+#[test]
+fn records_that_cannot_be_told_apart_are_inconclusive() {
+    for entry in [
+        "of: sent, present: true",
+        "of: sent, gone: true",
+        "of: sent, mark: 600",
+    ] {
+        let mut story = Story::new(&format!(
+            "{SEND}- stored: {{ for: bob, messages: [{{ {entry} }}] }}"
+        ));
+        story.sends(0, SENT, ACCEPTED).reads(1, little(|_| {}));
+        assert_eq!(story.judged().verdict, Verdict::Inconclusive, "{entry}");
+    }
+}
+
+#[test]
+fn a_record_of_unknown_state_may_not_wait_any_more() {
+    let body =
+        |record: &mut StoredMessage| record.body = Field::Known(Octets::from(b"hello".to_vec()));
+    for (wanted, verdict) in [
+        (
+            "messages: [{ of: sent, gone: true }]",
+            Verdict::Inconclusive,
+        ),
+        ("messages: [{ of: sent, present: true }]", Verdict::Pass),
+        ("count: 0", Verdict::Inconclusive),
+        ("count: 1", Verdict::Pass),
+        ("count: 2", Verdict::Fail),
+    ] {
+        let mut story = Story::new(&format!("{SEND}- stored: {{ for: bob, {wanted} }}"));
+        story.sends(0, SENT, ACCEPTED).reads(1, little(body));
+        assert_eq!(story.judged().verdict, verdict, "{wanted}");
+    }
+}
+
+#[test]
+fn a_mark_that_is_only_an_instant_is_held_against_the_sending() {
+    for (late_us, verdict) in [
+        (0, Verdict::Pass),
+        (900_000, Verdict::Pass),
+        (9_000_000, Verdict::Fail),
+    ] {
+        let mut story = Story::new(&format!(
+            "{SEND}- stored: {{ for: bob, messages: [{{ of: sent, mark: 600 }}] }}"
+        ));
+        story.sends(0, SENT, ACCEPTED);
+        let sent = story.trace.events[1].store.unwrap().at;
+        let at = Some(sent.plus_us(600_000_000 + late_us));
+        let result = little(|record| {
+            record.body = Field::Known(Octets::from(b"hello".to_vec()));
+            record.expire = Field::Known(Expire { seconds: None, at });
+        });
+        story.reads(1, result.clone());
+        assert_eq!(story.judged().verdict, verdict, "{late_us} µs late");
+        for event in &mut story.trace.events {
+            event.store = None;
+        }
+        assert_eq!(
+            story.judged().verdict,
+            Verdict::Inconclusive,
+            "no clock at all"
+        );
+    }
 }

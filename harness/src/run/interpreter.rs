@@ -52,6 +52,8 @@ struct Memory {
     waited: Duration,
     /// Period at which the server sweeps for what has expired.
     granularity: Duration,
+    /// What the server was told to choose, to be told again after a restart.
+    policy: BTreeMap<String, serde_json::Value>,
 }
 
 /// Whether a case goes on.
@@ -124,6 +126,7 @@ impl<'c> Interpreter<'c> {
         let granularity = granularity.and_then(steer::period).unwrap_or_default();
         let memory = Mutex::new(Memory {
             granularity,
+            policy: policy.clone(),
             ..Memory::default()
         });
         Self {

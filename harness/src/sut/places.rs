@@ -81,13 +81,15 @@ pub fn free_ports(address: IpAddr, names: &[String]) -> Result<BTreeMap<String, 
     Ok(ports)
 }
 
+/// A port below those that systems give to clients: while a server is down for a restart, nobody else is
+/// given its port.
 fn free_port(address: IpAddr) -> std::io::Result<(u16, (TcpListener, UdpSocket))> {
     let mut last = None;
-    for _ in 0..64 {
-        let tcp = TcpListener::bind(SocketAddr::new(address, 0))?;
-        let port = tcp.local_addr()?.port();
-        match UdpSocket::bind(SocketAddr::new(address, port)) {
-            Ok(udp) => return Ok((port, (tcp, udp))),
+    for _ in 0..256 {
+        let port = fastrand::u16(10_000..32_000);
+        let at = SocketAddr::new(address, port);
+        match TcpListener::bind(at).and_then(|tcp| Ok((tcp, UdpSocket::bind(at)?))) {
+            Ok(sockets) => return Ok((port, sockets)),
             Err(taken) => last = Some(taken),
         }
     }

@@ -466,4 +466,17 @@ mod tests {
         let raw: &[(&str, &[u8])] = &[("X", b"\t2")];
         assert_eq!(header("X", sent, raw).relation, Relation::Identical);
     }
+
+    #[test]
+    fn info_headers_are_addresses_with_parameters() {
+        let compact =
+            ["Call-Info: <http://example.com/a.jpg>;purpose=icon, <http://example.com/b>"];
+        let spaced = [
+            "Call-Info: <http://example.com/a.jpg> ; purpose=icon",
+            "Call-Info: <http://example.com/b>",
+        ];
+        assert_eq!(compare(&compact, &spaced).0, Relation::Equal);
+        let other = ["Call-Info: <http://example.com/a.jpg>;purpose=card, <http://example.com/b>"];
+        assert_eq!(compare(&compact, &other).0, Relation::Different);
+    }
 }

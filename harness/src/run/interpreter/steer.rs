@@ -86,6 +86,16 @@ impl Interpreter<'_> {
         restarted.map_err(|why| {
             Trouble::Broken(format!("the server could not be started again: {why}"))
         })?;
+        // A choice made at run time need not survive a restart.
+        let policy = self.memory().policy.clone();
+        if !policy.is_empty() {
+            let set = self.instance.policy.set(&policy).await;
+            set.map_err(|why| {
+                Trouble::Broken(format!(
+                    "the policy could not be set after the restart: {why}"
+                ))
+            })?;
+        }
         Ok(Done::on())
     }
 
@@ -113,6 +123,7 @@ impl Interpreter<'_> {
         if let Some(period) = policy.get(GRANULARITY).and_then(period) {
             self.memory().granularity = period;
         }
+        self.memory().policy.extend(policy.clone());
         self.agents
             .note(Some(path), EventKind::PolicySet { values: policy });
         Ok(Done::on())

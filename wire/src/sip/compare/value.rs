@@ -104,6 +104,10 @@ fn rule(canonical: &str) -> (Rule, bool) {
         | "P-Preferred-Identity"
         | "P-Associated-URI"
         | "P-Called-Party-ID" => Rule::Address("RFC 3261 §20.10"),
+        // `<uri>` with parameters, in the shape of an address.
+        "Call-Info" => Rule::Address("RFC 3261 §20.9"),
+        "Alert-Info" => Rule::Address("RFC 3261 §20.4"),
+        "Error-Info" => Rule::Address("RFC 3261 §20.18"),
         "Via" => Rule::Via,
         "CSeq" => Rule::CSeq,
         "Content-Type" | "Accept" => Rule::MediaType,
