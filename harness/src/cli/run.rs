@@ -34,7 +34,7 @@ pub struct Args {
     /// Only scenarios that ask for this PICS value
     #[arg(long, value_name = "KEY=VALUE")]
     pics: Vec<String>,
-    /// Where the reports go; default: imspec-reports/<profile>
+    /// Where the reports go; default: `imspec-reports/`, and in it the name of the profile
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Accepted findings

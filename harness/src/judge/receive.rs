@@ -28,22 +28,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
         .and_then(|event| message_of(event).map(|message| (event, message)));
     let Some((event, message)) = took else {
         if !wanted.optional {
-            let observed = nothing(sheet, step, wanted);
-            let ruling = match other_form(sheet) {
-                Some(form) => Ruling::new(
-                    Verdict::Inconclusive,
-                    expected,
-                    format!(
-                        "{observed}; the profile declares delivery.form: {form}, which this step cannot see"
-                    ),
-                ),
-                None => Ruling::new(Verdict::Fail, expected, observed),
-            };
-            let mut entry = Entry::of(step, "delivery", Observation::Wire).about(Aspect::Arrival);
-            if let Some((sent, _)) = of.as_deref().and_then(|name| view.message(name)) {
-                entry = entry.seen_in(sent.id);
-            }
-            sheet.write(entry, ruling);
+            missing(sheet, step, wanted, of.as_deref(), expected);
         }
         return;
     };
@@ -122,6 +107,32 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
             (Aspect::Body, None),
         );
     }
+}
+
+/// What was to come did not.
+fn missing(
+    sheet: &mut Sheet<'_, '_>,
+    step: &Step,
+    wanted: &Receive,
+    of: Option<&str>,
+    expected: String,
+) {
+    let observed = nothing(sheet, step, wanted);
+    let ruling = match other_form(sheet) {
+        Some(form) => Ruling::new(
+            Verdict::Inconclusive,
+            expected,
+            format!(
+                "{observed}; the profile declares delivery.form: {form}, which this step cannot see"
+            ),
+        ),
+        None => Ruling::new(Verdict::Fail, expected, observed),
+    };
+    let mut entry = Entry::of(step, "delivery", Observation::Wire).about(Aspect::Arrival);
+    if let Some((sent, _)) = of.and_then(|name| sheet.view.message(name)) {
+        entry = entry.seen_in(sent.id);
+    }
+    sheet.write(entry, ruling);
 }
 
 /// The profile's form of delivery, where it is not MESSAGE.

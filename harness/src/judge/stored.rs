@@ -10,7 +10,9 @@ use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet, compare};
 use crate::evidence::record::{Found, assign, waits};
 use crate::evidence::{Value, View, field_of, state_name};
-use crate::scenario::model::{HeaderMatcher, Presence, RecordKey, RecordMatcher, Step, Stored};
+use crate::scenario::model::{
+    HeaderMatcher, Matcher, Presence, RecordKey, RecordMatcher, Step, Stored,
+};
 use crate::scenario::template::RecordField;
 
 /// Header fields that belong to one hop or to the framing, not to the message.
@@ -70,7 +72,7 @@ pub(super) fn names_to_compare(sent: &Message, except: &[String], delivered: boo
 /// Judges a `stored`.
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
     let view = sheet.view;
-    let Some((event, account, result)) = view.read_by(&step.path) else {
+    let Some((event, _, result)) = view.read_by(&step.path) else {
         return;
     };
     let entry = Entry::of(step, "store", Observation::Store).seen_in(event.id);
@@ -89,29 +91,8 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
             return sheet.write(entry, ruling);
         }
     };
-    let waiting = records.iter().filter(|record| waits(record)).count();
-    let unsure = records
-        .iter()
-        .filter(|record| record.state == Field::Unknown)
-        .count();
     if let Some(count) = &wanted.count {
-        let rule = |n: usize| {
-            matcher::rule(
-                sheet,
-                count,
-                &Observed::one(n.to_string()),
-                &Subject::Value,
-                &step.path,
-            )
-        };
-        let mut ruling = rule(waiting);
-        let fewer = (waiting - unsure)..waiting;
-        if ruling.verdict == Verdict::Fail
-            && fewer.into_iter().any(|n| rule(n).verdict == Verdict::Pass)
-        {
-            ruling.verdict = Verdict::Inconclusive;
-            ruling.note = Some("the store adapter cannot read `state`, so some of the records may not wait any more".into());
-        }
+        let ruling = rule_on_count(sheet, step, count, records);
         let entry = Entry::of(step, "number of waiting messages", Observation::Store)
             .about(Aspect::Presence);
         sheet.write(entry.at(&count.at).seen_in(event.id), ruling);
@@ -119,47 +100,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
     let given = assign(view, wanted, records, &step.path);
     for (expected, found) in wanted.messages.iter().zip(given) {
         let record = found.record(records);
-        let of = expected
-            .of
-            .as_ref()
-            .and_then(|of| view.text(of, &step.path).ok());
-        let against = of
-            .as_deref()
-            .and_then(|name| view.message(name))
-            .map(|(event, _)| event.id);
-        let which = of.map_or_else(|| "a message".to_owned(), |name| format!("`{name}`"));
-        let seen = match record {
-            None => format!(
-                "no record of it in {account}, which holds {} record(s), {waiting} waiting",
-                records.len()
-            ),
-            Some(record) => match &record.state {
-                Field::Known(state) => format!("a record in state {}", state_name(*state)),
-                Field::Unknown | Field::Absent => "a record".to_owned(),
-            },
-        };
-        let alive = record.is_some_and(waits);
-        let (holds, words) = match expected.presence {
-            Presence::Waiting => (
-                alive,
-                format!("{which} waiting in the account of {}", wanted.user),
-            ),
-            Presence::Gone => (!alive, format!("{which} not waiting any more")),
-            Presence::Any => (record.is_some(), format!("a record of {which}")),
-        };
-        let mut ruling = Ruling::of(holds, words, seen);
-        ruling.against = against;
-        if found == Found::Untold {
-            ruling.verdict = Verdict::Inconclusive;
-            ruling.observed =
-                "the store adapter reads neither body nor Call-ID, so records cannot be told apart"
-                    .into();
-        } else if !holds && record.is_some_and(|record| record.state == Field::Unknown) {
-            ruling.verdict = Verdict::Inconclusive;
-            ruling.note = Some(
-                "the store adapter cannot read `state`, so the record may not wait any more".into(),
-            );
-        }
+        let ruling = rule_on_presence(sheet, step, wanted, expected, found, records);
         let entry = Entry::of(step, "record", Observation::Store).about(Aspect::Presence);
         sheet.write(
             entry
@@ -171,6 +112,79 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
         if let Some(record) = record {
             fields(sheet, step, expected, record, event.id);
         }
+    }
+}
+
+/// A record of unknown state may or may not wait: what only its counting breaks is inconclusive.
+fn rule_on_count(
+    sheet: &Sheet<'_, '_>,
+    step: &Step,
+    count: &Matcher,
+    records: &[StoredMessage],
+) -> Ruling {
+    let rule = |n: usize| {
+        let observed = Observed::one(n.to_string());
+        matcher::rule(sheet, count, &observed, &Subject::Value, &step.path)
+    };
+    let waiting = records.iter().filter(|record| waits(record)).count();
+    let unsure = records
+        .iter()
+        .filter(|record| record.state == Field::Unknown)
+        .count();
+    let ruling = rule(waiting);
+    let may_hold = || ((waiting - unsure)..waiting).any(|n| rule(n).verdict == Verdict::Pass);
+    if ruling.verdict == Verdict::Fail && may_hold() {
+        return unsure_of_state(ruling);
+    }
+    ruling
+}
+
+fn rule_on_presence(
+    sheet: &Sheet<'_, '_>,
+    step: &Step,
+    wanted: &Stored,
+    expected: &RecordMatcher,
+    found: Found,
+    records: &[StoredMessage],
+) -> Ruling {
+    let of = expected
+        .of
+        .as_ref()
+        .and_then(|of| sheet.view.text(of, &step.path).ok());
+    let sent = of.as_deref().and_then(|name| sheet.view.message(name));
+    let which = of.map_or_else(|| "a message".to_owned(), |name| format!("`{name}`"));
+    let record = found.record(records);
+    let alive = record.is_some_and(waits);
+    let (holds, words) = match expected.presence {
+        Presence::Waiting => (
+            alive,
+            format!("{which} waiting in the account of {}", wanted.user),
+        ),
+        Presence::Gone => (!alive, format!("{which} not waiting any more")),
+        Presence::Any => (record.is_some(), format!("a record of {which}")),
+    };
+    let seen = match record.map(|record| &record.state) {
+        None => format!("no record of it among the {} of the account", records.len()),
+        Some(Field::Known(state)) => format!("a record in state {}", state_name(*state)),
+        Some(Field::Unknown | Field::Absent) => "a record".to_owned(),
+    };
+    let mut ruling = Ruling::of(holds, words, seen);
+    ruling.against = sent.map(|(event, _)| event.id);
+    if found == Found::Untold {
+        ruling.verdict = Verdict::Inconclusive;
+        ruling.observed =
+            "the store adapter reads neither body nor Call-ID, so records cannot be told apart"
+                .into();
+    } else if !holds && record.is_some_and(|record| record.state == Field::Unknown) {
+        return unsure_of_state(ruling);
+    }
+    ruling
+}
+
+fn unsure_of_state(ruling: Ruling) -> Ruling {
+    Ruling {
+        verdict: Verdict::Inconclusive,
+        ..ruling.note("the store adapter cannot read `state`, so a record may not wait any more")
     }
 }
 
