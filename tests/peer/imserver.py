@@ -1463,7 +1463,7 @@ async def main():
     parser.add_argument("--control", type=int, help="port of the control API")
     parser.add_argument("--dir", default=".", help="folder of the journal")
     parser.add_argument("--domain", default="example.org")
-    parser.add_argument("--t1", type=float, default=0.05, help="T1 in seconds")
+    parser.add_argument("--t1", type=float, default=0.1, help="T1 in seconds")
     parser.add_argument("--delay", type=float, default=0.06, help="longest delay of a delivery in seconds")
     parser.add_argument("--variant", default="", help="other ways to conform: NAME,NAME")
     parser.add_argument("--fault", default="", help="ways to be wrong: NAME,NAME")

@@ -62,7 +62,7 @@ if [ -z "$step" ] || [ "$step" = faults ]; then
     fault id-case-only MI-03
     fault keeps-escapes IS-07
     fault expires-octal EX-09
-    fault default-inherited EX-15
+    fault default-inherited EX-39
     fault clock-restarts-at-restart DU-17
     fault expired-back-after-restart DU-18
     fault durable-late DU-03
