@@ -11,7 +11,7 @@ use std::time::Duration;
 use imspec_wire::sip::Message;
 use tokio::sync::watch;
 
-use crate::clock::wait_until;
+use crate::clock::{Timestamp, wait_until};
 use crate::compose::{Deferred, expiry_notice};
 use crate::context::Context;
 use crate::expiry::{Expiry, InFlight};
@@ -40,8 +40,10 @@ pub(crate) struct Delivery {
 struct Wake {
     /// Bindings were made, refreshed or removed, or one of them proved to work.
     bindings: u64,
-    /// A message was stored.
+    /// A message was stored that may be deliverable.
     messages: u64,
+    /// A message was stored because nobody could be reached.
+    failures: u64,
 }
 
 /// How a walk through an account's messages ended.
@@ -51,8 +53,21 @@ enum Round {
     Done,
     /// The bindings changed: start over.
     Again,
-    /// Something is left that could not be delivered.
-    Failed,
+    /// Nobody could be reached.
+    Unreachable,
+    /// Something is left that was not taken, up to the message with this number.
+    Rejected(i64),
+}
+
+/// What ended a pause.
+#[derive(Debug, PartialEq, Eq)]
+enum Woken {
+    /// The bindings changed, or one of them proved to work.
+    Bindings,
+    /// A message was stored that nobody has refused yet.
+    Message,
+    /// It is time for another attempt.
+    Time,
 }
 
 /// How one message fared.
@@ -122,7 +137,7 @@ impl Delivery {
 
     /// A message was stored because the bindings that are there could not be reached.
     pub(crate) fn message_failed(self: &Arc<Self>, account: &str) {
-        self.wake(account, Some(true), |wake| wake.messages += 1);
+        self.wake(account, Some(true), |wake| wake.failures += 1);
     }
 
     /// A binding of the account has just answered.
@@ -169,12 +184,15 @@ impl Delivery {
     ) {
         let first_pause = self.context.config.delivery.retry_s;
         let mut pause = first_pause;
+        // When refused messages are tried again; newer ones do not put it off.
+        let mut due = None;
+        let mut after = 0;
         loop {
             let seen = *wake.borrow_and_update();
             let round = if std::mem::take(&mut paused) {
-                Round::Failed
+                Round::Unreachable
             } else {
-                match self.round(account, &mut wake).await {
+                match self.round(account, after, &mut wake).await {
                     Ok(round) => round,
                     Err(StoreError::Closed) => return,
                     Err(error) => {
@@ -184,8 +202,13 @@ impl Delivery {
                     }
                 }
             };
-            match round {
-                Round::Again => {}
+            let refused = match round {
+                Round::Unreachable => None,
+                Round::Rejected(number) => Some(number),
+                Round::Again => {
+                    (due, after) = (None, 0);
+                    continue;
+                }
                 Round::Done => {
                     let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
                     // Who tells a worker holds the lock, so nothing can be told in between.
@@ -193,63 +216,83 @@ impl Delivery {
                         workers.remove(account);
                         return;
                     }
+                    (due, after) = (None, 0);
+                    continue;
                 }
-                Round::Failed => {
-                    if self.pause(account, pause, seen, &mut wake).await {
-                        pause = first_pause;
-                    } else {
-                        pause = pause.saturating_mul(2).min(LONGEST_PAUSE.max(first_pause));
-                    }
-                }
+            };
+            if due.is_none() && pause > 0 {
+                due = Some(self.context.now().plus_seconds(i64::from(pause)));
             }
+            let woken = self
+                .pause(account, due, seen, refused.is_some(), &mut wake)
+                .await;
+            if woken == Woken::Message {
+                after = refused.unwrap_or(0);
+                continue;
+            }
+            (due, after) = (None, 0);
+            pause = match woken {
+                Woken::Time => pause.saturating_mul(2).min(LONGEST_PAUSE.max(first_pause)),
+                Woken::Bindings | Woken::Message => first_pause,
+            };
         }
     }
 
-    /// Waits until the bindings change (true) or it is time for another attempt.
+    /// Waits until the bindings change, until `due`, which is never for `None`, or until they lapse;
+    /// and for new messages too where the bindings work.
     async fn pause(
         &self,
         account: &str,
-        seconds: u32,
+        due: Option<Timestamp>,
         seen: Wake,
+        reachable: bool,
         wake: &mut watch::Receiver<Wake>,
-    ) -> bool {
+    ) -> Woken {
         let bindings = self
             .context
             .live_bindings(account)
             .await
             .unwrap_or_default();
-        let now = self.context.now();
         let lapse = bindings
             .iter()
             .map(|binding| binding.expires_at)
             .max()
-            .unwrap_or(now);
-        let deadline = match seconds {
-            0 => lapse,
-            _ => now.plus_seconds(i64::from(seconds)).min(lapse),
+            .unwrap_or_else(|| self.context.now());
+        let deadline = due.map_or(lapse, |due| due.min(lapse));
+        let is_news = |wake: &Wake| {
+            wake.bindings != seen.bindings || reachable && wake.messages != seen.messages
         };
         tokio::select! {
-            changed = wake.wait_for(|wake| wake.bindings != seen.bindings) => changed.is_ok(),
-            () = wait_until(&*self.context.parts.clock, deadline) => false,
+            news = wake.wait_for(is_news) => match news {
+                Ok(news) if news.bindings == seen.bindings => Woken::Message,
+                Ok(_) => Woken::Bindings,
+                Err(_) => Woken::Time,
+            },
+            () = wait_until(&*self.context.parts.clock, deadline) => Woken::Time,
         }
     }
 
-    /// Goes through the account's messages once.
+    /// Goes once through the account's messages that follow `after`, which is 0 or the number of one
+    /// that was refused.
     async fn round(
         self: &Arc<Self>,
         account: &str,
+        mut after: i64,
         wake: &mut watch::Receiver<Wake>,
     ) -> Result<Round, StoreError> {
         let parts = &self.context.parts;
-        let mut after = 0;
-        let mut failed = false;
+        let mut rejected = after > 0;
         loop {
             let bindings = self.context.live_bindings(account).await?;
             if bindings.is_empty() {
                 return Ok(Round::Done);
             }
             let Some(stored) = parts.store.next_message(account, after).await? else {
-                return Ok(if failed { Round::Failed } else { Round::Done });
+                return Ok(if rejected {
+                    Round::Rejected(after)
+                } else {
+                    Round::Done
+                });
             };
             after = stored.number;
             // Before its expiry is looked at, so that the sweep cannot take it away in between.
@@ -279,8 +322,8 @@ impl Delivery {
                 .attempt(&bindings, &stored, &request, expired, wake)
                 .await;
             match attempt {
-                Attempt::Over => parts.store.remove(stored.number).await?,
-                Attempt::Rejected => failed = true,
+                Attempt::Over => self.remove_delivered(stored.number).await?,
+                Attempt::Rejected => rejected = true,
                 Attempt::Unreachable | Attempt::Overtaken => {}
             }
             drop(flight);
@@ -289,7 +332,7 @@ impl Delivery {
                 self.expiry.look_again();
             }
             match attempt {
-                Attempt::Unreachable => return Ok(Round::Failed),
+                Attempt::Unreachable => return Ok(Round::Unreachable),
                 Attempt::Overtaken => return Ok(Round::Again),
                 Attempt::Over | Attempt::Rejected => {}
             }
@@ -311,7 +354,10 @@ impl Delivery {
                 Err(error) => {
                     tracing::info!(account = stored.message.account, %error, "not delivered");
                 }
-                Ok(pending) => match self.await_answer(binding, stored, pending, wake).await {
+                Ok(pending) => match self
+                    .await_answer(binding, bindings, stored, pending, wake)
+                    .await
+                {
                     None => return Attempt::Overtaken,
                     Some(Outcome::Broken | Outcome::TimedOut) => {}
                     Some(Outcome::Final(response)) => {
@@ -360,10 +406,26 @@ impl Delivery {
         .await
     }
 
-    /// Waits for the end of a request, or gives it up (`None`) because the user has moved on.
+    /// Removes a message that was delivered. A store that fails is asked until it does it: what stays
+    /// in there would be brought to its recipient once more.
+    async fn remove_delivered(&self, number: i64) -> Result<(), StoreError> {
+        loop {
+            match self.context.parts.store.remove(number).await {
+                Err(error) if error != StoreError::Closed => {
+                    tracing::error!(%error, "a delivered message could not be removed yet");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits for the end of a request, or gives it up (`None`) because the user has moved on: the
+    /// binding is gone, or there is one that was not among the `known`.
     async fn await_answer(
         self: &Arc<Self>,
         binding: &Binding,
+        known: &[Binding],
         stored: &StoredMessage,
         mut pending: Pending,
         wake: &mut watch::Receiver<Wake>,
@@ -374,11 +436,13 @@ impl Delivery {
                 outcome = pending.outcome() => return Some(outcome),
                 changed = wake.changed() => {
                     let bindings = self.context.live_bindings(&stored.message.account).await;
-                    let stays = |bindings: Vec<Binding>| {
+                    let is_known = |b: &Binding| known.iter().any(|k| same_binding(k, b));
+                    // While the store does not say, nobody has moved.
+                    let stays = bindings.map_or(true, |bindings| {
                         bindings.iter().any(|b| same_binding(b, binding))
-                            && bindings.iter().all(|b| b.bound_at <= binding.bound_at)
-                    };
-                    if changed.is_ok() && bindings.is_ok_and(stays) {
+                            && bindings.iter().all(is_known)
+                    });
+                    if changed.is_ok() && stays {
                         continue;
                     }
                     // No second copy goes to this URI while the first is repeated (RFC 3428 §8), and an
@@ -400,9 +464,9 @@ impl Delivery {
             };
             let meaning = Meaning::of(response.status().unwrap_or(500));
             if matches!(meaning, Meaning::Delivered | Meaning::Refused)
-                && let Err(error) = delivery.context.parts.store.remove(number).await
+                && let Err(error) = delivery.remove_delivered(number).await
             {
-                tracing::error!(%error, "a delivered message could not be removed");
+                tracing::debug!(%error, "a late answer came too late");
             }
         });
     }
