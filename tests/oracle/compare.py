@@ -15,7 +15,8 @@ Left out, and counted:
 - what a `raw` step sent: it is malformed on purpose. Over UDP that one datagram, over TCP all that the
   same connection carried to the server, because a stream that was broken on purpose has no borders;
 - at the end of a flow, retransmissions that nobody read any more, and what came after the last message of the
-  case. Whatever else only the wire has is a disagreement.
+  case, or so shortly before it that it lay unread when the case was over. Whatever else only the wire has is
+  a disagreement.
 
 Nothing here is shared with imspec: Python's standard library and tshark.
 Exit status: 0 they agree, 1 they do not, 2 the comparison could not be made.
@@ -39,6 +40,8 @@ HEADERS = {
     "sip.Content-Type": "content_type",
 }
 MOST_SHOWN = 20
+# A message may lie unread in a socket for so many seconds before the last one of its case.
+UNREAD = 0.05
 
 Flow = collections.namedtuple("Flow", "transport source destination")
 
@@ -46,11 +49,11 @@ Flow = collections.namedtuple("Flow", "transport source destination")
 class Message:
     """One message: where it was seen, and its fields."""
 
-    def __init__(self, where, fields, raw=False, length=None, case=None, frame=None):
+    def __init__(self, where, fields, raw=False, length=None, case=None, time=None):
         self.where = where
         self.fields = fields
         self.case = case
-        self.frame = frame
+        self.time = time
         self.raw = raw
         self.length = length
         self.key = tuple(fields.get(name) for name in FIELDS)
@@ -156,7 +159,7 @@ def wire_message(packet, sip, flow, frame):
     length = None
     if flow.transport == "udp":
         length = int(packet.find("proto[@name='udp']//field[@name='udp.length']").get("show")) - 8
-    return Message(f"frame {frame[0]} at {frame[1]}", fields, length=length, frame=frame[0])
+    return Message(f"frame {frame[0]} at {frame[1]}", fields, length=length, time=float(frame[1]))
 
 
 def end(item):
@@ -181,8 +184,8 @@ class Comparison:
         self.ours, self.wire = ours, wire
         self.counts = collections.Counter()
         self.faults = []
-        # Case -> its last frame that a trace holds; what only the wire has, with flow and case.
-        self.last = collections.Counter()
+        # Case -> time of its last message that a trace holds; what only the wire has, with flow and case.
+        self.last = collections.defaultdict(float)
         self.extra = []
 
     def report(self):
@@ -190,7 +193,7 @@ class Comparison:
             self.flow(flow, self.ours[flow], self.wire.get(flow, []))
         for flow, case, message in self.extra:
             known = any(message.key == mine.key for mine in self.ours[flow])
-            if known or message.frame > self.last[case]:
+            if known or message.time > self.last[case] - UNREAD:
                 self.counts["copies" if known else "late"] += 1
             else:
                 self.faults.append(described(flow, None, message))
@@ -230,7 +233,7 @@ class Comparison:
         for mine, theirs in pairs:
             self.counts["messages"] += 1
             self.counts["fields"] += sum(value is not None for value in mine.key)
-            self.last[mine.case] = max(self.last[mine.case], theirs.frame)
+            self.last[mine.case] = max(self.last[mine.case], theirs.time)
         if ours:
             self.extra.extend((flow, ours[-1].case, message) for message in rest)
 
