@@ -13,6 +13,7 @@ mod stored;
 pub mod waiver;
 mod weigh;
 
+use imspec_reports::record::trace::StoreResult;
 use imspec_reports::record::{
     Check, EventKind, Evidence, Location, Observation, Outcome, Trace, Verdict,
 };
@@ -24,7 +25,7 @@ use crate::scenario::model::{Case, Pics, Step, Verb};
 pub use run::{RunFacts, record};
 pub use weigh::{Weighed, weigh};
 
-use aspect::Aspect;
+use aspect::{Aspect, Store};
 use outcome::{Observed, Ruling};
 
 /// What judging needs besides case and trace.
@@ -68,6 +69,7 @@ pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
         view: &view,
         context,
         checks: Vec::new(),
+        store: store_in(trace),
         late: None,
     };
     sheet.steps(&case.steps);
@@ -95,6 +97,15 @@ fn declared(pics: &Pics, trace: &Trace) -> Pics {
     pics
 }
 
+/// Whether a store adapter showed the content of any record.
+fn store_in(trace: &Trace) -> Store {
+    let seen = trace.events.iter().any(|event| {
+        matches!(&event.kind, EventKind::StoreRead { result: StoreResult::Records(records), .. }
+            if records.iter().any(|record| record.headers_complete && record.body.known().is_some()))
+    });
+    if seen { Store::Seen } else { Store::Hidden }
+}
+
 /// The verdict algebra: the worst wins, in whatever order; nothing is `none`.
 pub fn fold(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     verdicts.into_iter().fold(Verdict::None, Verdict::and)
@@ -116,6 +127,7 @@ struct Sheet<'v, 'a> {
     view: &'v View<'a>,
     context: Context<'a>,
     checks: Vec<JudgedCheck>,
+    store: Store,
     /// Once the case was too slow for a boundary in time, what fails afterwards proves nothing: why.
     late: Option<String>,
 }
@@ -308,11 +320,13 @@ impl Sheet<'_, '_> {
             ruling.verdict = Verdict::Inconclusive;
             ruling.note = Some(why.clone());
         }
+        let catalogue = self.context.catalogue;
         let covers = match entry.covers.or(entry.step.covers.as_ref()) {
-            Some(own) => own.clone(),
-            None => entry
-                .aspect
-                .speaks_for(&self.view.case().scenario.covers, self.context.catalogue),
+            Some(own) => entry.aspect.speaks_for_own(own, catalogue, self.store),
+            None => {
+                let covers = &self.view.case().scenario.covers;
+                entry.aspect.speaks_for(covers, catalogue, self.store)
+            }
         };
         let evidence = match (entry.evidence, ruling.range) {
             (Some(evidence), range @ Some(_)) => Some(Evidence { range, ..evidence }),

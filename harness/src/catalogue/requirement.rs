@@ -37,6 +37,13 @@ pub struct Requirement {
     pub wording: Vec<String>,
 }
 
+impl Requirement {
+    /// Whether it speaks of what lies in the store, not of what comes out of it.
+    pub fn is_of_storage(&self) -> bool {
+        self.id.starts_with("DM-STORE-")
+    }
+}
+
 /// What a requirement is about, so that what a check looked at is not blamed on something else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum About {

@@ -27,6 +27,15 @@ pub(super) enum Aspect {
     Any,
 }
 
+/// Whether a case saw the content of stored messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    /// Then the store itself tells what was stored, and a delivery only what was delivered.
+    Seen,
+    /// Then a delivery is all there is to tell what was stored.
+    Hidden,
+}
+
 impl Aspect {
     fn concerns(self, about: About) -> bool {
         match self {
@@ -51,21 +60,48 @@ impl Aspect {
         }
     }
 
-    /// Those of `covers` for which a check of this aspect speaks.
-    pub(super) fn speaks_for(self, covers: &[String], catalogue: &Catalogue) -> Vec<String> {
-        let fitting: Vec<String> = covers
-            .iter()
-            .filter(|id| {
-                catalogue
-                    .get(id)
-                    .is_none_or(|requirement| self.concerns(requirement.about))
-            })
-            .cloned()
-            .collect();
+    /// Those of the scenario's requirements for which a check of this aspect speaks. `store`: what it knows
+    /// of the store.
+    pub(super) fn speaks_for(
+        self,
+        covers: &[String],
+        catalogue: &Catalogue,
+        store: Store,
+    ) -> Vec<String> {
+        let fitting = self.fitting(covers, catalogue, store);
         match self.own() {
             Some(own) if fitting.is_empty() => vec![own.to_owned()],
             _ => fitting,
         }
+    }
+
+    /// The same of requirements that the step itself names: if none fits, the author meant them all.
+    pub(super) fn speaks_for_own(
+        self,
+        covers: &[String],
+        catalogue: &Catalogue,
+        store: Store,
+    ) -> Vec<String> {
+        let fitting = self.fitting(covers, catalogue, store);
+        if fitting.is_empty() {
+            covers.to_vec()
+        } else {
+            fitting
+        }
+    }
+
+    fn fitting(self, covers: &[String], catalogue: &Catalogue, store: Store) -> Vec<String> {
+        let delivered = matches!(self, Self::Header | Self::Body);
+        covers
+            .iter()
+            .filter(|id| {
+                catalogue.get(id).is_none_or(|requirement| {
+                    self.concerns(requirement.about)
+                        && !(delivered && store == Store::Seen && requirement.is_of_storage())
+                })
+            })
+            .cloned()
+            .collect()
     }
 }
 
@@ -79,13 +115,22 @@ mod tests {
     fn a_damaged_body_is_no_wrong_expiry() {
         let catalogue = Catalogue::bundled().unwrap();
         let covers = ["DM-EXP-10", "DM-DEF-03"].map(String::from);
-        assert_eq!(Aspect::Body.speaks_for(&covers, &catalogue), ["DM-DRV-05"]);
         assert_eq!(
-            Aspect::StoredBody.speaks_for(&covers, &catalogue),
+            Aspect::Body.speaks_for(&covers, &catalogue, Store::Hidden),
+            ["DM-DRV-05"]
+        );
+        assert_eq!(
+            Aspect::StoredBody.speaks_for(&covers, &catalogue, Store::Hidden),
             ["DM-STORE-03"]
         );
-        assert_eq!(Aspect::Arrival.speaks_for(&covers, &catalogue), covers);
-        assert_eq!(Aspect::Any.speaks_for(&covers, &catalogue), covers);
+        assert_eq!(
+            Aspect::Arrival.speaks_for(&covers, &catalogue, Store::Hidden),
+            covers
+        );
+        assert_eq!(
+            Aspect::Any.speaks_for(&covers, &catalogue, Store::Hidden),
+            covers
+        );
     }
 
     #[test]
@@ -93,10 +138,37 @@ mod tests {
         let catalogue = Catalogue::bundled().unwrap();
         let covers = ["DM-STORE-02", "DM-DRV-05"].map(String::from);
         assert_eq!(
-            Aspect::Arrival.speaks_for(&covers, &catalogue),
+            Aspect::Arrival.speaks_for(&covers, &catalogue, Store::Hidden),
             ["DM-DRV-01"]
         );
-        assert_eq!(Aspect::Header.speaks_for(&covers, &catalogue), covers);
-        assert_eq!(Aspect::Body.speaks_for(&covers, &catalogue), ["DM-DRV-05"]);
+        assert_eq!(
+            Aspect::Header.speaks_for(&covers, &catalogue, Store::Hidden),
+            covers
+        );
+        assert_eq!(
+            Aspect::Body.speaks_for(&covers, &catalogue, Store::Hidden),
+            ["DM-DRV-05"]
+        );
+    }
+
+    #[test]
+    fn where_the_store_is_seen_a_delivery_tells_only_what_was_delivered() {
+        let catalogue = Catalogue::bundled().unwrap();
+        let covers = ["DM-STORE-03", "DM-DRV-05"].map(String::from);
+        let of = |aspect: Aspect, store| aspect.speaks_for(&covers, &catalogue, store);
+        assert_eq!(of(Aspect::Body, Store::Seen), ["DM-DRV-05"]);
+        assert_eq!(of(Aspect::Body, Store::Hidden), covers);
+        assert_eq!(of(Aspect::StoredBody, Store::Seen), covers);
+    }
+
+    #[test]
+    fn requirements_that_a_step_names_are_filtered_but_never_replaced() {
+        let catalogue = Catalogue::bundled().unwrap();
+        let of = |ids: &[&str]| {
+            let covers: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            Aspect::Header.speaks_for_own(&covers, &catalogue, Store::Hidden)
+        };
+        assert_eq!(of(&["DM-STORE-03", "DM-STORE-04"]), ["DM-STORE-04"]);
+        assert_eq!(of(&["DM-EXP-10"]), ["DM-EXP-10"]);
     }
 }
