@@ -28,10 +28,19 @@ pub(super) enum Subject<'s> {
     Body,
     /// A URI: RFC 3261 §19.1.4.
     Uri,
-    /// The mark of a record, and the store time from the sending of its message to the answer.
-    Mark(&'s StoredMessage, Option<(StoreTime, StoreTime)>),
+    /// The mark of a record, and what it may be counted from.
+    Mark(&'s StoredMessage, MarkBase),
     /// The instant of receipt.
     Instant,
+}
+
+/// What a mark that is kept as an instant may be counted from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MarkBase {
+    /// Store time from the sending of the message to its answer.
+    pub(super) window: Option<(StoreTime, StoreTime)>,
+    /// Its Date, where the profile declares that time counts from there (WD-25).
+    pub(super) date: Option<UtcTime>,
 }
 
 /// Rules on `observed`.
@@ -208,9 +217,9 @@ impl Case<'_, '_, '_> {
                 ruling.note(format!("equal by {clauses}"))
             });
         }
-        if let (Subject::Mark(record, window), [wanted]) = (self.subject, wanted.as_slice()) {
+        if let (Subject::Mark(record, base), [wanted]) = (self.subject, wanted.as_slice()) {
             return Ok(Ruling::of(
-                mark_is(record, *window, wanted),
+                mark_is(record, *base, wanted),
                 expected,
                 observed,
             ));
@@ -357,16 +366,13 @@ impl Case<'_, '_, '_> {
     }
 
     fn numbers(&self, seen: &[Seen]) -> Option<Vec<f64>> {
-        if let Subject::Mark(record, window) = self.subject
+        if let Subject::Mark(record, base) = self.subject
             && let Some(expire) = record.expire.known()
         {
             let exact = crate::evidence::record::seconds(record, *expire);
             // From the sending instead of the receipt: as good as the store clock allows.
             let about = || {
-                let us = expire
-                    .at?
-                    .unix_us
-                    .checked_sub(window.as_ref()?.0.at.unix_us)?;
+                let us = expire.at?.unix_us.checked_sub(base.window?.0.at.unix_us)?;
                 u64::try_from(us / 1_000_000).ok()
             };
             #[expect(
@@ -448,7 +454,7 @@ fn octet_fidelity(context: Context<'_>) -> bool {
 }
 
 /// `mark: 600`: the lifetime, or the instant 600 s after receipt, either representation (WD-29).
-fn mark_is(record: &StoredMessage, window: Option<(StoreTime, StoreTime)>, wanted: &[u8]) -> bool {
+fn mark_is(record: &StoredMessage, base: MarkBase, wanted: &[u8]) -> bool {
     /// Either clock may be kept in whole seconds.
     const STEP_US: i64 = 1_000_000;
     if wanted == b"none" {
@@ -466,15 +472,19 @@ fn mark_is(record: &StoredMessage, window: Option<(StoreTime, StoreTime)>, wante
     let (Some(at), Ok(wanted)) = (expire.at, i64::try_from(wanted)) else {
         return false;
     };
-    let received = at.plus_us(wanted.saturating_mul(-1_000_000));
-    match (record.received_at.known(), window) {
-        (Some(known), _) => (received.unix_us - known.unix_us).abs() <= STEP_US,
+    let counted_from = at.plus_us(wanted.saturating_mul(-1_000_000));
+    let near = |base: UtcTime| (counted_from.unix_us - base.unix_us).abs() <= STEP_US;
+    if base.date.is_some_and(near) {
+        return true;
+    }
+    match (record.received_at.known(), base.window) {
+        (Some(received), _) => near(*received),
         (None, Some((from, to))) => {
             let from = from
                 .at
                 .plus_us(-STEP_US - 1000 * i64::from(from.uncertainty_ms));
             let to = to.at.plus_us(STEP_US + 1000 * i64::from(to.uncertainty_ms));
-            (from..=to).contains(&received)
+            (from..=to).contains(&counted_from)
         }
         (None, None) => false,
     }
@@ -711,24 +721,32 @@ mod tests {
             }),
             ..StoredMessage::default()
         };
-        assert!(mark_is(&record(Some(600), None), None, b"600"));
+        assert!(mark_is(
+            &record(Some(600), None),
+            MarkBase::default(),
+            b"600"
+        ));
         assert!(mark_is(
             &record(None, Some("2026-11-23T10:10:00Z")),
-            None,
+            MarkBase::default(),
             b"600"
         ));
         assert!(!mark_is(
             &record(None, Some("2026-11-23T10:10:02Z")),
-            None,
+            MarkBase::default(),
             b"600"
         ));
-        assert!(!mark_is(&record(Some(600), None), None, b"none"));
+        assert!(!mark_is(
+            &record(Some(600), None),
+            MarkBase::default(),
+            b"none"
+        ));
         assert!(mark_is(
             &StoredMessage {
                 expire: Field::Absent,
                 ..StoredMessage::default()
             },
-            None,
+            MarkBase::default(),
             b"none"
         ));
     }

@@ -1,11 +1,12 @@
 //! What lies in the store.
 
 use imspec_reports::record::trace::StoreResult;
-use imspec_reports::record::{Field, Observation, StoredMessage, Verdict};
+use imspec_reports::record::{Field, Observation, StoredMessage, UtcTime, Verdict};
+use imspec_wire::sip::typed::SipDate;
 use imspec_wire::sip::{Message, name};
 
 use super::aspect::Aspect;
-use super::matcher::{self, Subject};
+use super::matcher::{self, MarkBase, Subject};
 use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet, compare};
 use crate::evidence::record::{Found, assign, waits};
@@ -200,7 +201,22 @@ fn fields(
         .of
         .as_ref()
         .and_then(|of| sheet.view.text(of, &step.path).ok());
-    let window = of.and_then(|name| sheet.view.window(&name));
+    let declared_date = sheet
+        .context
+        .pics
+        .get("expire.base")
+        .and_then(|v| v.as_str())
+        == Some("date");
+    let base = MarkBase {
+        window: of.as_deref().and_then(|name| sheet.view.window(name)),
+        date: of
+            .filter(|_| declared_date)
+            .and_then(|name| sheet.view.message(&name))
+            .and_then(|(_, sent)| sent.typed::<SipDate>()?.ok())
+            .map(|date| UtcTime {
+                unix_us: date.unix_seconds.saturating_mul(1_000_000),
+            }),
+    };
     for (key, matcher) in &expected.fields {
         let (subject_name, mut observed) = observe(record, *key);
         let instant_only = record
@@ -210,7 +226,7 @@ fn fields(
         if *key == RecordKey::Mark
             && instant_only
             && record.received_at.known().is_none()
-            && window.is_none()
+            && base.window.is_none()
         {
             observed = Observed::Unknown(
                 "the mark is an instant, and neither the receipt time nor the store clock is known"
@@ -219,7 +235,7 @@ fn fields(
         }
         let subject = match key {
             RecordKey::RequestUri | RecordKey::Account => Subject::Uri,
-            RecordKey::Mark => Subject::Mark(record, window),
+            RecordKey::Mark => Subject::Mark(record, base),
             RecordKey::ReceivedAt => Subject::Instant,
             RecordKey::MessageId | RecordKey::State => Subject::Value,
         };

@@ -645,3 +645,26 @@ fn a_mark_that_is_only_an_instant_is_held_against_the_sending() {
         );
     }
 }
+
+#[test]
+fn a_mark_counted_from_date_is_right_where_that_is_declared() {
+    let steps = format!(
+        "{}- stored: {{ for: bob, messages: [{{ of: sent, mark: 600 }}] }}",
+        SEND.replace("Subject: Dinner", "Date: \"Fri, 15 Jan 2027 07:59:30 GMT\"")
+    );
+    let date = UtcTime::parse("2027-01-15T07:59:30Z").unwrap();
+    let received = UtcTime::parse("2027-01-15T08:00:00Z").unwrap();
+    let request = SENT.replace("Subject: Dinner", "Date: Fri, 15 Jan 2027 07:59:30 GMT");
+    for (base, verdict) in [("date", Verdict::Pass), ("receipt", Verdict::Fail)] {
+        let mut story = Story::new(&steps);
+        story.pics.insert("expire.base".into(), base.into());
+        let result = little(|record| {
+            record.body = Field::Known(Octets::from(b"hello".to_vec()));
+            record.received_at = Field::Known(received);
+            let at = Some(date.plus_us(600_000_000));
+            record.expire = Field::Known(Expire { seconds: None, at });
+        });
+        story.sends(0, &request, ACCEPTED).reads(1, result);
+        assert_eq!(story.judged().verdict, verdict, "{base}");
+    }
+}
