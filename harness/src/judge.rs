@@ -321,12 +321,11 @@ impl Sheet<'_, '_> {
             ruling.note = Some(why.clone());
         }
         let catalogue = self.context.catalogue;
-        let covers = match entry.covers.or(entry.step.covers.as_ref()) {
-            Some(own) => entry.aspect.speaks_for_own(own, catalogue, self.store),
-            None => {
-                let covers = &self.view.case().scenario.covers;
-                entry.aspect.speaks_for(covers, catalogue, self.store)
-            }
+        let covers = if let Some(own) = entry.covers.or(entry.step.covers.as_ref()) {
+            entry.aspect.speaks_for_own(own, catalogue, self.store)
+        } else {
+            let covers = &self.view.case().scenario.covers;
+            entry.aspect.speaks_for(covers, catalogue, self.store)
         };
         let evidence = match (entry.evidence, ruling.range) {
             (Some(evidence), range @ Some(_)) => Some(Evidence { range, ..evidence }),
