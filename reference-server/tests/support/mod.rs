@@ -37,8 +37,13 @@ pub struct Setup {
 }
 
 pub fn config(path: &std::path::Path, extra: &str) -> Config {
+    // IPv6 wherever the machine has it; many containers do not.
+    let second = match std::net::UdpSocket::bind("[::1]:0") {
+        Ok(_) => "[::1]:0",
+        Err(_) => "127.0.0.1:0",
+    };
     let yaml = format!(
-        "listen: {{ udp: ['127.0.0.1:0', '[::1]:0'], tcp: ['127.0.0.1:0', '[::1]:0'] }}\n\
+        "listen: {{ udp: ['127.0.0.1:0', '{second}'], tcp: ['127.0.0.1:0', '{second}'] }}\n\
          control: '127.0.0.1:0'\n\
          store: {{ path: '{}' }}\n\
          accounts: ['{ALICE}', '{BOB}', '{CAROL}']\n{extra}",
