@@ -92,7 +92,7 @@ impl Bench {
             None => ("none", "fixed".to_owned()),
         };
         let text = format!(
-            "name: black-box\nsut: {{ product: somebody's server }}\npixit:\n  target: {{ udp: \"{sip}\" }}\n  domain: example.org\n  accounts: {{ provision: {accounts} }}\n  timers: {{ t1: 100ms, answer: 6s, delivery: 2s, quiet: 100ms }}\npics: {{ delivery.form: message, delivery.trigger: on-register, accept.status: 202{pics} }}\nadapters:\n  store: none\n  clock: real\n  policy: {policy}\n  process: attach\n"
+            "name: black-box\nsut: {{ product: somebody's server }}\npixit:\n  target: {{ udp: \"{sip}\" }}\n  domain: example.org\n  accounts: {{ provision: {accounts} }}\n  timers: {{ t1: 100ms, answer: 6s, delivery: 2s, quiet: 100ms }}\npics: {{ accept.status: 202{pics} }}\nadapters:\n  store: none\n  clock: real\n  policy: {policy}\n  process: attach\n"
         );
         self.write("profile.yaml", &text)
     }

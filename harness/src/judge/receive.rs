@@ -118,13 +118,11 @@ fn missing(
     expected: String,
 ) {
     let observed = nothing(sheet, step, wanted);
-    let ruling = match other_form(sheet) {
-        Some(form) => Ruling::new(
+    let ruling = match other_way(sheet) {
+        Some(way) => Ruling::new(
             Verdict::Inconclusive,
             expected,
-            format!(
-                "{observed}; the profile declares delivery.form: {form}, which this step cannot see"
-            ),
+            format!("{observed}; {way}"),
         ),
         None => Ruling::new(Verdict::Fail, expected, observed),
     };
@@ -135,10 +133,37 @@ fn missing(
     sheet.write(entry, ruling);
 }
 
-/// The profile's form of delivery, where it is not MESSAGE.
-fn other_form(sheet: &Sheet<'_, '_>) -> Option<String> {
-    let form = sheet.context.pics.get("delivery.form")?.as_str()?;
-    (form != "message").then(|| form.to_owned())
+/// Why messages may come in a way that this step cannot see: the profile declares one, or declares none
+/// and nothing has come as a MESSAGE in this case.
+fn other_way(sheet: &Sheet<'_, '_>) -> Option<String> {
+    let declared = |key: &str| sheet.context.pics.get(key).and_then(|value| value.as_str());
+    match (declared("delivery.form"), declared("delivery.trigger")) {
+        (Some(form), _) if form != "message" => Some(format!(
+            "the profile declares delivery.form: {form}, which this step cannot see"
+        )),
+        (Some(_), Some(_)) => None,
+        _ if something_came(sheet) => None,
+        _ => Some(
+            "the profile does not declare delivery.form and delivery.trigger, so it may come in another way".into(),
+        ),
+    }
+}
+
+/// Whether any step of the case took a request of the SUT.
+fn something_came(sheet: &Sheet<'_, '_>) -> bool {
+    sheet
+        .view
+        .trace()
+        .events
+        .iter()
+        .any(|event| match event.kind {
+            EventKind::Took { event } => sheet
+                .view
+                .event(event)
+                .and_then(message_of)
+                .is_some_and(|message| message.is_request()),
+            _ => false,
+        })
 }
 
 /// Says that nothing came, and what came instead.

@@ -412,6 +412,10 @@ fn a_case_that_was_too_slow_blames_nobody() {
     );
     for (late_s, verdict) in [(59, Verdict::Fail), (61, Verdict::Inconclusive)] {
         let mut story = Story::new(&steps);
+        story.pics.insert("delivery.form".into(), "message".into());
+        story
+            .pics
+            .insert("delivery.trigger".into(), "on-register".into());
         story.sends(0, SENT, ACCEPTED).passes(1, "wait");
         story.at_s = late_s;
         story.event(
@@ -666,5 +670,37 @@ fn a_mark_counted_from_date_is_right_where_that_is_declared() {
         });
         story.sends(0, &request, ACCEPTED).reads(1, result);
         assert_eq!(story.judged().verdict, verdict, "{base}");
+    }
+}
+
+#[test]
+fn nothing_comes_is_a_failure_only_where_it_must_come_this_way() {
+    let steps = format!("{SEND}- receive: {{ at: bob, of: sent }}");
+    for (form, trigger, verdict) in [
+        (Some("message"), Some("on-register"), Verdict::Fail),
+        (Some("session"), Some("on-register"), Verdict::Inconclusive),
+        (None, None, Verdict::Inconclusive),
+    ] {
+        let mut story = Story::new(&steps);
+        story
+            .pics
+            .extend(form.map(|value| ("delivery.form".to_owned(), value.into())));
+        story
+            .pics
+            .extend(trigger.map(|value| ("delivery.trigger".to_owned(), value.into())));
+        story.sends(0, SENT, ACCEPTED);
+        story.event(
+            1,
+            EventKind::StepStarted {
+                verb: "receive".into(),
+            },
+        );
+        story.event(
+            1,
+            EventKind::StepEnded {
+                outcome: Outcome::TimedOut { after_ms: 5000 },
+            },
+        );
+        assert_eq!(story.judged().verdict, verdict, "{form:?} {trigger:?}");
     }
 }
