@@ -239,37 +239,56 @@ fn kill(signal: &str, pid: &str) {
     );
 }
 
+/// A run that is in the middle of [`LONG`]: the message is stored, the silence lasts.
+struct LongRun {
+    bench: Bench,
+    child: std::process::Child,
+    control: u16,
+}
+
+impl LongRun {
+    fn start() -> Self {
+        let bench = Bench::new();
+        bench.write("suite/PG-901.yaml", LONG);
+        let control = free_port();
+        let profile = started(&bench, control, bench.path("pid").to_str().unwrap());
+        let child = bench
+            .command(&[
+                "run",
+                "--scenarios",
+                "suite",
+                "--profile",
+                &profile,
+                "--out",
+                "out",
+            ])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        until("the message is stored", || stored_something(control));
+        Self {
+            bench,
+            child,
+            control,
+        }
+    }
+
+    /// Waits for the end, which must have status 5, and gives the record.
+    fn end(self) -> (Bench, Value) {
+        let output = self.child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        let record = self.bench.record();
+        (self.bench, record)
+    }
+}
+
 #[test]
 fn a_server_that_dies_leaves_error_verdicts_and_reports() {
-    let bench = Bench::new();
-    bench.write("suite/PG-901.yaml", LONG);
-    let control = free_port();
-    let pid_file = bench.path("pid");
-    let profile = started(&bench, control, pid_file.to_str().unwrap());
-    let run = bench
-        .command(&[
-            "run",
-            "--scenarios",
-            "suite",
-            "--profile",
-            &profile,
-            "--out",
-            "out",
-        ])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    until("the message is stored", || stored_something(control));
-    kill("-KILL", bench.read("pid").trim());
-    let output = run.wait_with_output().unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(5),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    let record = bench.record();
+    let run = LongRun::start();
+    kill("-KILL", run.bench.read("pid").trim());
+    let (_, record) = run.end();
     assert_eq!(verdict(&record, "PG-901"), "error");
     let reason = cases(&record)[0]["reason"].as_str().unwrap();
     assert!(
@@ -280,35 +299,10 @@ fn a_server_that_dies_leaves_error_verdicts_and_reports() {
 
 #[test]
 fn ctrl_c_ends_cleanly_with_what_is_done_so_far() {
-    let bench = Bench::new();
-    bench.write("suite/PG-901.yaml", LONG);
-    let control = free_port();
-    let pid_file = bench.path("pid");
-    let profile = started(&bench, control, pid_file.to_str().unwrap());
-    let run = bench
-        .command(&[
-            "run",
-            "--scenarios",
-            "suite",
-            "--profile",
-            &profile,
-            "--out",
-            "out",
-        ])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    until("the message is stored", || stored_something(control));
-    kill("-INT", &run.id().to_string());
-    let output = run.wait_with_output().unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(5),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    let record = bench.record();
+    let run = LongRun::start();
+    let control = run.control;
+    kill("-INT", &run.child.id().to_string());
+    let (bench, record) = run.end();
     assert_eq!(record["interrupted"], "Ctrl-C or SIGTERM");
     assert!(bench.path("out/report.html").exists());
     until("the server is stopped too", || {
