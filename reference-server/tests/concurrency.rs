@@ -10,10 +10,16 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use imspec_wire::sip::{Builder, Frame, Limits, Message, StreamDecoder};
 use serde_json::json;
 use support::{ALICE, Agent, BOB, Setup, body};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,4 +153,72 @@ async fn a_thousand_expire_while_others_arrive() {
     assert_eq!(old.count(), 100);
     // Those that came before the clock moved are gone, those that came after are not; none is expired.
     assert!(kept.iter().all(|m| m["state"] == "waiting"));
+}
+
+/// Two requests at the same time to a peer with whom no connection is open may open two. The one that
+/// loses its place in the table must still be there for the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_opened_at_the_same_time_all_bring_their_answers() {
+    let setup = Setup::new("").await;
+    let mut bob = setup.agent(BOB).await;
+    for round in 0..20 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let clear = bob
+            .request("REGISTER", "sip:example.org", BOB)
+            .header("Contact", "*")
+            .header("Expires", "0");
+        assert_eq!(bob.ask(clear).await.status(), Some(200));
+        let register = bob
+            .request("REGISTER", "sip:example.org", BOB)
+            .header("Contact", format!("<sip:bob@{at};transport=tcp>"))
+            .header("Expires", "600");
+        assert_eq!(bob.ask(register).await.status(), Some(200));
+        let devices = tokio::spawn(answer_both_late(listener));
+        let server = setup.udp();
+        let mut senders = tokio::task::JoinSet::new();
+        for n in 0..2 {
+            senders.spawn(async move {
+                Agent::udp(ALICE, server)
+                    .await
+                    .text(BOB, &format!("{round}-{n}"))
+                    .await
+            });
+        }
+        while let Some(status) = senders.join_next().await {
+            assert_eq!(status.unwrap(), 200, "passed on, and not kept for later");
+        }
+        devices.abort();
+    }
+}
+
+/// Takes connections and answers nothing before two requests have come, over however many connections.
+async fn answer_both_late(listener: TcpListener) {
+    let mut pending: Vec<(Arc<Mutex<OwnedWriteHalf>>, Message)> = Vec::new();
+    let (found, mut requests) = mpsc::channel(4);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (mut reading, writing) = stream.into_split();
+            let (found, writing) = (found.clone(), Arc::new(Mutex::new(writing)));
+            tokio::spawn(async move {
+                let mut decoder = StreamDecoder::new(Limits::default());
+                let mut octets = [0; 4096];
+                while let Ok(length @ 1..) = reading.read(&mut octets).await {
+                    decoder.push(&octets[..length]);
+                    while let Ok(Some(Frame::Message(request))) = decoder.next_frame() {
+                        let _ = found.send((Arc::clone(&writing), request)).await;
+                    }
+                }
+            });
+        }
+    });
+    while pending.len() < 2 {
+        pending.push(requests.recv().await.unwrap());
+    }
+    for (writing, request) in pending {
+        let answer = Builder::response_to(&request, 200, "OK", Some("late")).octets();
+        writing.lock().await.write_all(&answer).await.unwrap();
+    }
+    // The connections stay open until the test is over.
+    std::future::pending::<()>().await;
 }

@@ -140,15 +140,28 @@ fn start(
     let limits = transport.limits;
     transport.tasks.spawn(async move {
         let mut writer = std::pin::pin!(write_all(writing, queued));
-        tokio::select! {
-            reason = read_all(reading, flow, limits, &*inbox) => {
-                tracing::debug!(%remote, reason, "connection closed");
+        let mut reader = std::pin::pin!(read_all(reading, flow, limits, &*inbox));
+        let reason = tokio::select! {
+            reason = &mut reader => {
                 // A last answer may be queued. The queue ends when the table lets go of it.
                 drop(entry);
-                let _ = timeout(Duration::from_secs(1), &mut writer).await;
+                if let Ok(Ok(mut writing)) = timeout(Duration::from_secs(1), &mut writer).await {
+                    let _ = writing.shutdown().await;
+                }
+                reason
             }
-            reason = &mut writer => tracing::debug!(%remote, reason, "connection closed"),
-        }
+            written = &mut writer => match written {
+                // Another connection to the same peer took this one's place in the table. What was asked
+                // over this one is still to be answered over it, so it stays until the peer closes it.
+                Ok(mut writing) => {
+                    let reason = reader.await;
+                    let _ = writing.shutdown().await;
+                    reason
+                }
+                Err(reason) => reason,
+            },
+        };
+        tracing::debug!(%remote, reason, "connection closed");
         drop(slot);
     });
     Ok(connection)
@@ -180,16 +193,19 @@ impl Drop for Entry {
     }
 }
 
-async fn write_all(mut writing: OwnedWriteHalf, mut queued: mpsc::Receiver<Bytes>) -> &'static str {
+/// Writes what is queued. When nobody can queue anything any more, the writing side is given back.
+async fn write_all(
+    mut writing: OwnedWriteHalf,
+    mut queued: mpsc::Receiver<Bytes>,
+) -> Result<OwnedWriteHalf, &'static str> {
     while let Some(octets) = queued.recv().await {
         match timeout(PATIENCE, writing.write_all(&octets)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return "writing failed",
-            Err(_) => return "the peer does not read",
+            Ok(Err(_)) => return Err("writing failed"),
+            Err(_) => return Err("the peer does not read"),
         }
     }
-    let _ = writing.shutdown().await;
-    "nothing more to write"
+    Ok(writing)
 }
 
 /// Reads until the connection is of no more use, and says why.
