@@ -1,5 +1,6 @@
 //! One server under test with its adapters in place.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -136,6 +137,7 @@ impl Instance {
         &self,
         kill: bool,
         down: Duration,
+        policy: &BTreeMap<String, serde_json::Value>,
         mut told: impl FnMut(&str),
     ) -> Result<(), String> {
         let Some(process) = &self.process else {
@@ -155,6 +157,10 @@ impl Instance {
         process.start().await?;
         drop(process);
         self.await_ready().await?;
+        // A choice made at run time need not survive a restart, and must be made again before time goes on.
+        if !policy.is_empty() {
+            self.policy.set(policy).await?;
+        }
         // A server that keeps its clock to itself has lost what the harness moved it by.
         if let (Some(until), true) = (until, self.clock.adapter().movable()) {
             self.clock.measure().await?;

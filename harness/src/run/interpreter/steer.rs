@@ -82,20 +82,11 @@ impl Interpreter<'_> {
                 },
             );
         };
-        let restarted = self.instance.restart(step.kill, down, told).await;
+        let policy = self.memory().policy.clone();
+        let restarted = self.instance.restart(step.kill, down, &policy, told).await;
         restarted.map_err(|why| {
             Trouble::Broken(format!("the server could not be started again: {why}"))
         })?;
-        // A choice made at run time need not survive a restart.
-        let policy = self.memory().policy.clone();
-        if !policy.is_empty() {
-            let set = self.instance.policy.set(&policy).await;
-            set.map_err(|why| {
-                Trouble::Broken(format!(
-                    "the policy could not be set after the restart: {why}"
-                ))
-            })?;
-        }
         Ok(Done::on())
     }
 
