@@ -596,7 +596,7 @@ fn totals(page: &mut Page, record: &RunRecord, counts: &Summary, failures: &[Fai
                 .iter()
                 .filter(|failure| failure.kind == kind)
                 .count();
-            let name = if places < n {
+            let name = if (1..n).contains(&places) {
                 format!("{name} in {}", summary::count(places, "place", "places"))
             } else {
                 name.to_owned()
