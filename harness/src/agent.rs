@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use imspec_reports::record::trace::Packet;
+use imspec_reports::record::trace::{Packet, Protocol};
 use imspec_reports::record::{EventKind, Trace};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -372,10 +372,12 @@ fn packet(
     Packet {
         user: place.user.clone(),
         device: place.device.clone(),
+        protocol: Protocol::Sip,
         transport: place.transport.as_str().to_owned(),
         local: local.to_string(),
         remote: remote.to_string(),
         octets: octets.clone().into(),
+        elided: None,
         retransmission,
     }
 }

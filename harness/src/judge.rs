@@ -212,6 +212,7 @@ impl Sheet<'_, '_> {
         match &step.verb {
             Verb::Register(register) => request::judge(self, step, register.expect.as_ref()),
             Verb::Message(message) => request::judge(self, step, message.expect.as_ref()),
+            Verb::Invite(_) | Verb::Msrp(_) | Verb::Bye(_) | Verb::Cancel(_) => {}
             Verb::Raw(raw) if raw.expect.is_none() => {}
             Verb::Raw(raw) => request::judge(self, step, raw.expect.as_ref()),
             Verb::Receive(wanted) => receive::judge(self, step, wanted),

@@ -6,7 +6,7 @@ use imspec_wire::sip::name;
 
 use crate::escape;
 use crate::excerpt::body_start;
-use crate::record::trace::{Packet, StoreResult};
+use crate::record::trace::{ConnectionChange, Direction, Packet, StoreResult, Transfer};
 use crate::record::{Check, Event, EventKind, Evidence, Field, Outcome, StoredMessage, Trace};
 use crate::summary::count;
 
@@ -35,11 +35,21 @@ pub fn describe(event: &Event) -> Description {
             "received",
             format!("server → {}: {}", agent(packet), first_line(packet)),
         ),
-        EventKind::Took { event } => ("took", format!("the step took event {event} as its own")),
-        EventKind::Unclaimed { event } => (
-            "unclaimed",
-            format!("no step expected event {event}; answered with 200"),
+        EventKind::Transfer(transfer) => ("message", transfer_words(transfer)),
+        EventKind::Connection {
+            user,
+            local,
+            remote,
+            change,
+        } => (
+            "connection",
+            format!(
+                "MSRP connection of {user} ({local} – {remote}) {}",
+                change_words(change)
+            ),
         ),
+        EventKind::Took { event } => ("took", format!("the step took event {event} as its own")),
+        EventKind::Unclaimed { event } => ("unclaimed", format!("no step expected event {event}")),
         EventKind::Saved { name, event } => ("saved", format!("event {event} is saved as {name}")),
         EventKind::Value { expression, value } => {
             ("value", format!("${{{expression}}} is {value:?}"))
@@ -80,6 +90,40 @@ pub fn describe(event: &Event) -> Description {
         kind,
         title: escape::line(&title),
         details: details.iter().map(|detail| escape::line(detail)).collect(),
+    }
+}
+
+fn transfer_words(transfer: &Transfer) -> String {
+    let way = match transfer.direction {
+        Direction::Sent => "to the server",
+        Direction::Received => "from the server",
+    };
+    let whole = if transfer.complete {
+        ""
+    } else {
+        ", not complete"
+    };
+    format!(
+        "message {} of {} {way} in {}: {}{whole}",
+        transfer.message_id,
+        transfer.user,
+        count(transfer.sends.len(), "SEND", "SENDs"),
+        count(
+            usize::try_from(transfer.digest.octets).unwrap_or(usize::MAX),
+            "octet",
+            "octets"
+        ),
+    )
+}
+
+fn change_words(change: &ConnectionChange) -> String {
+    match change {
+        ConnectionChange::Opened => "opened".to_owned(),
+        ConnectionChange::Accepted => "opened by the server".to_owned(),
+        ConnectionChange::Closed => "closed".to_owned(),
+        ConnectionChange::Reset => "reset".to_owned(),
+        ConnectionChange::Ended => "ended by the server".to_owned(),
+        ConnectionChange::Failed(why) => format!("could not be opened: {why}"),
     }
 }
 

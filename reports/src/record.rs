@@ -12,9 +12,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use octets::Octets;
-pub use stored::{Expire, Field, State, StoredHeader, StoredMessage};
+pub use stored::{
+    BodyDigest, Expire, Field, FurtherMessage, Mode, State, StoredHeader, StoredMessage, StoredPart,
+};
 pub use time::{StoreTime, UtcTime};
-pub use trace::{Event, EventKind, Outcome, Trace};
+pub use trace::{
+    ConnectionChange, Direction, Elided, Event, EventKind, Outcome, Packet, Protocol, StoreResult,
+    Trace, Transfer,
+};
 pub use verdict::{Basis, FindingKind, Level, Observation, Verdict};
 
 /// Version of the record's format. It grows by one when an older reader could misunderstand a record.

@@ -458,7 +458,7 @@ impl Desk {
                     .device
                     .as_ref()
                     .is_none_or(|device| *device == place.device)
-                && message.method() == Some(claim.receive.method.as_str())
+                && message.method() == Some(claim.receive.method.as_deref().unwrap_or("MESSAGE"))
                 && claim.receive.of.as_ref().is_none_or(|of| {
                     self.saved_message(of, &claim.step)
                         .is_some_and(|sent| delivery::carries(message, &sent))
@@ -491,7 +491,7 @@ impl Desk {
                 server.claim.is_none()
                     && !server.taken
                     && server.user == receive.at
-                    && server.method == receive.method
+                    && server.method == receive.method.as_deref().unwrap_or("MESSAGE")
                     && receive
                         .device
                         .as_ref()

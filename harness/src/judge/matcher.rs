@@ -536,6 +536,8 @@ fn property_words(property: Property) -> &'static str {
         Property::MessageIdHost => "a Message-ID whose host is that of the message store",
         Property::SipDate => "a date as RFC 3261 §20.17 writes it, in GMT",
         Property::Uri => "a URI",
+        Property::MsrpId => "an identifier of MSRP (RFC 4975 §9)",
+        Property::MsrpUri => "a URI of MSRP (RFC 4975 §6)",
     }
 }
 
@@ -552,6 +554,11 @@ fn property_holds(property: Property, seen: &[Seen], context: Context<'_>) -> Ru
             observed,
         ),
         Property::Uri => Ruling::of(all(&|v| Uri::parse(v).is_ok()), expected, observed),
+        Property::MsrpId | Property::MsrpUri => Ruling::new(
+            Verdict::Inconclusive,
+            expected,
+            "message sessions cannot be judged yet",
+        ),
         Property::MessageIdHost => {
             let declared = context.pics.get("mid.host").and_then(|v| v.as_str());
             let pattern = declared.unwrap_or(HOST);

@@ -16,12 +16,13 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
         .of
         .as_ref()
         .and_then(|of| view.text(of, &step.path).ok());
+    let what = wanted.method.as_deref().unwrap_or("MESSAGE");
     let expected = match &of {
         Some(name) => format!(
             "{} at {} that carries the body of `{name}`",
-            wanted.method, wanted.at
+            what, wanted.at
         ),
-        None => format!("{} at {}", wanted.method, wanted.at),
+        None => format!("{what} at {}", wanted.at),
     };
     let took = view
         .took(&step.path)

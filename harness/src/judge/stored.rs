@@ -1,7 +1,7 @@
 //! What lies in the store.
 
 use imspec_reports::record::trace::StoreResult;
-use imspec_reports::record::{Field, Observation, StoredMessage, UtcTime, Verdict};
+use imspec_reports::record::{Field, Mode, Observation, StoredMessage, UtcTime, Verdict};
 use imspec_wire::sip::typed::SipDate;
 use imspec_wire::sip::{Message, name};
 
@@ -237,7 +237,7 @@ fn fields(
             RecordKey::RequestUri | RecordKey::Account => Subject::Uri,
             RecordKey::Mark => Subject::Mark(record, base),
             RecordKey::ReceivedAt => Subject::Instant,
-            RecordKey::MessageId | RecordKey::State => Subject::Value,
+            RecordKey::MessageId | RecordKey::State | RecordKey::Mode => Subject::Value,
         };
         let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
         let entry = Entry::of(step, subject_name, Observation::Store).about(aspect_of(*key));
@@ -338,9 +338,11 @@ fn aspect_of(key: RecordKey) -> Aspect {
     match key {
         RecordKey::RequestUri => Aspect::StoredHeader,
         RecordKey::MessageId => Aspect::MessageId,
-        RecordKey::Mark | RecordKey::ReceivedAt | RecordKey::State | RecordKey::Account => {
-            Aspect::Any
-        }
+        RecordKey::Mark
+        | RecordKey::ReceivedAt
+        | RecordKey::State
+        | RecordKey::Account
+        | RecordKey::Mode => Aspect::Any,
     }
 }
 
@@ -356,6 +358,17 @@ fn observe(record: &StoredMessage, key: RecordKey) -> (&'static str, Observed) {
         RecordKey::ReceivedAt => ("receipt time", of(RecordField::ReceivedAt)),
         RecordKey::State => ("state", of(RecordField::State)),
         RecordKey::Account => ("account", of(RecordField::Account)),
+        RecordKey::Mode => {
+            let observed = match record.mode {
+                Field::Known(Mode::Pager) => Observed::one("pager"),
+                Field::Known(Mode::Session) => Observed::one("session"),
+                Field::Absent => Observed::Known(Vec::new()),
+                Field::Unknown => {
+                    Observed::Unknown("the store adapter cannot read how a message came".into())
+                }
+            };
+            ("mode", observed)
+        }
         RecordKey::RequestUri => {
             let observed = match &record.start_line {
                 Field::Known(line) => match line.split(|octet| *octet == b' ').nth(1) {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use imspec_reports::record::trace::{Packet, StoreResult};
+use imspec_reports::record::trace::{Packet, Protocol, StoreResult};
 use imspec_reports::record::{
     Event, EventKind, Expire, Field, Octets, Outcome, State, StoreTime, StoredHeader,
     StoredMessage, Trace, UtcTime, Verdict,
@@ -117,10 +117,12 @@ impl Story {
         Packet {
             user: user.into(),
             device: "main".into(),
+            protocol: Protocol::Sip,
             transport: "udp".into(),
             local: "127.0.0.1:1".into(),
             remote: "127.0.0.1:2".into(),
             octets: Octets::from(text.replace('\n', "\r\n").into_bytes()),
+            elided: None,
             retransmission: false,
         }
     }

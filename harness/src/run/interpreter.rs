@@ -192,6 +192,9 @@ impl<'c> Interpreter<'c> {
             Verb::Register(register) => self.register(path, register).await,
             Verb::Message(message) => self.message(path, message).await,
             Verb::Raw(raw) => self.raw(path, raw).await,
+            Verb::Invite(_) | Verb::Msrp(_) | Verb::Bye(_) | Verb::Cancel(_) => Err(
+                Trouble::Impossible("message sessions cannot be run yet".into()),
+            ),
             Verb::Receive(receive) => self.receive(path, receive).await,
             Verb::Silence(silence) => self.silence(path, silence).await,
             Verb::Stored(stored) => self.stored(path, stored).await,

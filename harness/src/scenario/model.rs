@@ -139,6 +139,14 @@ pub enum Verb {
     Restart(Restart),
     /// `policy`
     Policy(Vec<(String, Template)>),
+    /// `invite`
+    Invite(Invite),
+    /// `msrp`
+    Msrp(MsrpStep),
+    /// `bye`
+    Bye(Bye),
+    /// `cancel`
+    Cancel(Cancel),
     /// `raw`
     Raw(Raw),
     /// `check`
@@ -165,6 +173,10 @@ impl Verb {
             Self::Wait(_) => "wait",
             Self::Restart(_) => "restart",
             Self::Policy(_) => "policy",
+            Self::Invite(_) => "invite",
+            Self::Msrp(_) => "msrp",
+            Self::Bye(_) => "bye",
+            Self::Cancel(_) => "cancel",
             Self::Raw(_) => "raw",
             Self::Check(_) => "check",
             Self::When(_) => "when",
@@ -263,6 +275,266 @@ pub enum Content {
     Text(Template),
     /// Octets (`base64:` and `file:` are resolved when loading).
     Octets(Vec<u8>),
+    /// So many octets, drawn while they are sent (`generate:`); only in `msrp`.
+    Generated(u64),
+}
+
+/// `invite`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invite {
+    /// Role of the caller.
+    pub from: String,
+    /// Role of the callee.
+    pub to: String,
+    /// Device of the caller.
+    pub device: String,
+    /// Transport of SIP, where not the user's.
+    pub transport: Option<Template>,
+    /// Request-URI, where not the callee's.
+    pub request_uri: Option<Template>,
+    /// Headers as given.
+    pub headers: Vec<(Template, HeaderValue)>,
+    /// What the body is.
+    pub body: InviteBody,
+    /// Saved session within which this is a re-INVITE.
+    pub again: Option<Template>,
+    /// How often the octets are sent; 1 by default.
+    pub copies: Template,
+    /// When the case goes on.
+    pub until: Until,
+    /// Whether a 2xx is acknowledged.
+    pub ack: bool,
+    /// How long to wait for a final response.
+    pub within: Option<Template>,
+    /// `None`: set-up, any 2xx.
+    pub expect: Option<Expect>,
+    /// Matchers of the answer's SDP: name → matcher.
+    pub expect_sdp: Vec<(String, Matcher)>,
+    /// Name.
+    pub save: Option<Template>,
+}
+
+/// The body of an INVITE.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InviteBody {
+    /// An offer that the agent writes.
+    Offer(SessionSdp),
+    /// None: the offer comes with the 200.
+    None,
+    /// As given.
+    Literal(Body),
+}
+
+/// When a step that began an INVITE transaction lets the case go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Once the request is out.
+    Sent,
+    /// With the first provisional response.
+    Provisional,
+    /// With the final response.
+    Final,
+}
+
+/// What an agent writes into the SDP of a message session. `None`: the usual.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionSdp {
+    /// `accept-types`
+    pub accept_types: Option<Template>,
+    /// `accept-wrapped-types`
+    pub accept_wrapped_types: Option<Template>,
+    /// `max-size`
+    pub max_size: Option<Template>,
+    /// `active`, `passive`, `actpass`, or `none` for no attribute.
+    pub setup: Option<Template>,
+    /// `sendrecv`, `sendonly`, `recvonly`, `inactive`, or `none` for no attribute.
+    pub direction: Option<Template>,
+    /// `tcp` or `tls`.
+    pub connection: Option<Template>,
+    /// The `s=` line.
+    pub subject: Option<Template>,
+    /// Another path than the agent's own.
+    pub path: Option<Template>,
+    /// Another address in the `c=` line.
+    pub address: Option<Template>,
+    /// Another port in the `m=` line.
+    pub port: Option<Template>,
+    /// Whether `a=msrp-cema` is written.
+    pub cema: bool,
+    /// Further `a=` lines, without `a=`.
+    pub attributes: Vec<Template>,
+}
+
+/// `msrp`
+#[derive(Debug, Clone, PartialEq)]
+pub struct MsrpStep {
+    /// Saved `invite`, or saved `receive` of an INVITE.
+    pub session: Template,
+    /// Body; none for a SEND without one.
+    pub body: Option<Body>,
+    /// Header fields of every chunk.
+    pub headers: Vec<(Template, HeaderValue)>,
+    /// Message-ID of MSRP, where not drawn.
+    pub message_id: Option<Template>,
+    /// How the body is cut.
+    pub chunks: Chunks,
+    /// Saved `msrp` of whose message these are more chunks.
+    pub continues: Option<Template>,
+    /// Method; SEND by default.
+    pub method: Template,
+    /// Octets in place of all that.
+    pub raw: Option<Content>,
+    /// On which connection.
+    pub connection: MsrpConnection,
+    /// Octets of one write to the socket.
+    pub writes: Option<Template>,
+    /// Where the connection ends.
+    pub cut: Option<Cut>,
+    /// How long to wait for responses and reports.
+    pub within: Option<Template>,
+    /// `None`: set-up.
+    pub expect: Option<MsrpExpect>,
+    /// Name.
+    pub save: Option<Template>,
+}
+
+/// How a body is cut into chunks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chunks {
+    /// One chunk.
+    Whole,
+    /// Chunks of so many octets.
+    Size(Template),
+    /// As listed.
+    List(Vec<Chunk>),
+}
+
+/// One chunk of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chunk {
+    /// First and last octet of the body that it carries, from 1; `Some(None)`: none, `None`: all.
+    pub octets: Option<Option<(Template, Template)>>,
+    /// Byte-Range: as computed, as given, or left out.
+    pub range: Override<Template>,
+    /// `$`, `+` or `#`, where not the usual.
+    pub flag: Option<Template>,
+    /// Header fields over those of the message.
+    pub headers: Vec<(Template, HeaderValue)>,
+    /// Real time before it.
+    pub pause: Option<Template>,
+    /// Octets of its own in place of the body's.
+    pub body: Option<Content>,
+    /// What stands in the end-line in place of the transaction id; `Omitted`: no end-line.
+    pub end: Override<Template>,
+}
+
+/// Something that the agent writes by itself unless the scenario says otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Override<T> {
+    /// As the agent writes it.
+    Usual,
+    /// As given.
+    Given(T),
+    /// Not at all.
+    Omitted,
+}
+
+/// The connection on which a step sends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MsrpConnection {
+    /// The session's.
+    Same,
+    /// A new one to the same place.
+    New,
+    /// That of another saved session.
+    Of(Template),
+}
+
+/// Where and how an agent ends a connection on purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cut {
+    /// Octets that still go out; `None`: all.
+    pub after: Option<Template>,
+    /// How.
+    pub how: CutHow,
+}
+
+/// How an agent ends a connection on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutHow {
+    /// RST.
+    Reset,
+    /// FIN.
+    Close,
+    /// It stays open, and nothing more comes.
+    Stall,
+}
+
+/// What must come back for an `msrp`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MsrpExpect {
+    /// Of the response to every chunk; empty: what RFC 4975 §7.2 says for the Failure-Report asked for.
+    pub status: Vec<StatusPattern>,
+    /// Of the response to the last chunk, where it differs.
+    pub last: Vec<StatusPattern>,
+    /// REPORTs.
+    pub report: Option<ReportExpect>,
+    /// The SUT closes the connection.
+    pub closed: bool,
+    /// Matchers of the header fields of the last response.
+    pub headers: Vec<HeaderMatcher>,
+    /// Requirements of these checks.
+    pub covers: Option<Vec<String>>,
+    /// Where `expect` is written.
+    pub at: Location,
+}
+
+/// What REPORTs must come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReportExpect {
+    /// None.
+    None,
+    /// Such that together they say 200 for every octet, and for no other.
+    Success,
+    /// One with these properties.
+    Like {
+        /// Status.
+        status: Vec<StatusPattern>,
+        /// Byte-Range.
+        range: Option<Matcher>,
+        /// Header fields.
+        headers: Vec<HeaderMatcher>,
+    },
+    /// Whatever comes; it is only waited for.
+    Any,
+}
+
+/// `bye`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bye {
+    /// Saved `invite`, or saved `receive` of an INVITE.
+    pub session: Template,
+    /// Further headers.
+    pub headers: Vec<(Template, HeaderValue)>,
+    /// How long to wait for a final response.
+    pub within: Option<Template>,
+    /// `None`: set-up, any 2xx.
+    pub expect: Option<Expect>,
+    /// Name.
+    pub save: Option<Template>,
+}
+
+/// `cancel`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cancel {
+    /// Saved `invite`.
+    pub session: Template,
+    /// Further headers.
+    pub headers: Vec<(Template, HeaderValue)>,
+    /// How long to wait for the responses.
+    pub within: Option<Template>,
+    /// Of the CANCEL. `None`: whatever comes.
+    pub expect: Option<Expect>,
 }
 
 /// What a response must be.
@@ -298,12 +570,16 @@ pub struct Receive {
     pub at: String,
     /// Device, where only one will do.
     pub device: Option<String>,
-    /// Method.
-    pub method: String,
+    /// Method; `None`: a delivery in either form, a MESSAGE or a message through a session.
+    pub method: Option<String>,
     /// Saved message of which it must be a delivery.
     pub of: Option<Template>,
     /// How the agent answers.
     pub answer: Answer,
+    /// What it says in the SDP with which it accepts a session.
+    pub answer_sdp: SessionSdp,
+    /// How it behaves in a session.
+    pub answer_msrp: MsrpConduct,
     /// Not arriving is no failure.
     pub optional: bool,
     /// How long to wait.
@@ -312,10 +588,38 @@ pub struct Receive {
     pub request_uri: Option<Matcher>,
     /// Matchers of headers.
     pub headers: Vec<HeaderMatcher>,
+    /// Matchers of the header fields of the (first) SEND of a delivery by session.
+    pub send: Vec<HeaderMatcher>,
+    /// Matchers of the SDP of an INVITE: name → matcher.
+    pub sdp: Vec<(String, Matcher)>,
     /// Matcher of the body.
     pub body: Option<Matcher>,
     /// Name.
     pub save: Option<Template>,
+}
+
+/// How an agent behaves in a session that it has accepted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MsrpConduct {
+    /// What SENDs are answered with; `None`: 200.
+    pub status: Option<MsrpAnswer>,
+    /// Pause before each answer.
+    pub pause: Option<Template>,
+    /// Octets of content after which the connection is reset.
+    pub reset_after: Option<Template>,
+    /// Octets of content after which BYE is sent.
+    pub bye_after: Option<Template>,
+    /// The MSRP connection is neither made nor taken.
+    pub never_connects: bool,
+}
+
+/// What an agent answers SENDs with on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MsrpAnswer {
+    /// This status.
+    Status(u16),
+    /// Nothing.
+    Silence,
 }
 
 /// How an agent answers a request.
@@ -371,10 +675,12 @@ pub struct RecordMatcher {
     pub of: Option<Template>,
     /// What is asked of its presence.
     pub presence: Presence,
-    /// `request-uri`, `message-id`, `mark`, `received-at`, `state`, `account` → matcher.
+    /// `request-uri`, `message-id`, `mark`, `received-at`, `state`, `account`, `mode` → matcher.
     pub fields: Vec<(RecordKey, Matcher)>,
     /// Matchers of headers.
     pub headers: Vec<HeaderMatcher>,
+    /// What is asked of the parts of a session-mode message.
+    pub parts: Vec<PartMatcher>,
     /// Matcher of the body.
     pub body: Option<Matcher>,
     /// Name.
@@ -383,6 +689,32 @@ pub struct RecordMatcher {
     pub covers: Option<Vec<String>>,
     /// Where it is written.
     pub at: Location,
+}
+
+/// What is asked of one part of a session-mode message's record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartMatcher {
+    /// Which part.
+    pub part: Part,
+    /// Nothing of it is kept.
+    pub absent: bool,
+    /// Matchers of its headers.
+    pub headers: Vec<HeaderMatcher>,
+    /// Where it is written.
+    pub at: Location,
+}
+
+/// A part of a session-mode message's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// `invite`
+    Invite,
+    /// `ok`: the 200 to the INVITE.
+    Ok,
+    /// `bye`
+    Bye,
+    /// `send`
+    Send,
 }
 
 /// Whether a record must be there.
@@ -411,6 +743,8 @@ pub enum RecordKey {
     State,
     /// `account`
     Account,
+    /// `mode`
+    Mode,
 }
 
 /// Matcher of header fields.
@@ -500,6 +834,10 @@ pub enum Property {
     SipDate,
     /// A URI.
     Uri,
+    /// An identifier of MSRP (RFC 4975 §9 `ident`).
+    MsrpId,
+    /// A URI of MSRP (RFC 4975 §6).
+    MsrpUri,
 }
 
 /// `wait`

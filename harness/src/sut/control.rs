@@ -275,6 +275,7 @@ impl Wire {
                 })
             })?,
             state: self.state.field(Ok)?,
+            ..StoredMessage::default()
         })
     }
 }

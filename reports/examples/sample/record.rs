@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imspec_reports::record::stored::{Expire, Field, State, StoredHeader, StoredMessage};
-use imspec_reports::record::trace::{Outcome, Packet, StoreResult};
+use imspec_reports::record::trace::{Outcome, Packet, Protocol, StoreResult};
 use imspec_reports::record::{
     Basis, CaseRecord, Check, Event, EventKind, Evidence, FORMAT, Finding, FindingKind, Level,
     Location, Observation, Octets, ProfileRecord, RequirementRecord, RunRecord, StoreTime, Trace,
@@ -797,6 +797,7 @@ impl Script {
         Packet {
             user: user.to_owned(),
             device: "main".to_owned(),
+            protocol: Protocol::Sip,
             transport: self.transport.to_owned(),
             local: format!(
                 "127.0.0.1:{}",
@@ -804,6 +805,7 @@ impl Script {
             ),
             remote: SERVER.to_owned(),
             octets,
+            elided: None,
             retransmission: false,
         }
     }

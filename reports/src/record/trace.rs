@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::octets::Octets;
-use super::stored::StoredMessage;
+use super::stored::{BodyDigest, StoredMessage};
 use super::time::{StoreTime, UtcTime};
 
 /// The trace of one case.
@@ -52,15 +52,29 @@ pub enum EventKind {
     Sent(Packet),
     /// A user agent of the harness received octets.
     Received(Packet),
+    /// A message that went through an MSRP session, either way, seen as a whole.
+    Transfer(Transfer),
+    /// An MSRP connection of a user agent was opened, or ended.
+    Connection {
+        /// Role of the user agent.
+        user: String,
+        /// Address of the harness's socket.
+        local: String,
+        /// Address of the other end.
+        remote: String,
+        /// What happened.
+        change: ConnectionChange,
+    },
     /// A step took an earlier event as its own: the response that it waited for, the delivery that it
     /// expected. Steering matched it; the judge looks at it.
     Took {
-        /// Id of the [`EventKind::Received`] event.
+        /// Id of the [`EventKind::Received`] event, or of the [`EventKind::Transfer`] of a delivery by session.
         event: u32,
     },
-    /// A received request that no step claimed; it was answered with 200.
+    /// A received request that no step claimed; it was answered with 200. Or a message of a session that no
+    /// step claimed.
     Unclaimed {
-        /// Id of the [`EventKind::Received`] event.
+        /// Id of the [`EventKind::Received`] or [`EventKind::Transfer`] event.
         event: u32,
     },
     /// A name was given to a message or record: later steps refer to it.
@@ -130,7 +144,10 @@ pub struct Packet {
     pub user: String,
     /// Device of the user, `main` unless the scenario names more.
     pub device: String,
-    /// `udp` or `tcp`.
+    /// What is spoken.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// `udp`, `tcp` or `tls`.
     pub transport: String,
     /// Address of the harness's socket.
     pub local: String,
@@ -138,8 +155,85 @@ pub struct Packet {
     pub remote: String,
     /// The message.
     pub octets: Octets,
+    /// Body octets that are left out of `octets`, where a message is very long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elided: Option<Elided>,
     /// Whether these octets are a retransmission of an earlier event (same transaction).
     pub retransmission: bool,
+}
+
+/// What is spoken on a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// SIP.
+    #[default]
+    Sip,
+    /// MSRP.
+    Msrp,
+}
+
+/// A gap in the octets of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Elided {
+    /// Where in `octets` they would stand.
+    pub at: u32,
+    /// How many.
+    pub octets: u64,
+}
+
+/// A message that went through an MSRP session: what its sender meant to send, or what its recipient put
+/// together from chunks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Transfer {
+    /// Role of the user agent of the harness that sent or received it.
+    pub user: String,
+    /// Its device.
+    pub device: String,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Id of the event that holds the INVITE of the session.
+    pub invite: u32,
+    /// Ids of the events that hold its SEND requests, in the order in which they went; not all of them where
+    /// there are very many, but the first and the last.
+    pub sends: Vec<u32>,
+    /// Message-ID of MSRP.
+    pub message_id: String,
+    /// Its content; left out where it is very long.
+    pub content: Option<Octets>,
+    /// Size and digest of the content.
+    pub digest: BodyDigest,
+    /// Whether all of it went or came, with an end.
+    pub complete: bool,
+}
+
+/// Which way a message went, seen from the harness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To the SUT.
+    Sent,
+    /// From the SUT.
+    Received,
+}
+
+/// What happened to a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConnectionChange {
+    /// The harness opened it.
+    Opened,
+    /// The SUT opened it.
+    Accepted,
+    /// The harness closed it.
+    Closed,
+    /// The harness reset it.
+    Reset,
+    /// The SUT closed or reset it.
+    Ended,
+    /// It could not be opened.
+    Failed(String),
 }
 
 /// Outcome of a store read.

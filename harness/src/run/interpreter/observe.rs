@@ -50,7 +50,8 @@ impl Interpreter<'_> {
             } else {
                 Flow::End(format!(
                     "no {} arrived at {} within {after_ms} ms",
-                    step.method, step.at
+                    step.method.as_deref().unwrap_or("delivery"),
+                    step.at
                 ))
             };
             return Ok(Done {

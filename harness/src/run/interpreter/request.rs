@@ -258,6 +258,9 @@ impl Interpreter<'_> {
         match content {
             Content::Text(template) => self.octets(template, path).map(Bytes::from),
             Content::Octets(octets) => Ok(Bytes::copy_from_slice(octets)),
+            Content::Generated(_) => Err(Trouble::Impossible(
+                "a generated body goes through a message session only".into(),
+            )),
         }
     }
 }

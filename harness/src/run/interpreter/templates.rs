@@ -80,7 +80,13 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
             see(&step.that);
             matcher(&step.is, see);
         }
-        Verb::Reading(_) | Verb::Parallel(_) | Verb::Repeat(_) => {}
+        Verb::Invite(_)
+        | Verb::Msrp(_)
+        | Verb::Bye(_)
+        | Verb::Cancel(_)
+        | Verb::Reading(_)
+        | Verb::Parallel(_)
+        | Verb::Repeat(_) => {}
     }
 }
 

@@ -427,6 +427,7 @@ impl Decoder<'_> {
             saves.push((save.clone(), node.span.clone()));
         }
         Some(RecordMatcher {
+            parts: Vec::new(),
             of,
             presence,
             fields: matchers,

@@ -7,8 +7,8 @@ use crate::document::fields::duplicate_key;
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Entry, Node, Span};
 use crate::scenario::model::{
-    CheckStep, Content, MessageStep, Raw, Receive, Register, Repeat, Restart, Silence, Step,
-    Stored, Verb, Wait, WhenStep,
+    CheckStep, Content, MessageStep, MsrpConduct, Raw, Receive, Register, Repeat, Restart,
+    SessionSdp, Silence, Step, Stored, Verb, Wait, WhenStep,
 };
 use crate::scenario::shape::{self, STEP_KEYS, VERBS};
 use crate::scenario::template::{Template, is_name};
@@ -278,9 +278,11 @@ impl Decoder<'_> {
         let step = Receive {
             at: self.role(fields.get("at")),
             device: self.device(fields.get("device")),
-            method: self
-                .method(fields.get("method"))
-                .unwrap_or_else(|| "MESSAGE".to_owned()),
+            method: self.method(fields.get("method")),
+            answer_sdp: SessionSdp::default(),
+            answer_msrp: MsrpConduct::default(),
+            send: Vec::new(),
+            sdp: Vec::new(),
             of: fields
                 .get("of")
                 .map(|node| self.message_named(node, "of", false)),

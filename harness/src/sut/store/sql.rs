@@ -216,6 +216,7 @@ fn record(
         stored_at: instant(cell("stored-at")?, "stored-at")?,
         expire,
         state: state(cell("state")?)?,
+        ..StoredMessage::default()
     })
 }
 
