@@ -4,5 +4,6 @@
 //! the socket and the report: parsing and serialising an unmodified message gives the same octets.
 
 pub mod cpim;
+pub mod msrp;
 pub mod sdp;
 pub mod sip;

@@ -14,7 +14,7 @@ pub mod name;
 #[cfg(any(test, feature = "rsip"))]
 pub mod rsip;
 pub mod stream;
-mod text;
+pub(crate) mod text;
 pub mod typed;
 
 pub use build::{Builder, ContentLength};

@@ -1,0 +1,293 @@
+//! Putting the chunks of one message together, without holding its content (RFC 4975 §7.3.1).
+//!
+//! The caller keeps one [`Reassembly`] for each Message-ID of a session, writes the octets of a
+//! chunk where [`Placed`] says, and learns from [`Outcome`] what the message is after each chunk.
+//! [`super::Message`] does the same in memory.
+//!
+//! The rules:
+//!
+//! - A chunk starts where its Byte-Range says, at the first octet where it has none (§7.3.1). How
+//!   far it reaches is counted, whatever it claims as its end (§7.3.1).
+//! - Chunks come in any order, twice, and over one another; the octets that came last hold (§7.3.1).
+//! - Only a chunk that ends in `$` says where the message ends: where that chunk does (§7.3.1). A
+//!   total that was claimed is a claim: it costs no memory (§14.5), and contradicting it is a
+//!   [`Conflict`].
+//! - The message is complete when a chunk has ended in `$` and all octets up to there are in; before
+//!   that `$` alone says nothing.
+//! - A chunk without octets has to start at 1 wherever it belongs (§7.1.1, `1-0/0`). So one that
+//!   starts at 1 and ends in `$` is an empty message where it stands alone; where octets of the
+//!   message are known the end is the total that the chunk claims, if it claims one.
+//! - `#` gives the message up (§7.1). What comes after it counts for nothing.
+//! - A request without a body is no chunk: do not [`Reassembly::begin`] with it.
+
+use std::ops::Range;
+
+use super::{ByteRange, Coverage, Flag, Limits, TooManyFragments};
+
+/// What is known of one message.
+#[derive(Debug, Clone)]
+pub struct Reassembly {
+    coverage: Coverage,
+    longest: u64,
+    claimed: Option<u64>,
+    end: Option<u64>,
+    conflict: Option<Conflict>,
+    aborted: bool,
+    complete: bool,
+}
+
+/// A chunk whose octets are arriving.
+#[derive(Debug)]
+pub struct Chunk {
+    range: ByteRange,
+    octets: u64,
+}
+
+/// Where octets of a chunk belong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Their offsets in the message, from 0. Write them there, over what may be there.
+    pub range: Range<u64>,
+    /// The parts of it that were not there before.
+    pub fresh: Vec<Range<u64>>,
+}
+
+/// What a message is after a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Octets or the end are missing.
+    Incomplete,
+    /// All octets are there, that many.
+    Complete(u64),
+    /// It was complete before this chunk, which changes nothing (RFC 4975 §5.4: acknowledge it, and
+    /// do not keep or show the message again).
+    Duplicate,
+    /// The sender gave it up (`#`); what was received is not a message.
+    Aborted,
+    /// Its chunks contradict one another. It never becomes complete; [`Reassembly::is_covered`]
+    /// tells whether one might still take it.
+    Conflict(Conflict),
+}
+
+/// Two statements of a sender about the length of one message that cannot both be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Two chunks claim different totals.
+    #[error("one chunk claims a total of {first} octets, another one of {second}")]
+    Totals {
+        /// The total that was claimed first.
+        first: u64,
+        /// The other one.
+        second: u64,
+    },
+    /// The chunk that ends in `$` ends elsewhere than the claimed total.
+    #[error("the total is claimed to be {claimed} octets, and the message ends after {end}")]
+    TotalAndEnd {
+        /// The total that was claimed.
+        claimed: u64,
+        /// Where the message ends.
+        end: u64,
+    },
+    /// Two chunks end in `$`, at different places.
+    #[error("the message ends after {first} octets, and again after {second}")]
+    Ends {
+        /// The end that came first.
+        first: u64,
+        /// The other one.
+        second: u64,
+    },
+    /// Octets were received beyond the end or the claimed total.
+    #[error("the message has {end} octets in all, and octets up to {received} were received")]
+    Beyond {
+        /// Where the message ends or claims to.
+        end: u64,
+        /// How far it was received.
+        received: u64,
+    },
+}
+
+/// Why a chunk, or more of it, is not taken. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The message is longer than allowed, or claims to be: 413 (RFC 4975 §10.5).
+    #[error("the message is longer than {limit} octets: it reaches or claims {octets}")]
+    TooLong {
+        /// How many octets it reaches or claims.
+        octets: u64,
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// Its octets are in too many parts.
+    #[error(transparent)]
+    TooManyFragments(#[from] TooManyFragments),
+}
+
+impl Reassembly {
+    /// A message of which nothing is known, under `limits`.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            coverage: Coverage::new(limits.fragments),
+            longest: limits.message,
+            claimed: None,
+            end: None,
+            conflict: None,
+            aborted: false,
+            complete: false,
+        }
+    }
+
+    /// A chunk with that Byte-Range begins. Several may be under way, each over its own connection.
+    pub fn begin(&mut self, range: Option<ByteRange>) -> Result<Chunk, Refusal> {
+        let range = range.unwrap_or(ByteRange::OPEN);
+        self.within(range.total.unwrap_or(0).max(range.offset()))?;
+        if let Some(total) = range.total {
+            match self.claimed {
+                Some(first) if first != total => self.found(Conflict::Totals {
+                    first,
+                    second: total,
+                }),
+                _ => self.claimed = Some(total),
+            }
+            self.contradictions();
+        }
+        Ok(Chunk { range, octets: 0 })
+    }
+
+    /// That many more octets of the chunk are there.
+    pub fn take(&mut self, chunk: &mut Chunk, octets: usize) -> Result<Placed, Refusal> {
+        let octets = octets as u64;
+        let start = chunk.range.offset().saturating_add(chunk.octets);
+        let end = start.saturating_add(octets);
+        self.within(end)?;
+        let fresh = self.coverage.insert(start..end)?;
+        chunk.octets += octets;
+        self.contradictions();
+        Ok(Placed {
+            range: start..end,
+            fresh,
+        })
+    }
+
+    /// The chunk ends with that flag. A chunk that was cut off has no end: drop it, and what was
+    /// taken of it stays.
+    pub fn end(&mut self, chunk: &Chunk, flag: Flag) -> Outcome {
+        if self.complete {
+            return Outcome::Duplicate;
+        }
+        match flag {
+            Flag::Abort => self.aborted = true,
+            Flag::Complete => self.ends(chunk),
+            Flag::More => {}
+        }
+        let outcome = self.outcome();
+        self.complete = matches!(outcome, Outcome::Complete(_));
+        outcome
+    }
+
+    /// The octets that are there.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// How long the message is, as far as it said: where it ends, or else the total it claims.
+    pub fn total(&self) -> Option<u64> {
+        self.end.or(self.claimed)
+    }
+
+    /// The first contradiction among the chunks, also of those under way.
+    pub fn conflict(&self) -> Option<Conflict> {
+        self.conflict
+    }
+
+    /// Whether the end is known and every octet up to there was received, conflicts or not.
+    pub fn is_covered(&self) -> bool {
+        self.end.is_some_and(|end| self.coverage.is_complete(end))
+    }
+
+    /// Whether a chunk has completed the message.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether the sender gave the message up.
+    pub fn is_aborted(&self) -> bool {
+        self.aborted
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.aborted {
+            return Outcome::Aborted;
+        }
+        match (self.conflict, self.end) {
+            (Some(conflict), _) => Outcome::Conflict(conflict),
+            (None, Some(end)) if self.is_covered() => Outcome::Complete(end),
+            (None, _) => Outcome::Incomplete,
+        }
+    }
+
+    /// The chunk says that the message ends where it does.
+    fn ends(&mut self, chunk: &Chunk) {
+        let nowhere = chunk.octets == 0 && chunk.range.start == 1;
+        let end = if nowhere && !self.coverage.is_empty() {
+            chunk.range.total.unwrap_or(0)
+        } else {
+            chunk.range.offset().saturating_add(chunk.octets)
+        };
+        match self.end {
+            Some(first) if first != end => self.found(Conflict::Ends { first, second: end }),
+            _ => self.end = Some(end),
+        }
+        self.contradictions();
+    }
+
+    fn contradictions(&mut self) {
+        if let (Some(claimed), Some(end)) = (self.claimed, self.end)
+            && claimed != end
+        {
+            self.found(Conflict::TotalAndEnd { claimed, end });
+        }
+        let received = self.coverage.end();
+        if let Some(end) = self.total()
+            && received > end
+        {
+            self.found(Conflict::Beyond { end, received });
+        }
+    }
+
+    /// The first one stands.
+    fn found(&mut self, conflict: Conflict) {
+        self.conflict.get_or_insert(conflict);
+    }
+
+    fn within(&self, octets: u64) -> Result<(), Refusal> {
+        if octets > self.longest {
+            Err(Refusal::TooLong {
+                octets,
+                limit: self.longest,
+            })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Chunk {
+    /// What it claims to be; [`ByteRange::OPEN`] where it claims nothing.
+    pub fn claimed(&self) -> ByteRange {
+        self.range
+    }
+
+    /// How many of its octets were taken.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// The range that it has in truth so far: start and total as claimed, end counted (RFC 4975
+    /// §7.1.4).
+    pub fn actual(&self) -> ByteRange {
+        ByteRange {
+            end: Some(self.range.offset().saturating_add(self.octets)),
+            ..self.range
+        }
+    }
+}
