@@ -38,7 +38,7 @@ pub struct Deferred<'a> {
 pub trait Composer: Send + Sync + 'static {
     /// A stored message as a new request.
     fn deferred(&self, stored: &StoredMessage, request: &Message, how: &Deferred<'_>) -> Bytes;
-    /// A message that came on `flow`, forwarded with our Via on top.
+    /// A request that came on `flow`, forwarded with our Via on top.
     fn forwarded(&self, request: &Message, flow: &Flow, contact: &str, via: &str) -> Bytes;
 }
 
@@ -174,10 +174,13 @@ impl Composer for PlainComposer {
             Some(Ok(MaxForwards(hops))) => hops.saturating_sub(1),
             _ => 70,
         };
-        let mut builder = Builder::request("MESSAGE", contact)
+        let method = request.method().unwrap_or_default();
+        let mut builder = Builder::request(method, contact)
             .header("Via", via)
             .header("Max-Forwards", hops.to_string());
         let hidden = hides_identity(request);
+        // RFC 3428 §4 has none in MESSAGE; of an INVITE it is the way back (RFC 3261 §16.6 item 4).
+        let leaves_route = |field: &Header<'_>| method != "MESSAGE" && field.is("Record-Route");
         let mut first_via = true;
         for field in request.headers() {
             if field.is("Via") {
@@ -187,8 +190,9 @@ impl Composer for PlainComposer {
                     None => builder.header_line(field.line()),
                 };
                 first_via = false;
-            } else if !(HOP.iter().any(|name| field.is(name))
-                || hidden && field.is("P-Asserted-Identity"))
+            } else if leaves_route(&field)
+                || !(HOP.iter().any(|name| field.is(name))
+                    || hidden && field.is("P-Asserted-Identity"))
             {
                 builder = builder.header_line(field.line());
             }

@@ -16,7 +16,7 @@ use crate::compose::{Deferred, expiry_notice};
 use crate::context::Context;
 use crate::expiry::{Expiry, InFlight};
 use crate::policy::{ExpiredHandling, Indication};
-use crate::reach;
+use crate::reach::{self, Destination};
 use crate::store::{Binding, StoreError, StoredMessage};
 use crate::transaction::client::{ClientTransactions, Outcome, Pending};
 
@@ -392,7 +392,7 @@ impl Delivery {
             Indication::Header(name) => Some(name.as_str()),
             Indication::None | Indication::Notify => None,
         };
-        reach::send(&self.clients, binding, |via| {
+        reach::send(&self.clients, &Destination::of(binding), "MESSAGE", |via| {
             let how = Deferred {
                 contact: reach::request_uri(&binding.contact),
                 via,
@@ -477,7 +477,8 @@ impl Delivery {
         if context.parts.expiration.indication() != Indication::Notify {
             return;
         }
-        let sent = reach::send(&self.clients, binding, |via| {
+        let to = Destination::of(binding);
+        let sent = reach::send(&self.clients, &to, "MESSAGE", |via| {
             let contact = reach::request_uri(&binding.contact);
             expiry_notice(stored, context.domains.main(), contact, via, context.now())
         });

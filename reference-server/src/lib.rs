@@ -49,6 +49,7 @@ mod expiry;
 pub mod message_id;
 mod pager;
 pub mod policy;
+mod proxy;
 mod reach;
 mod registrar;
 pub mod response;

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::delivery::{Delivery, Meaning, same_binding};
 use crate::expiry::Expiry;
 use crate::policy::{ContentClass, HopHeaders, OfflineTrigger};
-use crate::reach;
+use crate::reach::{self, Destination};
 use crate::response::Reply;
 use crate::store::{Binding, Inserted, NewMessage, StoreError, reparse};
 use crate::transaction::client::{ClientTransactions, Outcome, Pending};
@@ -165,7 +165,8 @@ impl Pager {
         for (tried, binding) in bindings.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let contacts_left = u32::try_from(bindings.len() - tried).unwrap_or(u32::MAX);
-            let sent = reach::send(&self.clients, binding, |via| {
+            let to = Destination::of(binding);
+            let sent = reach::send(&self.clients, &to, "MESSAGE", |via| {
                 let contact = reach::request_uri(&binding.contact);
                 self.context
                     .parts
@@ -254,7 +255,7 @@ impl Pager {
 }
 
 /// Whether an answer means that the user is offline after all.
-fn is_absence(status: u16, trigger: OfflineTrigger) -> bool {
+pub(crate) fn is_absence(status: u16, trigger: OfflineTrigger) -> bool {
     match trigger {
         OfflineTrigger::NotRegistered => matches!(status, 410 | 480 | 503),
         OfflineTrigger::Unreachable => true,

@@ -9,6 +9,7 @@ use imspec_wire::sip::typed::{Host, SipUri, Uri};
 
 use crate::store::Binding;
 use crate::transaction::client::{ClientTransactions, Pending};
+use crate::transaction::invite_client::Calling;
 use crate::transport::{Protocol, Target};
 
 /// RFC 3428 §8, RFC 3261 §18.1.1: above this a datagram may be cut on its way.
@@ -38,64 +39,174 @@ pub(crate) fn request_uri(contact: &str) -> &str {
     contact.split('?').next().unwrap_or(contact)
 }
 
-/// Sends a MESSAGE to a binding. `compose` writes it, given the value of the top Via.
-pub(crate) async fn send(
-    clients: &Arc<ClientTransactions>,
-    binding: &Binding,
-    compose: impl Fn(&str) -> Bytes,
-) -> Result<Pending, Unreachable> {
-    let contact = &binding.contact;
-    let uri = match Uri::parse(contact.as_bytes()) {
-        Ok(Uri::Sip(uri)) if !uri.secure => uri,
-        _ => return Err(Unreachable::NotReachable(contact.clone())),
-    };
-    let wish = wished_protocol(&uri).map_err(|()| Unreachable::NotReachable(contact.clone()))?;
-    let address = resolve(&uri)
-        .await
-        .ok_or_else(|| Unreachable::UnknownHost(contact.clone()))?;
-    let mut last = Unreachable::NoListener(contact.clone());
-    let first = wish.unwrap_or(Protocol::Udp);
-    let mut ways = vec![Target {
-        protocol: first,
-        address,
-    }];
-    let mut chosen = false;
-    while let Some(target) = ways.pop() {
-        let Some(sent_by) = clients.outbox().sent_by(target) else {
-            continue;
-        };
-        let branch = ClientTransactions::branch();
-        let protocol = target.protocol.via_name();
-        let octets = compose(&format!(
-            "SIP/2.0/{protocol} {sent_by};branch={branch};rport"
-        ));
-        if !chosen {
-            chosen = true;
-            if wish.is_none() && octets.len() > DATAGRAM_LIMIT {
-                // TCP if the peer takes it, else a large datagram: better than nothing.
-                ways.push(target);
-                ways.push(Target {
-                    protocol: Protocol::Tcp,
-                    address,
-                });
-                continue;
-            }
-            if let Some(flow) = registered_flow(binding).filter(|flow| *flow != target) {
-                // Where the contact's address does not answer, the connection may that it came by.
-                ways.push(flow);
-            }
-        }
-        match clients.start(target, branch, octets).await {
-            Ok(pending) => return Ok(pending),
-            Err(error) => {
-                last = Unreachable::Failed {
-                    contact: contact.clone(),
-                    error,
-                }
-            }
+/// A URI to send to, and the connection that its owner keeps open, if any.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    uri: String,
+    flow: Option<Target>,
+}
+
+impl Destination {
+    /// The contact of a binding.
+    pub(crate) fn of(binding: &Binding) -> Self {
+        Self {
+            uri: binding.contact.clone(),
+            flow: registered_flow(binding),
         }
     }
-    Err(last)
+
+    /// The next hop of a dialog whose peer registered as this one.
+    pub(crate) fn hop(&self, uri: String) -> Self {
+        Self {
+            uri,
+            flow: self.flow,
+        }
+    }
+}
+
+/// Sends a request other than INVITE. `compose` writes it, given the value of the top Via.
+pub(crate) async fn send(
+    clients: &Arc<ClientTransactions>,
+    destination: &Destination,
+    method: &str,
+    compose: impl Fn(&str) -> Bytes,
+) -> Result<Pending, Unreachable> {
+    let mut ways = Ways::to(destination).await?;
+    while let Some(way) = ways.next(clients, &compose) {
+        match clients
+            .start(way.target, way.branch, method, way.octets)
+            .await
+        {
+            Ok(pending) => return Ok(pending),
+            Err(error) => ways.failed(error),
+        }
+    }
+    Err(ways.last)
+}
+
+/// Sends an INVITE, in the same way.
+pub(crate) async fn invite(
+    clients: &Arc<ClientTransactions>,
+    destination: &Destination,
+    compose: impl Fn(&str) -> Bytes,
+) -> Result<Calling, Unreachable> {
+    let mut ways = Ways::to(destination).await?;
+    while let Some(way) = ways.next(clients, &compose) {
+        match clients.invite(way.target, way.branch, way.octets).await {
+            Ok(calling) => return Ok(calling),
+            Err(error) => ways.failed(error),
+        }
+    }
+    Err(ways.last)
+}
+
+/// Sends the ACK of a 2xx, which nobody answers. Gives what was sent and where, to be sent again for
+/// each copy of the 2xx.
+pub(crate) async fn acknowledge(
+    clients: &Arc<ClientTransactions>,
+    destination: &Destination,
+    compose: impl Fn(&str) -> Bytes,
+) -> Result<(Target, Bytes), Unreachable> {
+    let mut ways = Ways::to(destination).await?;
+    while let Some(way) = ways.next(clients, &compose) {
+        match clients.outbox().send(way.target, way.octets.clone()).await {
+            Ok(_) => return Ok((way.target, way.octets)),
+            Err(error) => ways.failed(error),
+        }
+    }
+    Err(ways.last)
+}
+
+/// The ways to a destination that are left to try.
+struct Ways {
+    uri: String,
+    flow: Option<Target>,
+    wish: Option<Protocol>,
+    address: SocketAddr,
+    left: Vec<Target>,
+    chosen: bool,
+    last: Unreachable,
+}
+
+/// One way, and the request written for it.
+struct Way {
+    target: Target,
+    branch: String,
+    octets: Bytes,
+}
+
+impl Ways {
+    async fn to(destination: &Destination) -> Result<Self, Unreachable> {
+        let contact = destination.uri.clone();
+        let uri = match Uri::parse(contact.as_bytes()) {
+            Ok(Uri::Sip(uri)) if !uri.secure => uri,
+            _ => return Err(Unreachable::NotReachable(contact)),
+        };
+        let wish =
+            wished_protocol(&uri).map_err(|()| Unreachable::NotReachable(contact.clone()))?;
+        let address = resolve(&uri)
+            .await
+            .ok_or_else(|| Unreachable::UnknownHost(contact.clone()))?;
+        let first = Target {
+            protocol: wish.unwrap_or(Protocol::Udp),
+            address,
+        };
+        Ok(Self {
+            last: Unreachable::NoListener(contact.clone()),
+            uri: contact,
+            flow: destination.flow,
+            wish,
+            address,
+            left: vec![first],
+            chosen: false,
+        })
+    }
+
+    fn next(
+        &mut self,
+        clients: &ClientTransactions,
+        compose: impl Fn(&str) -> Bytes,
+    ) -> Option<Way> {
+        while let Some(target) = self.left.pop() {
+            let Some(sent_by) = clients.outbox().sent_by(target) else {
+                continue;
+            };
+            let branch = ClientTransactions::branch();
+            let protocol = target.protocol.via_name();
+            let octets = compose(&format!(
+                "SIP/2.0/{protocol} {sent_by};branch={branch};rport"
+            ));
+            if !self.chosen {
+                self.chosen = true;
+                if self.wish.is_none() && octets.len() > DATAGRAM_LIMIT {
+                    // TCP if the peer takes it, else a large datagram: better than nothing.
+                    self.left.push(target);
+                    self.left.push(Target {
+                        protocol: Protocol::Tcp,
+                        address: self.address,
+                    });
+                    continue;
+                }
+                if let Some(flow) = self.flow.filter(|flow| *flow != target) {
+                    // Where the contact's address does not answer, the connection may that it came by.
+                    self.left.push(flow);
+                }
+            }
+            return Some(Way {
+                target,
+                branch,
+                octets,
+            });
+        }
+        None
+    }
+
+    fn failed(&mut self, error: std::io::Error) {
+        self.last = Unreachable::Failed {
+            contact: self.uri.clone(),
+            error,
+        };
+    }
 }
 
 /// The transport that the URI asks for, if it asks; an error when that is none that we speak.

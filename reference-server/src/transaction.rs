@@ -10,6 +10,7 @@ use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{CSeq, From, To, Via};
 
 pub mod client;
+pub mod invite_client;
 pub mod server;
 
 /// Every timer, from T1.

@@ -1,4 +1,5 @@
-//! Client transactions: a request is repeated until it is answered or time is up.
+//! Client transactions: a request is repeated until it is answered or time is up. What is different
+//! for INVITE stands in [`super::invite_client`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,11 +97,15 @@ impl ClientMachine {
 
 /// All client transactions.
 pub struct ClientTransactions {
-    timers: Timers,
-    outbox: Arc<dyn Outbox>,
-    tasks: Tasks,
-    waiting: Arc<Mutex<HashMap<String, mpsc::Sender<Message>>>>,
+    pub(super) timers: Timers,
+    pub(super) outbox: Arc<dyn Outbox>,
+    pub(super) tasks: Tasks,
+    waiting: Arc<Mutex<Table>>,
 }
+
+/// Who waits for responses, by branch and method: a CANCEL has the branch of its INVITE (RFC 3261
+/// §17.1.3).
+type Table = HashMap<(String, String), mpsc::Sender<Message>>;
 
 /// A request under way.
 #[derive(Debug)]
@@ -142,19 +147,16 @@ impl ClientTransactions {
         format!("z9hG4bK{:016x}", fastrand::u64(..))
     }
 
-    /// Sends a request whose top Via has `branch`. An error means that it did not leave.
+    /// Sends a request other than INVITE, whose top Via has `branch`. An error means that it did not
+    /// leave.
     pub async fn start(
         &self,
         target: Target,
         branch: String,
+        method: &str,
         octets: Bytes,
     ) -> std::io::Result<Pending> {
-        let (responses, arriving) = mpsc::channel(8);
-        let waiting = Waiting {
-            table: Arc::clone(&self.waiting),
-            branch,
-        };
-        lock(&self.waiting).insert(waiting.branch.clone(), responses);
+        let (waiting, arriving) = self.wait(branch, method);
         let closed = self.outbox.send(target, octets.clone()).await?;
         let (report, outcome) = oneshot::channel();
         let (silent, silenced) = watch::channel(false);
@@ -170,14 +172,25 @@ impl ClientTransactions {
         Ok(Pending { outcome, silent })
     }
 
+    /// Takes a place in the table, where responses arrive until it is dropped.
+    pub(super) fn wait(&self, branch: String, method: &str) -> (Waiting, mpsc::Receiver<Message>) {
+        let (responses, arriving) = mpsc::channel(8);
+        let waiting = Waiting {
+            table: Arc::clone(&self.waiting),
+            key: (branch, method.to_owned()),
+        };
+        lock(&self.waiting).insert(waiting.key.clone(), responses);
+        (waiting, arriving)
+    }
+
     /// A response has come. False when nobody waits for it.
     pub fn receive(&self, response: Message) -> bool {
-        let branch = response.typed::<Via>().and_then(Result::ok);
-        let branch = branch.as_ref().and_then(Via::branch);
-        let is_ours =
-            matches!(response.typed::<CSeq>(), Some(Ok(cseq)) if cseq.method == "MESSAGE");
-        let waiting = match branch {
-            Some(branch) if is_ours => lock(&self.waiting).get(branch).cloned(),
+        let via = response.typed::<Via>().and_then(Result::ok);
+        let branch = via.as_ref().and_then(Via::branch);
+        let waiting = match (branch, response.typed::<CSeq>()) {
+            (Some(branch), Some(Ok(cseq))) => lock(&self.waiting)
+                .get(&(branch.to_owned(), cseq.method))
+                .cloned(),
             _ => None,
         };
         match waiting {
@@ -192,14 +205,14 @@ impl ClientTransactions {
 }
 
 /// A place in the table, given up with the transaction.
-struct Waiting {
-    table: Arc<Mutex<HashMap<String, mpsc::Sender<Message>>>>,
-    branch: String,
+pub(super) struct Waiting {
+    table: Arc<Mutex<Table>>,
+    key: (String, String),
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        lock(&self.table).remove(&self.branch);
+        lock(&self.table).remove(&self.key);
     }
 }
 
