@@ -132,6 +132,8 @@ impl HeadReader {
             if !self.started {
                 if !line.is_empty() {
                     start_line(&mut self.index, line, start)?;
+                    // What most heads have, in one step.
+                    self.index.fields.reserve(8);
                     self.started = true;
                 }
             } else if line.is_empty() {

@@ -34,10 +34,11 @@ impl Message {
         self.reassembly.begin(range)
     }
 
-    /// More octets of the chunk. Those of a message that is complete are not written.
+    /// More octets of the chunk. Those of a message that is complete, or that was given up, are not
+    /// kept.
     pub fn take(&mut self, chunk: &mut Chunk, octets: &[u8]) -> Result<Placed, Refusal> {
         let placed = self.reassembly.take(chunk, octets.len())?;
-        if !self.reassembly.is_complete() {
+        if !self.reassembly.is_over() {
             self.write(placed.range.start, octets);
         }
         Ok(placed)
@@ -45,7 +46,11 @@ impl Message {
 
     /// The chunk ends ([`Reassembly::end`]).
     pub fn end(&mut self, chunk: &Chunk, flag: Flag) -> Outcome {
-        self.reassembly.end(chunk, flag)
+        let outcome = self.reassembly.end(chunk, flag);
+        if outcome == Outcome::Aborted {
+            self.pages.clear();
+        }
+        outcome
     }
 
     /// Takes a whole chunk; a Byte-Range that cannot be read counts as none. A frame without a body
@@ -83,6 +88,7 @@ impl Message {
         Some(content.into())
     }
 
+    /// The reassembly knows that the offsets are within its limit.
     fn write(&mut self, mut at: u64, mut octets: &[u8]) {
         while !octets.is_empty() {
             let (number, offset) = page_of(at);

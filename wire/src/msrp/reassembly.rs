@@ -14,10 +14,11 @@
 //!   [`Conflict`].
 //! - The message is complete when a chunk has ended in `$` and all octets up to there are in; before
 //!   that `$` alone says nothing.
-//! - A chunk without octets has to start at 1 wherever it belongs (§7.1.1, `1-0/0`). So one that
-//!   starts at 1 and ends in `$` is an empty message where it stands alone; where octets of the
-//!   message are known the end is the total that the chunk claims, if it claims one.
-//! - `#` gives the message up (§7.1). What comes after it counts for nothing.
+//! - A chunk without octets has to start at 1 wherever it belongs (§7.1.1: `1-0/0`). So where one
+//!   that says `1-0` ends in `$`, the message ends where its total says: after 0 octets, or after
+//!   those that other chunks brought.
+//! - `#` gives the message up (§7.1). What comes after it, or after the message is complete, changes
+//!   nothing.
 //! - A request without a body is no chunk: do not [`Reassembly::begin`] with it.
 
 use std::ops::Range;
@@ -140,7 +141,9 @@ impl Reassembly {
     pub fn begin(&mut self, range: Option<ByteRange>) -> Result<Chunk, Refusal> {
         let range = range.unwrap_or(ByteRange::OPEN);
         self.within(range.total.unwrap_or(0).max(range.offset()))?;
-        if let Some(total) = range.total {
+        if let Some(total) = range.total
+            && !self.is_over()
+        {
             match self.claimed {
                 Some(first) if first != total => self.found(Conflict::Totals {
                     first,
@@ -153,14 +156,19 @@ impl Reassembly {
         Ok(Chunk { range, octets: 0 })
     }
 
-    /// That many more octets of the chunk are there.
+    /// That many more octets of the chunk are there. After a refusal the chunk is to be dropped;
+    /// what was taken of it before stays.
     pub fn take(&mut self, chunk: &mut Chunk, octets: usize) -> Result<Placed, Refusal> {
         let octets = octets as u64;
         let start = chunk.range.offset().saturating_add(chunk.octets);
         let end = start.saturating_add(octets);
         self.within(end)?;
-        let fresh = self.coverage.insert(start..end)?;
-        chunk.octets += octets;
+        let fresh = if self.is_over() {
+            Vec::new()
+        } else {
+            self.coverage.insert(start..end)?
+        };
+        chunk.octets += end - start;
         self.contradictions();
         Ok(Placed {
             range: start..end,
@@ -173,6 +181,9 @@ impl Reassembly {
     pub fn end(&mut self, chunk: &Chunk, flag: Flag) -> Outcome {
         if self.complete {
             return Outcome::Duplicate;
+        }
+        if self.aborted {
+            return Outcome::Aborted;
         }
         match flag {
             Flag::Abort => self.aborted = true,
@@ -214,6 +225,11 @@ impl Reassembly {
         self.aborted
     }
 
+    /// Whether nothing can change any more.
+    pub fn is_over(&self) -> bool {
+        self.complete || self.aborted
+    }
+
     fn outcome(&self) -> Outcome {
         if self.aborted {
             return Outcome::Aborted;
@@ -227,11 +243,10 @@ impl Reassembly {
 
     /// The chunk says that the message ends where it does.
     fn ends(&mut self, chunk: &Chunk) {
-        let nowhere = chunk.octets == 0 && chunk.range.start == 1;
-        let end = if nowhere && !self.coverage.is_empty() {
-            chunk.range.total.unwrap_or(0)
-        } else {
-            chunk.range.offset().saturating_add(chunk.octets)
+        let is_empty = chunk.octets == 0 && chunk.range.start == 1 && chunk.range.end == Some(0);
+        let end = match chunk.range.total {
+            Some(total) if is_empty => total,
+            _ => chunk.range.offset().saturating_add(chunk.octets),
         };
         match self.end {
             Some(first) if first != end => self.found(Conflict::Ends { first, second: end }),
@@ -259,8 +274,9 @@ impl Reassembly {
         self.conflict.get_or_insert(conflict);
     }
 
+    /// The largest number stands for all that are larger.
     fn within(&self, octets: u64) -> Result<(), Refusal> {
-        if octets > self.longest {
+        if octets > self.longest || octets == u64::MAX {
             Err(Refusal::TooLong {
                 octets,
                 limit: self.longest,

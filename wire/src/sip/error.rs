@@ -1,6 +1,6 @@
 //! What can be wrong with octets from the network, and how much of them we take.
 
-/// Why octets are not a SIP message: where, and what was expected there.
+/// Why octets are not a message: where, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at octet {offset}: expected {expected}, found {found}")]
 pub struct ParseError {
