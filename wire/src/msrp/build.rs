@@ -238,3 +238,131 @@ pub fn transaction_id(random: [u8; 10], body: &[u8]) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn text(builder: &Builder) -> String {
+        String::from_utf8(builder.octets().to_vec()).unwrap()
+    }
+
+    fn send() -> Builder {
+        Builder::request("SEND", "t1d2")
+            .to_path("msrp://b:2/t;tcp")
+            .from_path("msrp://r:1;tcp msrp://a:1/f;tcp")
+            .header("Message-ID", "mid1")
+            .byte_range("1-2/2")
+            .header("Content-Type", "text/plain")
+            .body("hi")
+    }
+
+    fn own() -> Uri {
+        "msrp://b:2/t;tcp".parse().unwrap()
+    }
+
+    #[test]
+    fn writes_as_told() {
+        let whole = "MSRP t1d2 SEND\r\nTo-Path: msrp://b:2/t;tcp\r\n\
+            From-Path: msrp://r:1;tcp msrp://a:1/f;tcp\r\nMessage-ID: mid1\r\n\
+            Byte-Range: 1-2/2\r\nContent-Type: text/plain\r\n\r\nhi\r\n-------t1d2$\r\n";
+        assert_eq!(text(&send()), whole);
+        let frame = send().build().unwrap();
+        assert_eq!(frame.defects(), []);
+        assert_eq!(
+            [send().head_octets(), "hi".into(), send().end_octets()].concat(),
+            whole.as_bytes()
+        );
+        let empty = send().body("").flag(Flag::More);
+        assert!(text(&empty).ends_with("plain\r\n\r\n\r\n-------t1d2+\r\n"));
+        assert_eq!(
+            text(&Builder::request("SEND", "x")),
+            "MSRP x SEND\r\n-------x$\r\n"
+        );
+    }
+
+    #[test]
+    fn writes_what_no_one_should() {
+        let ends = |builder: Builder, end: &str| {
+            let text = text(&builder);
+            assert!(text.ends_with(end), "{text}");
+        };
+        ends(send().end_id("zzzz"), "hi\r\n-------zzzz$\r\n");
+        ends(send().flag_octets("?"), "hi\r\n-------t1d2?\r\n");
+        ends(send().flag_octets(""), "hi\r\n-------t1d2\r\n");
+        ends(send().body_end(""), "hi-------t1d2$\r\n");
+        ends(send().end_line(""), "hi\r\n");
+        ends(send().end_line("-------t1d2$"), "hi\r\n-------t1d2$");
+        ends(send().end_line("").body_end(""), "hi");
+        let odd = Builder::start_line("MSRP t1d2 SEND now", "t1d2")
+            .header_line("A:b")
+            .raw("\0\n");
+        assert_eq!(
+            text(&odd),
+            "MSRP t1d2 SEND now\r\nA:b\r\n\0\n-------t1d2$\r\n"
+        );
+        assert!(odd.build().is_err());
+    }
+
+    /// RFC 4975 §7.2: to the next hop after SEND, all the way after others.
+    #[test]
+    fn responses_go_back() {
+        let to = |method: &str| {
+            let request = Builder::request(method, "t1d2")
+                .from_path("msrp://r:1;tcp msrp://a:1/f;tcp")
+                .build()
+                .unwrap();
+            text(&Builder::response_to(&request, 200, Some("OK"), &own()))
+        };
+        assert_eq!(
+            to("SEND"),
+            "MSRP t1d2 200 OK\r\nTo-Path: msrp://r:1;tcp\r\nFrom-Path: msrp://b:2/t;tcp\r\n\
+            -------t1d2$\r\n"
+        );
+        assert!(to("AUTH").contains("To-Path: msrp://r:1;tcp msrp://a:1/f;tcp\r\n"));
+        let lost = Builder::request("SEND", "t1d2").build().unwrap();
+        assert_eq!(
+            text(&Builder::response_to(&lost, 400, None, &own())),
+            "MSRP t1d2 400\r\nFrom-Path: msrp://b:2/t;tcp\r\n-------t1d2$\r\n"
+        );
+    }
+
+    /// RFC 4975 §7.1.2, §7.1.3.
+    #[test]
+    fn reports_tell_of_a_message() {
+        let frame = send().build().unwrap();
+        let range = ByteRange {
+            start: 1,
+            end: Some(2),
+            total: Some(2),
+        };
+        let report = Builder::report(&frame, "r3p4", range, &Status::new(200, None), &own());
+        assert_eq!(
+            text(&report),
+            "MSRP r3p4 REPORT\r\nTo-Path: msrp://r:1;tcp msrp://a:1/f;tcp\r\n\
+            From-Path: msrp://b:2/t;tcp\r\nMessage-ID: mid1\r\nByte-Range: 1-2/2\r\n\
+            Status: 000 200\r\n-------r3p4$\r\n"
+        );
+        assert_eq!(report.build().unwrap().defects(), []);
+    }
+
+    #[test]
+    fn identifiers_hold_their_bits() {
+        assert_eq!(ident([0; 10]), "aaaaaaaaaaaaaaaa");
+        assert_eq!(ident([255; 10]), "7777777777777777");
+        assert_eq!(ident([0, 0, 0, 0, 0, 0, 0, 0, 0, 33]), "aaaaaaaaaaaaaabb");
+        assert_ne!(ident(*b"0123456789"), ident(*b"0123456788"));
+    }
+
+    #[test]
+    fn a_transaction_id_is_not_in_the_body() {
+        assert_eq!(transaction_id([7; 10], b"hello"), ident([7; 10]));
+        let taken = [ident([255; 10]), ident([0; 10])].concat();
+        assert_eq!(
+            transaction_id([255; 10], taken.as_bytes()),
+            "aaaaaaaaaaaaaaab"
+        );
+    }
+}

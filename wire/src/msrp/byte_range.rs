@@ -121,3 +121,82 @@ fn after(value: &[u8], at: usize, octet: u8, expected: &'static str) -> ValueRes
         Cursor::error_at(at, expected)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_all_forms() {
+        for text in [
+            "1-25/25",
+            "1-*/8",
+            "5-8/*",
+            "1-*/*",
+            "1-0/0",
+            "9-2/1",
+            "1-9223372036854775808/9223372036854775808",
+            "18446744073709551615-18446744073709551615/18446744073709551615",
+        ] {
+            let range: ByteRange = text.parse().unwrap();
+            assert_eq!(range.to_string(), text);
+        }
+        assert_eq!(
+            "007-08/*".parse::<ByteRange>().unwrap().to_string(),
+            "7-8/*"
+        );
+    }
+
+    #[test]
+    fn errors_have_their_place() {
+        for (text, offset) in [
+            ("", 0),
+            ("0-1/1", 0),
+            ("*-1/1", 0),
+            ("-1/1", 0),
+            ("1", 1),
+            ("1/2", 1),
+            ("1-/2", 2),
+            ("1-2", 3),
+            ("1-2/", 4),
+            ("1-2/3 ", 5),
+            ("1 -2/3", 1),
+            ("1-+2/3", 2),
+            ("1-18446744073709551616/*", 2),
+            ("1-2/99999999999999999999999", 4),
+        ] {
+            let error = ByteRange::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error.offset, offset, "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        let range = |text: &str| text.parse::<ByteRange>().unwrap();
+        assert_eq!(range("1-4/*").length(), Some(4));
+        assert_eq!(range("1-0/0").length(), Some(0));
+        assert_eq!(range("9-2/1").length(), None);
+        assert_eq!(range("9-*/1").length(), None);
+        let last = range("18446744073709551615-*/*");
+        assert_eq!(last.with_actual_length(1).unwrap().end, Some(u64::MAX));
+        assert_eq!(last.with_actual_length(2), None);
+        assert_eq!(
+            range("5-9/12").with_actual_length(0).unwrap(),
+            range("5-4/12")
+        );
+        for (text, consistent) in [
+            ("1-25/25", true),
+            ("1-0/0", true),
+            ("5-4/8", true),
+            ("5-3/8", false),
+            ("1-9/8", false),
+            ("9-*/8", true),
+            ("10-*/8", false),
+            ("18446744073709551615-*/*", true),
+        ] {
+            assert_eq!(range(text).is_consistent(), consistent, "{text}");
+        }
+    }
+}

@@ -84,3 +84,50 @@ impl Iterator for Chunker {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(chunker: Chunker) -> Vec<String> {
+        chunker
+            .map(|plan| format!("{}{} {:?}", plan.range, plan.flag, plan.slice))
+            .collect()
+    }
+
+    #[test]
+    fn cuts_in_order() {
+        assert_eq!(shown(Chunker::new(0, 4)), ["1-0/0$ 0..0"]);
+        assert_eq!(shown(Chunker::new(4, 4)), ["1-4/4$ 0..4"]);
+        assert_eq!(shown(Chunker::new(5, 4)), ["1-4/5+ 0..4", "5-5/5$ 4..5"]);
+        assert_eq!(shown(Chunker::new(2, 0)), ["1-1/2+ 0..1", "2-2/2$ 1..2"]);
+        assert_eq!(
+            shown(Chunker::new(3, 2).hide_total()),
+            ["1-2/*+ 0..2", "3-3/*$ 2..3"]
+        );
+        let last = u64::MAX;
+        assert_eq!(
+            Chunker::new(last, last).last().map(|plan| plan.slice),
+            Some(0..last)
+        );
+    }
+
+    /// RFC 4975 §7.1.1: more than 2048 octets must be open to interruption.
+    #[test]
+    fn long_chunks_promise_no_end() {
+        assert_eq!(shown(Chunker::new(2048, 9000)), ["1-2048/2048$ 0..2048"]);
+        assert_eq!(shown(Chunker::new(2049, 9000)), ["1-*/2049$ 0..2049"]);
+        assert_eq!(
+            shown(Chunker::new(4097, 2049)),
+            ["1-*/4097+ 0..2049", "2050-4097/4097$ 2049..4097"]
+        );
+    }
+
+    #[test]
+    fn goes_on_where_it_was_interrupted() {
+        assert_eq!(shown(Chunker::new(5, 4).resume_at(3)), ["4-5/5$ 3..5"]);
+        assert_eq!(shown(Chunker::new(5, 4).resume_at(0)).len(), 2);
+        assert!(shown(Chunker::new(5, 4).resume_at(5)).is_empty());
+        assert!(shown(Chunker::new(5, 4).resume_at(u64::MAX)).is_empty());
+    }
+}

@@ -66,3 +66,52 @@ fn compare(name: &str, left: &[Header<'_>], right: &[Header<'_>]) -> Comparison 
         right: right_lines,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::Builder;
+    use super::*;
+    use Relation::{Different, Equal, Identical};
+
+    fn head(lines: &[&str]) -> Head {
+        let builder = Builder::request("SEND", "abcd");
+        let builder = lines.iter().fold(builder, Builder::header_line);
+        builder.build().unwrap().head().clone()
+    }
+
+    #[test]
+    fn only_the_case_of_names_means_nothing() {
+        let base = ["To-Path: msrp://h:1/s;tcp", "X: 1", "X: 2"];
+        let relation = |lines: &[&str]| {
+            let all = headers(&head(&base), &head(lines));
+            let one = header("x", &head(&base), &head(lines));
+            assert_eq!(one.relation, all[1].relation);
+            all.iter().map(|c| c.relation).collect::<Vec<_>>()
+        };
+        assert_eq!(relation(&base), [Identical, Identical]);
+        assert_eq!(relation(&["X: 1", base[0], "X: 2"]), [Identical, Identical]);
+        assert_eq!(
+            relation(&["TO-PATH: msrp://h:1/s;tcp", "x:1", "X: 2"]),
+            [Equal, Equal]
+        );
+        assert_eq!(relation(&[base[0], "X: 2", "X: 1"]), [Identical, Different]);
+        assert_eq!(relation(&[base[0], "X: 1"]), [Identical, Different]);
+        assert_eq!(relation(&[base[0], "X: 1,2"]), [Identical, Different]);
+        assert_eq!(
+            relation(&[base[0], "X:  1", "X: 2"]),
+            [Identical, Different]
+        );
+        assert_eq!(
+            relation(&[base[0], "y: 1"]),
+            [Identical, Different, Different]
+        );
+        let equal = &headers(&head(&["a: 1"]), &head(&["A: 1"]))[0];
+        assert_eq!(
+            (equal.name.as_str(), &equal.clauses[..]),
+            ("a", &["RFC 4975 §9"][..])
+        );
+        assert_eq!(equal.right, [b"A: 1".to_vec()]);
+    }
+}

@@ -101,3 +101,77 @@ impl Coverage {
         (start < end).then_some(start..end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::single_range_in_vec_init,
+        reason = "tests"
+    )]
+
+    use super::*;
+
+    fn parts(coverage: &Coverage) -> Vec<Range<u64>> {
+        coverage.parts().collect()
+    }
+
+    #[test]
+    fn tells_what_is_new() {
+        let mut coverage = Coverage::new(8);
+        assert!(coverage.is_empty());
+        assert_eq!(coverage.insert(10..20).unwrap(), [10..20]);
+        assert_eq!(coverage.insert(30..40).unwrap(), [30..40]);
+        assert_eq!(coverage.insert(12..18).unwrap(), []);
+        assert_eq!(coverage.insert(5..35).unwrap(), [5..10, 20..30]);
+        assert_eq!(parts(&coverage), [5..40]);
+        assert_eq!(coverage.insert(40..50).unwrap(), [40..50]);
+        assert_eq!(coverage.insert(60..60).unwrap(), []);
+        assert_eq!(coverage.insert(0..5).unwrap(), [0..5]);
+        assert_eq!(parts(&coverage), [0..50]);
+        assert_eq!(
+            (coverage.prefix(), coverage.end(), coverage.octets()),
+            (50, 50, 50)
+        );
+        assert_eq!(coverage.insert(u64::MAX - 1..u64::MAX).unwrap().len(), 1);
+        assert_eq!(
+            (coverage.prefix(), coverage.end(), coverage.octets()),
+            (50, u64::MAX, 51)
+        );
+    }
+
+    #[test]
+    fn knows_its_gaps() {
+        let mut coverage = Coverage::new(8);
+        assert_eq!(coverage.first_gap(0), None);
+        assert!(coverage.is_complete(0) && !coverage.is_complete(1));
+        assert_eq!(coverage.first_gap(4), Some(0..4));
+        coverage.insert(2..3).unwrap();
+        coverage.insert(5..6).unwrap();
+        assert_eq!(coverage.first_gap(9), Some(0..2));
+        coverage.insert(0..2).unwrap();
+        assert_eq!(coverage.first_gap(9), Some(3..5));
+        assert_eq!(coverage.first_gap(4), Some(3..4));
+        assert_eq!(coverage.first_gap(3), None);
+        assert!(coverage.is_complete(3) && !coverage.is_complete(4));
+        coverage.insert(3..5).unwrap();
+        assert_eq!(coverage.first_gap(9), Some(6..9));
+    }
+
+    #[test]
+    fn its_gaps_are_bounded() {
+        let mut coverage = Coverage::new(2);
+        coverage.insert(0..1).unwrap();
+        coverage.insert(2..3).unwrap();
+        let error = coverage.insert(4..5).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the octets received would be in more than 2 parts with gaps between them"
+        );
+        assert_eq!(parts(&coverage), [0..1, 2..3]);
+        assert_eq!(coverage.insert(3..5).unwrap(), [3..5]);
+        assert_eq!(coverage.insert(1..2).unwrap(), [1..2]);
+        assert_eq!(parts(&coverage), [0..5]);
+        assert!(Coverage::new(0).insert(0..1).is_err());
+    }
+}

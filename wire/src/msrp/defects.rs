@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::head::{failure_report, seconds, success_report};
 use super::{
-    ByteRange, Defect, Flag, Frame, Head, Header, Method, Path, StartLine, Status, ValueError,
+    ByteRange, Defect, Flag, Frame, Head, Header, Method, Path, StartLine, Status, Uri, ValueError,
 };
 use crate::sip::text::is_wsp;
 use crate::sip::typed::{MediaType, TypedHeader, ValueResult};
@@ -208,7 +208,9 @@ impl<'h> Defects<'h> {
         let clause = known_clause(header.name()).unwrap_or(GRAMMAR);
         match header.name().to_ascii_lowercase().as_str() {
             "to-path" | "from-path" | "use-path" => {
-                self.value(header, path(value), clause);
+                if let Err((error, clause)) = path(value, clause) {
+                    self.value::<()>(header, Err(error), clause);
+                }
             }
             "message-id" => {
                 if !is_ident(value) {
@@ -443,20 +445,20 @@ fn is_ident(octets: &[u8]) -> bool {
         && octets.iter().all(is_ident_char)
 }
 
-/// URIs that keep to the grammar, with one space between them.
-fn path(value: &[u8]) -> ValueResult<()> {
-    Path::parse(value)?;
+/// URIs that keep to the rules, with one space between them; else what breaks which clause.
+fn path(value: &[u8], clause: &'static str) -> Result<(), (ValueError, &'static str)> {
+    Path::parse(value).map_err(|error| (error, clause))?;
     let mut at = 0;
     for piece in value.split(|octet| is_wsp(*octet)) {
         if piece.is_empty() {
             let expected = "one space between two URIs";
-            return Err(ValueError {
-                offset: at,
-                expected,
-            });
+            let error = at_front(expected).shifted(at);
+            return Err((error, clause));
         }
-        let uri = super::Uri::parse(piece).and_then(|uri| uri.strict());
-        uri.map_err(|error| error.shifted(at))?;
+        let strict = Uri::parse(piece).map_err(|error| (error, clause));
+        strict
+            .and_then(|uri| uri.keeps_clauses())
+            .map_err(|(error, clause)| (error.shifted(at), clause))?;
         at += piece.len() + 1;
     }
     Ok(())
@@ -498,5 +500,211 @@ fn known_clause(name: &str) -> Option<&'static str> {
         Some(RELAY_GRAMMAR)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::Limits;
+    use super::*;
+
+    const PATHS: &str =
+        "To-Path: msrp://b.example:2/t;tcp\r\nFrom-Path: msrp://a.example:1/f;tcp\r\n";
+
+    fn send() -> String {
+        format!(
+            "MSRP tid1 SEND\r\n{PATHS}Message-ID: mid1\r\nByte-Range: 1-2/2\r\n\
+            Content-Type: text/plain\r\n\r\nhi\r\n-------tid1$\r\n"
+        )
+    }
+
+    fn report() -> String {
+        format!(
+            "MSRP tid1 REPORT\r\n{PATHS}Message-ID: mid1\r\nStatus: 000 200 OK\r\n-------tid1$\r\n"
+        )
+    }
+
+    fn response() -> String {
+        format!("MSRP tid1 200 OK\r\n{PATHS}-------tid1$\r\n")
+    }
+
+    fn defects(octets: impl Into<bytes::Bytes>) -> Vec<Defect> {
+        Frame::parse(octets, &Limits::default()).unwrap().defects()
+    }
+
+    #[test]
+    fn good_frames_have_none() {
+        let bodiless = format!("MSRP tid1 SEND\r\n{PATHS}-------tid1$\r\n");
+        let auth = format!(
+            "MSRP tid1 423 Interval out of bounds\r\n{PATHS}Min-Expires: 60\r\n\
+            Max-Expires: 3600\r\n-------tid1$\r\n"
+        );
+        let other = format!("MSRP tid1 NICKNAME\r\n{PATHS}X-Odd:  a \r\n-------tid1$\r\n");
+        let all = [send(), report(), response(), bodiless, auth, other];
+        for octets in all {
+            assert_eq!(defects(octets.clone()), [], "{octets}");
+        }
+        let edits = [
+            ("tid1 SEND\r\n", "tid1 SEND\r\n"),
+            ("1-2/2", "1-*/*"),
+            ("tid1$", "tid1+"),
+            ("tid1$", "tid1#"),
+            ("hi\r\n", "hi\r\n-------tid2$\r\n-------tid1\r\n"),
+            ("Content-Type", "Expires: 600\r\nContent-Type"),
+            ("Byte-Range: 1-2/2\r\n", ""),
+            (
+                "Content-Type",
+                "Content-Disposition: inline\r\nContent-Type",
+            ),
+        ];
+        for (from, to) in edits {
+            let octets = send().replace("1-2/2", if to.len() > 20 { "1-*/*" } else { "1-2/2" });
+            assert_eq!(defects(octets.replace(from, to)), [], "{to}");
+        }
+        let empty = send().replace("1-2/2", "1-0/0").replace("hi\r\n", "\r\n");
+        assert_eq!(defects(empty), []);
+    }
+
+    /// What is changed in a good frame, and what is told of it.
+    fn shown(name: &str, frame: &str, edits: &[(&str, &str)]) -> String {
+        let short = |text: &str| {
+            if text.len() > 80 {
+                "(long)".into()
+            } else {
+                format!("{text:?}")
+            }
+        };
+        let mut lines = Vec::new();
+        for (from, to) in edits {
+            assert!(frame.contains(from), "{from}");
+            let octets = frame.replacen(from, to, 1);
+            let found = defects(octets.clone());
+            assert!(!found.is_empty(), "{from} {to}");
+            lines.push(format!("{name}: {} as {}", short(from), short(to)));
+            lines.extend(found.into_iter().map(|defect| {
+                let place = short(&octets[defect.range.clone()]);
+                format!("    {defect}, found {place}")
+            }));
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn each_rule_for_sends_has_its_place_and_clause() {
+        let long = format!("\r\n\r\n{}\r\n--", "x".repeat(2049));
+        let edits = [
+            ("MSRP", "\r\nMSRP"),
+            ("SEND\r\n", "SEND\n"),
+            ("mid1\r\n", "mid1\r\nX: a\rb\r\n"),
+            ("mid1\r\n", "mid1\r\nX: a\0b\r\n"),
+            ("MSRP tid1", "MSRP  tid1"),
+            ("SEND", "SEND "),
+            ("SEND", "Send"),
+            ("To-Path: ", "To-Path:"),
+            ("To-Path: ", "To-Path : "),
+            ("To-Path: ", "To-Path:  "),
+            ("Message-ID", "1-X: y\r\nMessage-ID"),
+            (
+                PATHS,
+                "From-Path: msrp://a:1/f;tcp\r\nTo-Path: msrp://b:1/t;tcp\r\n",
+            ),
+            (PATHS, "To-Path: msrp://b:1/t;tcp\r\n"),
+            (PATHS, "From-Path: msrp://b:1/t;tcp\r\n"),
+            ("To-Path", "X: y\r\nTo-Path"),
+            ("Message-ID", "From-Path: msrp://c:1/d;tcp\r\nMessage-ID"),
+            ("t;tcp", "t"),
+            ("t;tcp", "t;tcp  msrp://c:1/d;tcp"),
+            ("b.example:2", "127.0.0.1"),
+            ("msrp://b", "http://b"),
+            ("mid1", "mid"),
+            ("mid1", "m/id1"),
+            ("Message-ID: mid1\r\n", ""),
+            ("mid1\r\n", "mid1\r\nSuccess-Report: maybe\r\n"),
+            ("mid1\r\n", "mid1\r\nFailure-Report: never\r\n"),
+            ("mid1\r\n", "mid1\r\nExpires: soon\r\n"),
+            ("mid1\r\n", "mid1\r\nMin-Expires: 1\r\n"),
+            ("1-2/2", "0-2/2"),
+            ("1-2/2", "9-2/1"),
+            ("1-2/2", "1-3/*"),
+            ("1-2/2", "1-2/3"),
+            ("1-2/2", "1-2"),
+            ("\r\n\r\nhi\r\n--", &long),
+            (
+                "1-2/2\r\nContent-Type: text/plain\r\n\r\nhi",
+                "2-1/1\r\nContent-Type: a/b\r\n\r\n",
+            ),
+            ("Content-Type: text/plain\r\n", ""),
+            ("text/plain", "text"),
+            ("text/plain\r\n", "text/plain\r\nX: y\r\n"),
+            (
+                "Content-Type",
+                "Content-Transfer-Encoding: base64\r\nContent-Type",
+            ),
+            ("\r\n\r\nhi\r\n-------", "\r\n-------"),
+            ("\r\nhi\r\n", "\r\nhi\n"),
+            (
+                "1-2/2\r\nContent-Type: text/plain\r\n\r\nhi",
+                "1-*/*\r\nContent-Type: a/b\r\n\r\nx-------tid1+",
+            ),
+            ("tid1$\r\n", "tid1$\n"),
+        ];
+        insta::assert_snapshot!(shown("SEND", &send(), &edits));
+    }
+
+    #[test]
+    fn each_other_rule_has_its_place_and_clause() {
+        let longer = format!(
+            "Content-Type: a/b\r\n\r\n{}\r\n-------tid1$",
+            "x".repeat(10_241)
+        );
+        let in_reports = [
+            ("Message-ID: mid1\r\n", ""),
+            ("Status: 000 200 OK\r\n", ""),
+            ("000 200", "200"),
+            (
+                "Status",
+                "Success-Report: no\r\nFailure-Report: no\r\nStatus",
+            ),
+            ("tid1$", "tid1+"),
+            ("-------tid1$", &longer),
+        ];
+        let in_responses = [
+            ("200 OK", "200  OK\u{1}"),
+            ("-------", "Content-Type: a/b\r\n-------"),
+            ("-------", "\r\n-------"),
+            ("tid1$", "tid1#"),
+        ];
+        let id = |id: &str| shown("id", &response().replace("tid1", id), &[(id, id)]);
+        let auth = response().replace("200 OK", "AUTH");
+        let all = [
+            shown("REPORT", &report(), &in_reports),
+            shown("200", &response(), &in_responses),
+            id("tid"),
+            id(&"x".repeat(33)),
+            id("-id1"),
+            shown("AUTH", &auth, &[("tid1$", "tid1#")]),
+        ];
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn octets_that_are_not_utf_8() {
+        let mut octets = response().into_bytes();
+        octets[14] = 0xff;
+        let found = defects(octets);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].to_string(),
+            "octets 14..16: expected UTF-8 (RFC 4975 §9)"
+        );
+    }
+
+    #[test]
+    fn a_head_alone_is_judged_alone() {
+        let frame = Frame::parse(send().replace("1-2/2", "1-9/9"), &Limits::default()).unwrap();
+        assert_eq!(frame.head().defects(), []);
+        assert_eq!(frame.defects().len(), 2);
     }
 }

@@ -201,3 +201,65 @@ fn undecided_tail(octets: &[u8]) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end_of(octets: &[u8]) -> Option<(usize, Flag, Range<usize>)> {
+        let scan = scan(octets, b"a1b2", true);
+        scan.end.map(|found| (scan.body, found.flag, found.line))
+    }
+
+    #[test]
+    fn finds_its_own_end_line_only() {
+        let at = |octets: &str| end_of(octets.as_bytes());
+        assert_eq!(
+            at("hi\r\n-------a1b2$\r\n"),
+            Some((2, Flag::Complete, 4..18))
+        );
+        assert_eq!(
+            at("hi\r\n\r\n-------a1b2+\r\n"),
+            Some((4, Flag::More, 6..20))
+        );
+        assert_eq!(at("\r\n-------a1b2#\r\n"), Some((0, Flag::Abort, 2..16)));
+        // Not as the RFC has it, and clear all the same.
+        assert_eq!(at("-------a1b2$\r\n"), Some((0, Flag::Complete, 0..14)));
+        assert_eq!(at("hi\n-------a1b2$\n"), Some((2, Flag::Complete, 3..16)));
+        // The line after look-alikes of every kind.
+        let before = "x-------a1b2$\r\n-------\r\n-------a1b\r\n-------a1b2\r\n-------a1b2?\r\n\
+            --------a1b2$\r\n-------A1B2$\r\n-------a1b2$ \r\n-------a1b2$$\r\n------a1b2$\r\n\
+            -------a1b22$\r\n -------a1b2$";
+        let end = before.len();
+        assert_eq!(
+            at(&format!("{before}\r\n-------a1b2$\r\n-------a1b2$\r\n")),
+            Some((end, Flag::Complete, end + 2..end + 16))
+        );
+        assert_eq!(at(before), None);
+    }
+
+    #[test]
+    fn what_is_given_as_body_never_was_the_end() {
+        let octets = b"\r\n-\r\r\n-------a1b2\n-------a1b2$\r\r\n-------\r\n-------a1b2+\r\n";
+        for to in 0..octets.len() {
+            let scan = scan(&octets[..to], b"a1b2", true);
+            assert_eq!(scan.end, None, "{to}");
+            assert!(scan.body <= octets.len() - 16, "{to}");
+            // No more is held back than may be the front of an end line.
+            assert!(to - scan.body < 16, "{to}");
+        }
+        let whole = scan(octets, b"a1b2", true);
+        assert_eq!(whole.body, octets.len() - 16);
+    }
+
+    #[test]
+    fn flags_and_lines_are_written_as_they_are_read() {
+        for octet in 0..=u8::MAX {
+            assert_eq!(
+                Flag::from_octet(octet).map(Flag::octet),
+                b"$+#".contains(&octet).then_some(octet)
+            );
+        }
+        assert_eq!(end_line("a1b2", Flag::More), "-------a1b2+\r\n");
+    }
+}

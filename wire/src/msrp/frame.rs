@@ -57,7 +57,7 @@ impl Frame {
         let error = |at: usize, expected| Err(ParseError::at(&octets, at, expected));
         let mut reader = HeadReader::default();
         let Some(head_end) = reader.advance(&octets, limits)? else {
-            return error(octets.len(), reader.missing());
+            return error(octets.len(), reader.missing(&octets));
         };
         let (body, end) = match head_end {
             HeadEnd::Frame(found) => (None, found),
@@ -129,3 +129,114 @@ impl Frame {
 
 /// A body that is longer than it may be.
 pub(super) const END_LIMIT: &str = "the body to end here (limit)";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn read(octets: &str) -> Frame {
+        let frame = Frame::parse(octets.to_owned(), &Limits::default()).unwrap();
+        assert_eq!(frame.as_bytes(), octets);
+        frame
+    }
+
+    #[test]
+    fn no_body_an_empty_body_and_bodies_with_line_ends() {
+        let body = |after: &str| {
+            let frame = read(&format!("MSRP abcd SEND\r\nContent-Type: a/b\r\n{after}"));
+            assert_eq!(frame.has_body(), frame.body().is_some());
+            frame
+                .body()
+                .map(|body| String::from_utf8(body.to_vec()).unwrap())
+        };
+        assert_eq!(body("-------abcd$\r\n"), None);
+        assert_eq!(body("\r\n\r\n-------abcd$\r\n").as_deref(), Some(""));
+        assert_eq!(body("\r\n-------abcd$\r\n").as_deref(), Some(""));
+        assert_eq!(body("\r\nhi\r\n-------abcd$\r\n").as_deref(), Some("hi"));
+        assert_eq!(
+            body("\r\nhi\r\n\r\n-------abcd$\r\n").as_deref(),
+            Some("hi\r\n")
+        );
+        assert_eq!(
+            body("\r\n\r\n\r\n-------abcd$\r\n").as_deref(),
+            Some("\r\n")
+        );
+        assert_eq!(body("\n\0\n-------abcd$\n").as_deref(), Some("\0"));
+    }
+
+    #[test]
+    fn head_body_and_end_make_the_frame() {
+        let frame = read("\r\nMSRP abcd SEND\r\nA: b\r\n\r\nhi\r\n-------abcd+\r\n");
+        assert_eq!(
+            frame.head().as_bytes(),
+            "\r\nMSRP abcd SEND\r\nA: b\r\n\r\n"
+        );
+        assert_eq!(frame.body_range(), Some(26..28));
+        assert_eq!(frame.end_line_range(), 30..44);
+        assert_eq!(frame.flag(), Flag::More);
+        assert_eq!(frame.start_line_range(), 2..16);
+        let shown = format!("{frame:?}");
+        assert!(shown.starts_with("Frame(b\"\\r\\nMSRP abcd"), "{shown}");
+    }
+
+    /// Every text that a reader of a report may see.
+    #[test]
+    fn errors_say_where_and_what() {
+        let limits = Limits {
+            line: 40,
+            headers: 2,
+            head: 80,
+            chunk: 4,
+            ..Limits::default()
+        };
+        let long = "x".repeat(60);
+        let lines = format!(
+            "MSRP abcd SEND\r\nA: {}\r\nB: {}\r\n",
+            &long[..35],
+            &long[..35]
+        );
+        let cases = [
+            "",
+            "\r\n",
+            "\r",
+            "MSRP",
+            "GET / HTTP/1.1\r\n",
+            "msrp abcd SEND\r\n",
+            "MSRPabcd SEND\r\n",
+            "MSRP \r\n",
+            "MSRP \u{e9} SEND\r\n",
+            "MSRP abcd\r\n",
+            "MSRP abcd \r\n",
+            "MSRP abcd 20x OK\r\n",
+            "MSRP abcd 2000\r\n",
+            "MSRP abcd SEND now\r\n",
+            "MSRP abcd SE\u{e9}\r\n",
+            "MSRP abcd SEND",
+            "MSRP abcd SEND\r\n",
+            "MSRP abcd SEND\r\nA\r\n",
+            "MSRP abcd SEND\r\n: b\r\n",
+            "MSRP abcd SEND\r\n folded\r\n",
+            "MSRP abcd SEND\r\n-------abce$\r\n",
+            "MSRP abcd SEND\r\n-------abcd\r\n",
+            "MSRP abcd SEND\r\n-------abcd?\r\n",
+            "MSRP abcd SEND\r\nA: b\r\n\r\nhi\r\n-------abcd",
+            "MSRP abcd SEND\r\nA: b\r\n\r\nhi\r\n-------abce$\r\n",
+            "MSRP abcd SEND\r\nA: b\r\n\r\nhello\r\n-------abcd$\r\n",
+            "MSRP abcd SEND\r\n-------abcd$\r\nMSRP efgh SEND\r\n-------efgh$\r\n",
+            "MSRP abcd SEND\r\nA: 1\r\nB: 2\r\nC: 3\r\n-------abcd$\r\n",
+            &lines,
+            &long,
+        ];
+        let shown: Vec<_> = cases
+            .iter()
+            .map(|octets| {
+                let error = Frame::parse((*octets).to_owned(), &limits).unwrap_err();
+                assert!(error.offset <= octets.len());
+                format!("{octets:?}\n    {error}")
+            })
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+}

@@ -497,3 +497,145 @@ fn three_digits(cursor: &mut Cursor<'_>, expected: &'static str) -> ValueResult<
 fn ascii(octets: &[u8]) -> &str {
     std::str::from_utf8(octets).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::{Frame, Limits};
+    use super::*;
+
+    fn read(lines: &[&str]) -> Frame {
+        let head: String = lines.iter().flat_map(|line| [*line, "\r\n"]).collect();
+        Frame::parse(format!("{head}-------abcd$\r\n"), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn start_lines() {
+        let start = |line| match read(&[line]).start() {
+            StartLine::Request { method } => format!("request {method}"),
+            StartLine::Response { status, comment } => format!("response {status} {comment:?}"),
+        };
+        assert_eq!(start("MSRP abcd SEND"), "request SEND");
+        assert_eq!(start("MSRP abcd send"), "request send");
+        assert_eq!(start("MSRP  abcd   REPORT "), "request REPORT");
+        assert_eq!(start("MSRP abcd 200"), "response 200 None");
+        assert_eq!(start("MSRP abcd 200 "), "response 200 Some(\"\")");
+        assert_eq!(
+            start("MSRP abcd 413 Too  big "),
+            "response 413 Some(\"Too  big \")"
+        );
+        assert_eq!(start("MSRP abcd 000 \u{e9}"), "response 0 Some(\"\u{e9}\")");
+        assert_eq!(read(&["MSRP abcd AUTH"]).method(), Some(Method::Auth));
+        assert_eq!(
+            read(&["MSRP abcd auth"]).method(),
+            Some(Method::Other("auth"))
+        );
+        assert_eq!(read(&["MSRP abcd 506"]).status(), Some(506));
+        assert_eq!(read(&["MSRP abcd AUTH"]).transaction_id(), "abcd");
+        let octets = b"MSRP abcd 400 \xff\r\n-------abcd$\r\n";
+        let frame = Frame::parse(&octets[..], &Limits::default()).unwrap();
+        assert_eq!(
+            frame.start(),
+            StartLine::Response {
+                status: 400,
+                comment: None
+            }
+        );
+    }
+
+    #[test]
+    fn values_of_known_fields() {
+        let frame = read(&[
+            "MSRP abcd SEND",
+            "To-Path: msrp://b:2/t;tcp",
+            "from-path:  msrp://a:1/f;tcp msrp://r:1;tcp ",
+            "Message-ID: Mid-1",
+            "message-id: Mid-2",
+            "Byte-Range: 1-*/8",
+            "Success-Report: YES",
+            "Failure-Report: partial",
+            "Status: 000 413 Stop it",
+            "Expires: 3600",
+            "Min-Expires: 99999999999999999999",
+            "Max-Expires: -1",
+            "Use-Path: msrp://r:1/u;tcp",
+            "WWW-Authenticate: Digest realm=\"r\"",
+            "Authorization: Digest username=\"a\"",
+            "Authentication-Info: nextnonce=\"n\"",
+            "Content-Type: Text/Plain;charset=UTF-8",
+            "X-Odd:no space",
+            "X-Wide:  two ",
+        ]);
+        assert_eq!(frame.to_path().unwrap().len(), 1);
+        assert_eq!(frame.from_path().unwrap().len(), 2);
+        assert_eq!(frame.message_id(), Some("Mid-1"));
+        assert_eq!(frame.headers_named("MESSAGE-ID").count(), 2);
+        assert_eq!(frame.byte_range().unwrap().unwrap().total, Some(8));
+        assert!(frame.success_report());
+        assert_eq!(frame.failure_report(), FailureReport::Partial);
+        let status = frame.status_header().unwrap().unwrap();
+        assert_eq!(status, Status::new(413, Some("Stop it")));
+        assert_eq!(frame.expires(), Some(Ok(3600)));
+        assert_eq!(frame.min_expires(), Some(Ok(u64::MAX)));
+        assert!(frame.max_expires().unwrap().is_err());
+        assert_eq!(frame.use_path().unwrap().unwrap().len(), 1);
+        assert_eq!(frame.www_authenticate(), Some(&b"Digest realm=\"r\""[..]));
+        assert_eq!(frame.authorization(), Some(&b"Digest username=\"a\""[..]));
+        assert_eq!(frame.authentication_info(), Some(&b"nextnonce=\"n\""[..]));
+        assert!(frame.content_type().unwrap().unwrap().is("text/plain"));
+        assert_eq!(frame.header("x-odd").unwrap().value(), b"no space");
+        assert_eq!(frame.header("X-Wide").unwrap().text(), " two ");
+        assert_eq!(frame.headers().count(), 18);
+        let odd = frame.header("X-Odd").unwrap();
+        assert_eq!(odd.line(), b"X-Odd:no space");
+        assert_eq!(&frame.as_bytes()[odd.value_range()], odd.raw_value());
+    }
+
+    #[test]
+    fn what_is_not_there() {
+        let frame = read(&[
+            "MSRP abcd SEND",
+            "Failure-Report: maybe",
+            "Byte-Range:  1-2",
+        ]);
+        assert_eq!(
+            frame.to_path().unwrap_err().to_string(),
+            "at octet 0 of the value: expected a To-Path header field"
+        );
+        assert!(frame.from_path().is_err());
+        assert_eq!(frame.message_id(), None);
+        assert!(!frame.success_report());
+        assert_eq!(frame.failure_report(), FailureReport::Yes);
+        // Offsets count in the value as it is shown, after the one space.
+        assert_eq!(frame.byte_range().unwrap().unwrap_err().offset, 4);
+        assert_eq!(frame.expires(), None);
+        assert!(!frame.has_body() && frame.body().is_none());
+    }
+
+    #[test]
+    fn status_values() {
+        for text in ["000 200", "000 200 OK", "001 999 ", "000 413 a  b"] {
+            assert_eq!(Status::parse(text.as_bytes()).unwrap().to_string(), text);
+        }
+        for (text, offset) in [
+            (&b""[..], 0),
+            (b"0 200", 0),
+            (b"000", 3),
+            (b"000 20", 4),
+            (b"000 2000", 4),
+            (b"000 200OK", 7),
+            (b"000 200 \xff", 8),
+        ] {
+            assert_eq!(Status::parse(text).unwrap_err().offset, offset);
+        }
+    }
+
+    #[test]
+    fn who_may_be_answered() {
+        let answers = |report: FailureReport| [200, 413].map(|code| report.allows_response(code));
+        assert_eq!(answers(FailureReport::Yes), [true, true]);
+        assert_eq!(answers(FailureReport::Partial), [false, true]);
+        assert_eq!(answers(FailureReport::No), [false, false]);
+    }
+}

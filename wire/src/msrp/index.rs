@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::end::{Found, Line, at_line_start};
+use super::end::{Found, HYPHENS, Line, at_line_start};
 use super::{Limits, ParseError};
 use crate::sip::text::{is_token, is_wsp};
 
@@ -109,11 +109,13 @@ impl HeadReader {
     }
 
     /// What is missing where the octets end.
-    pub(crate) fn missing(&self) -> &'static str {
+    pub(crate) fn missing(&self, octets: &[u8]) -> &'static str {
         if self.started {
             "a header field, an empty line or the end line"
-        } else {
+        } else if self.is_before_start(octets) {
             "a start line"
+        } else {
+            "the end of the start line"
         }
     }
 
@@ -210,8 +212,11 @@ fn start_line(index: &mut Index, line: &[u8], at: usize) -> Result<(), Fault> {
         [b'0'..=b'9', ..] => return Err((at + word, "a status code of three digits")),
         _ => {
             let length = run(&line[word..word_end], is_token);
+            if length == 0 {
+                return Err((at + word, "a method or a status code"));
+            }
             let end = word + length;
-            if length == 0 || run(&line[end..], is_wsp) < line.len() - end {
+            if run(&line[end..], is_wsp) < line.len() - end {
                 return Err((at + end, "a method, and nothing after it"));
             }
             Start::Request {
@@ -230,6 +235,16 @@ fn after_spaces(line: &[u8], at: usize) -> Option<usize> {
 
 /// `name: value`
 fn field(line: &[u8], at: usize) -> Result<Field, Fault> {
+    match line.first() {
+        Some(b' ' | b'\t') => return Err((at, "a header field (MSRP has no folding)")),
+        _ if line.starts_with(HYPHENS) => {
+            return Err((
+                at,
+                "the end line with the id of this frame and `$`, `+` or `#`",
+            ));
+        }
+        _ => {}
+    }
     let name = run(line, is_name);
     if name == 0 {
         return Err((at, "a header field, an empty line or the end line"));

@@ -110,3 +110,88 @@ fn page_of(at: u64) -> (u64, usize) {
     let size = PAGE as u64;
     (at / size, usize::try_from(at % size).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::Builder;
+    use super::*;
+
+    fn chunk(range: &str, body: &str, flag: Flag) -> Frame {
+        let builder = Builder::request("SEND", "tid1tid1").header("Message-ID", "m1m1");
+        let builder = builder
+            .header("Byte-Range", range)
+            .header("Content-Type", "a/b");
+        builder.body(body.to_owned()).flag(flag).build().unwrap()
+    }
+
+    #[test]
+    fn the_octets_that_came_last_hold() {
+        let mut message = Message::new(&Limits::default());
+        message.frame(&chunk("1-4/8", "abcd", Flag::More)).unwrap();
+        message
+            .frame(&chunk("3-8/8", "CDEFGH", Flag::Complete))
+            .unwrap();
+        assert!(message.reassembly().is_complete());
+        // What comes after that changes nothing.
+        let late = message
+            .frame(&chunk("1-8/8", "zzzzzzzz", Flag::Complete))
+            .unwrap();
+        assert_eq!(late, Outcome::Duplicate);
+        assert_eq!(message.into_content().unwrap(), "abCDEFGH");
+    }
+
+    #[test]
+    fn pages_fit_together() {
+        let text: String = ('a'..='z').cycle().take(3 * PAGE + 5).collect();
+        let total = text.len();
+        let mut message = Message::new(&Limits::default());
+        for (from, to) in [(PAGE + 1, total), (PAGE - 1, PAGE + 3), (0, PAGE)] {
+            let flag = if to == total {
+                Flag::Complete
+            } else {
+                Flag::More
+            };
+            let range = format!("{}-*/{total}", from + 1);
+            message
+                .frame(&chunk(&range, &text[from..to], flag))
+                .unwrap();
+        }
+        assert_eq!(message.into_content().unwrap(), text);
+    }
+
+    #[test]
+    fn nothing_incomplete_is_given() {
+        let limits = Limits::default();
+        let content = |frames: &[Frame]| {
+            let mut message = Message::new(&limits);
+            for frame in frames {
+                message.frame(frame).unwrap();
+            }
+            message.into_content()
+        };
+        assert_eq!(content(&[]), None);
+        assert_eq!(content(&[chunk("1-4/8", "abcd", Flag::More)]), None);
+        assert_eq!(content(&[chunk("5-8/8", "efgh", Flag::Complete)]), None);
+        assert_eq!(content(&[chunk("1-8/8", "abcdefgh", Flag::Abort)]), None);
+        assert_eq!(content(&[chunk("1-9/9", "abcdefgh", Flag::Complete)]), None);
+        assert_eq!(content(&[chunk("1-0/0", "", Flag::Complete)]).unwrap(), "");
+        let bodiless = Builder::request("SEND", "tid1tid1").build().unwrap();
+        assert_eq!(content(&[bodiless]), None);
+    }
+
+    #[test]
+    fn memory_follows_what_came() {
+        let mut message = Message::new(&Limits::default());
+        let far = chunk("60000001-60000001/64000000", "x", Flag::More);
+        message.frame(&far).unwrap();
+        assert!(message.held() <= 2 * PAGE, "{}", message.held());
+        message
+            .frame(&chunk("60000002-*/*", "", Flag::Abort))
+            .unwrap();
+        assert_eq!(message.held(), 0);
+        assert_eq!(message.frame(&far), Ok(Outcome::Aborted));
+        assert_eq!(message.held(), 0);
+    }
+}

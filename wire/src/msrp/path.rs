@@ -87,3 +87,36 @@ impl FromStr for Path {
         Self::parse(text.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn reads_hops_in_order() {
+        let path: Path = "msrps://r:1/a;tcp msrp://b:2/c;tcp".parse().unwrap();
+        assert_eq!(path.len(), 2);
+        assert_eq!(path.first().session_id(), Some("a"));
+        assert_eq!(path.last().session_id(), Some("c"));
+        assert_eq!(path.to_string(), "msrps://r:1/a;tcp msrp://b:2/c;tcp");
+        assert_eq!(path.iter().next_back(), Some(path.last()));
+        let wide = Path::parse(b"  msrps://R:1/a;tcp   msrp://B:2/c;tcp ").unwrap();
+        assert!(wide.equivalent(&path) && wide != path);
+        let short = Path::from(path.first().clone());
+        assert!(!short.equivalent(&path));
+        assert_eq!(short.last(), path.first());
+    }
+
+    #[test]
+    fn errors_have_their_place() {
+        for (text, offset) in [("", 0), (" ", 0), ("msrp://h:1/s;tcp msrp://h:x", 26)] {
+            assert_eq!(
+                Path::parse(text.as_bytes()).unwrap_err().offset,
+                offset,
+                "{text}"
+            );
+        }
+    }
+}

@@ -307,3 +307,239 @@ impl Chunk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::single_range_in_vec_init,
+        reason = "tests"
+    )]
+
+    use super::*;
+    use Flag::{Abort, Complete, More};
+
+    const LIMITS: Limits = Limits {
+        line: 0,
+        headers: 0,
+        head: 0,
+        chunk: 0,
+        message: 100,
+        fragments: 3,
+    };
+
+    fn range(text: &str) -> Option<ByteRange> {
+        (!text.is_empty()).then(|| text.parse().unwrap())
+    }
+
+    /// What the message is after each of these chunks: Byte-Range, octets in truth, flag.
+    fn outcomes(chunks: &[(&str, usize, Flag)]) -> Vec<Outcome> {
+        let mut message = Reassembly::new(&LIMITS);
+        let outcome = |(text, octets, flag): &(&str, usize, Flag)| {
+            let mut chunk = message.begin(range(text)).unwrap();
+            message.take(&mut chunk, *octets).unwrap();
+            message.end(&chunk, *flag)
+        };
+        chunks.iter().map(outcome).collect()
+    }
+
+    fn last(chunks: &[(&str, usize, Flag)]) -> Outcome {
+        *outcomes(chunks).last().unwrap()
+    }
+
+    #[test]
+    fn one_chunk_is_a_message() {
+        assert_eq!(last(&[("", 5, Complete)]), Outcome::Complete(5));
+        assert_eq!(last(&[("1-*/*", 5, Complete)]), Outcome::Complete(5));
+        assert_eq!(last(&[("1-5/5", 5, Complete)]), Outcome::Complete(5));
+        assert_eq!(last(&[("", 0, Complete)]), Outcome::Complete(0));
+        assert_eq!(last(&[("1-0/0", 0, Complete)]), Outcome::Complete(0));
+    }
+
+    #[test]
+    fn complete_only_with_all_octets_and_the_flag() {
+        use Outcome::Incomplete;
+        assert_eq!(
+            outcomes(&[
+                ("5-8/8", 4, Complete),
+                ("1-2/8", 2, More),
+                ("3-4/8", 2, More)
+            ]),
+            [Incomplete, Incomplete, Outcome::Complete(8)]
+        );
+        // All octets of the claimed total, and nobody said that this is the end.
+        assert_eq!(last(&[("1-4/8", 4, More), ("5-8/8", 4, More)]), Incomplete);
+        // The end is that of the chunk with the flag, wherever the total is unknown.
+        assert_eq!(
+            last(&[("1-*/*", 4, More), ("5-*/*", 3, Complete)]),
+            Outcome::Complete(7)
+        );
+        assert_eq!(
+            last(&[("5-*/*", 3, Complete), ("1-*/*", 3, More)]),
+            Incomplete
+        );
+        // An empty chunk may bring the flag after all octets, at its own place or at 1.
+        let octets = ("1-8/8", 8, More);
+        assert_eq!(
+            last(&[octets, ("9-8/8", 0, Complete)]),
+            Outcome::Complete(8)
+        );
+        assert_eq!(
+            last(&[octets, ("1-0/8", 0, Complete)]),
+            Outcome::Complete(8)
+        );
+        assert_eq!(
+            last(&[("1-0/8", 0, Complete), octets]),
+            Outcome::Complete(8)
+        );
+    }
+
+    #[test]
+    fn duplicates_and_overlaps_do_no_harm() {
+        use Outcome::{Duplicate, Incomplete};
+        assert_eq!(
+            outcomes(&[
+                ("1-4/8", 4, More),
+                ("1-4/8", 4, More),
+                ("3-6/8", 4, More),
+                ("5-8/8", 4, Complete),
+                ("5-8/8", 4, Complete),
+                ("1-9/9", 9, More),
+                ("1-8/8", 8, Abort),
+            ]),
+            [
+                Incomplete,
+                Incomplete,
+                Incomplete,
+                Outcome::Complete(8),
+                Duplicate,
+                Duplicate,
+                Duplicate
+            ]
+        );
+    }
+
+    /// RFC 4975 §7.3.1: the length is counted, not believed.
+    #[test]
+    fn a_range_that_lies_about_its_end() {
+        let chunks = [("1-8/8", 3, More), ("4-8/8", 5, Complete)];
+        assert_eq!(last(&chunks), Outcome::Complete(8));
+        assert_eq!(
+            last(&[("1-8/*", 3, More), ("9-10/*", 2, Complete)]),
+            Outcome::Incomplete
+        );
+    }
+
+    #[test]
+    fn aborted_is_the_end() {
+        use Outcome::{Aborted, Incomplete};
+        assert_eq!(
+            outcomes(&[
+                ("1-4/8", 4, More),
+                ("5-*/8", 2, Abort),
+                ("7-8/8", 2, Complete),
+                ("1-8/9", 8, Complete),
+            ]),
+            [Incomplete, Aborted, Aborted, Aborted]
+        );
+        assert_eq!(last(&[("", 8, Abort)]), Aborted);
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        let conflict = |chunks: &[(&str, usize, Flag)]| match last(chunks) {
+            Outcome::Conflict(conflict) => conflict.to_string(),
+            other => format!("{other:?}"),
+        };
+        let told = [
+            conflict(&[("1-4/8", 4, More), ("5-9/9", 5, Complete)]),
+            conflict(&[("1-10/10", 8, Complete)]),
+            conflict(&[("3-4/*", 2, Complete), ("1-*/8", 0, More)]),
+            conflict(&[("5-8/*", 4, Complete), ("1-4/*", 4, Complete)]),
+            conflict(&[("3-4/*", 2, Complete), ("5-8/*", 4, More)]),
+            conflict(&[("5-8/6", 4, More)]),
+            conflict(&[("5-8/*", 4, More), ("1-4/4", 4, Complete)]),
+            conflict(&[("1-8/*", 8, More), ("1-0/*", 0, Complete)]),
+        ];
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_conflict_stays_and_can_be_looked_behind() {
+        let mut message = Reassembly::new(&LIMITS);
+        let mut chunk = message.begin(range("1-8/10")).unwrap();
+        message.take(&mut chunk, 8).unwrap();
+        assert_eq!(message.conflict(), None);
+        let conflict = Conflict::TotalAndEnd {
+            claimed: 10,
+            end: 8,
+        };
+        assert_eq!(message.end(&chunk, Complete), Outcome::Conflict(conflict));
+        assert_eq!(message.conflict(), Some(conflict));
+        assert!(message.is_covered() && !message.is_complete() && !message.is_over());
+        assert_eq!(message.total(), Some(8));
+        let chunk = message.begin(range("1-8/9")).unwrap();
+        assert_eq!(message.end(&chunk, More), Outcome::Conflict(conflict));
+    }
+
+    /// RFC 4975 §14.5, and 413 of §10.5.
+    #[test]
+    fn claims_cost_nothing_and_limits_hold() {
+        let mut message = Reassembly::new(&LIMITS);
+        let too_long = |octets| Refusal::TooLong { octets, limit: 100 };
+        for (text, octets) in [
+            ("1-*/101", 101),
+            ("1-*/9223372036854775808", 1 << 63),
+            ("1-*/18446744073709551615", u64::MAX),
+            ("102-*/*", 101),
+            ("18446744073709551615-*/*", u64::MAX - 1),
+        ] {
+            assert_eq!(
+                message.begin(range(text)).unwrap_err(),
+                too_long(octets),
+                "{text}"
+            );
+        }
+        assert_eq!(message.total(), None);
+        let mut chunk = message.begin(range("51-*/100")).unwrap();
+        assert_eq!(message.take(&mut chunk, 51).unwrap_err(), too_long(101));
+        assert_eq!(
+            message.take(&mut chunk, usize::MAX).unwrap_err(),
+            too_long(u64::MAX)
+        );
+        let placed = message.take(&mut chunk, 50).unwrap();
+        assert_eq!((placed.range, placed.fresh), (50..100, vec![50..100]));
+        assert_eq!(chunk.actual().to_string(), "51-100/100");
+        for start in [1, 3] {
+            let mut chunk = message.begin(range(&format!("{start}-*/*"))).unwrap();
+            message.take(&mut chunk, 1).unwrap();
+        }
+        let mut chunk = message.begin(range("5-*/*")).unwrap();
+        assert_eq!(
+            message.take(&mut chunk, 1).unwrap_err(),
+            Refusal::TooManyFragments(TooManyFragments { most: 3 })
+        );
+        assert_eq!(message.take(&mut chunk, 0).unwrap().fresh, []);
+        let unlimited = Limits {
+            message: u64::MAX,
+            ..LIMITS
+        };
+        let mut message = Reassembly::new(&unlimited);
+        let mut chunk = message.begin(range("18446744073709551615-*/*")).unwrap();
+        assert!(message.take(&mut chunk, 1).is_err());
+    }
+
+    #[test]
+    fn a_chunk_that_was_cut_off_keeps_its_octets() {
+        let mut message = Reassembly::new(&LIMITS);
+        let mut lost = message.begin(range("1-*/8")).unwrap();
+        assert_eq!(message.take(&mut lost, 3).unwrap().range, 0..3);
+        assert_eq!(message.take(&mut lost, 3).unwrap().range, 3..6);
+        // `lost` never ends.
+        let mut rest = message.begin(range("5-8/8")).unwrap();
+        let placed = message.take(&mut rest, 4).unwrap();
+        assert_eq!((placed.range, placed.fresh), (4..8, vec![6..8]));
+        assert_eq!(message.end(&rest, Complete), Outcome::Complete(8));
+        assert_eq!((rest.octets(), rest.claimed().end), (4, Some(8)));
+    }
+}

@@ -63,3 +63,71 @@ fn whole(total: Option<u64>) -> ByteRange {
         total,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::{Flag, Limits};
+    use super::*;
+
+    /// What is reported after each of these chunks: Byte-Range, octets in truth, flag.
+    fn reported(reporting: Reporting, chunks: &[(&str, usize, Flag)]) -> Vec<Option<String>> {
+        let mut message = Reassembly::new(&Limits::default());
+        let due = |(range, octets, flag): &(&str, usize, Flag)| {
+            let mut chunk = message.begin(Some(range.parse().unwrap())).unwrap();
+            message.take(&mut chunk, *octets).unwrap();
+            let outcome = message.end(&chunk, *flag);
+            reporting
+                .due(&message, &chunk, outcome)
+                .map(|range| range.to_string())
+        };
+        chunks.iter().map(due).collect()
+    }
+
+    #[test]
+    fn reports_what_was_counted() {
+        use Flag::{Abort, Complete, More};
+        let chunks = [
+            ("1-*/8", 3, More),
+            ("6-9/8", 3, Complete),
+            ("4-5/8", 2, More),
+            ("1-3/8", 3, More),
+        ];
+        let some = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|t| Some((*t).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            reported(Reporting::EachChunk, &chunks),
+            some(&["1-3/8", "6-8/8", "4-5/8", "1-3/8"])
+        );
+        assert_eq!(
+            reported(Reporting::SoFar, &chunks),
+            some(&["1-3/8", "1-3/8", "1-8/8", "1-8/8"])
+        );
+        assert_eq!(
+            reported(Reporting::Complete, &chunks)[1..],
+            [None, Some("1-8/8".to_owned()), Some("1-8/8".to_owned())]
+        );
+        for reporting in [Reporting::Complete, Reporting::EachChunk, Reporting::SoFar] {
+            assert_eq!(
+                reported(reporting, &[("1-0/0", 0, Complete)]),
+                some(&["1-0/0"])
+            );
+            assert_eq!(reported(reporting, &[("1-4/8", 4, Abort)]), [None]);
+            assert_eq!(reported(reporting, &[("1-4/8", 4, Complete)]), [None]);
+            assert_eq!(reported(reporting, &[("1-0/8", 0, More)]), [None]);
+        }
+        // The total is told as soon as it is known.
+        assert_eq!(
+            reported(
+                Reporting::EachChunk,
+                &[("1-*/*", 2, More), ("3-*/*", 1, Complete)]
+            ),
+            some(&["1-2/*", "3-3/3"])
+        );
+    }
+}

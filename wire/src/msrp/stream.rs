@@ -263,3 +263,174 @@ impl FrameDecoder {
         Ok(Some(Frame::assemble(octets, index, body, &found)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    /// With and without a body, with an empty line before, and one that ends its lines in LF.
+    const FRAMES: [&str; 4] = [
+        "MSRP abcd SEND\r\nA: b\r\n\r\none\r\n-------abce$\r\n--\r\n-------abcd+\r\n",
+        "MSRP efgh SEND\r\n-------efgh$\r\n",
+        "\r\nMSRP ijkl 200 OK\r\n-------ijkl$\r\n",
+        "MSRP mnop SEND\nContent-Type: a/b\n\n\n-------mnop#\n",
+    ];
+
+    /// The frames, and an empty line after them.
+    fn stream() -> String {
+        FRAMES.concat() + "\r\n"
+    }
+
+    fn frames(decoder: &mut FrameDecoder, seen: &mut Vec<String>) {
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            seen.push(String::from_utf8(frame.as_bytes().to_vec()).unwrap());
+        }
+    }
+
+    /// Pieces with the bodies joined, as they may be cut anywhere.
+    fn pieces(decoder: &mut Decoder, seen: &mut Vec<(char, String)>) {
+        while let Some(piece) = decoder.next_piece().unwrap() {
+            let (kind, octets) = match piece {
+                Piece::Head(head) => ('h', head.as_bytes().clone()),
+                Piece::Body(octets) => ('b', octets),
+                Piece::End(end) => ('e', end.octets),
+            };
+            assert!(!octets.is_empty());
+            let text = String::from_utf8(octets.to_vec()).unwrap();
+            match seen.last_mut() {
+                Some(('b', body)) if kind == 'b' => body.push_str(&text),
+                _ => seen.push((kind, text)),
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_at_any_split() {
+        let stream = stream();
+        for at in 0..=stream.len() {
+            let (first, second) = stream.as_bytes().split_at(at);
+            let mut whole = FrameDecoder::new(Limits::default());
+            let mut streaming = Decoder::new(Limits::default());
+            let (mut seen, mut in_pieces) = (Vec::new(), Vec::new());
+            for part in [first, second] {
+                whole.push(part);
+                frames(&mut whole, &mut seen);
+                streaming.buffer_mut().extend_from_slice(part);
+                pieces(&mut streaming, &mut in_pieces);
+            }
+            assert_eq!(seen, FRAMES, "split at {at}");
+            let kinds: String = in_pieces.iter().map(|(kind, _)| kind).collect();
+            assert_eq!(kinds, "hbehehehe", "split at {at}");
+            let joined: String = in_pieces.into_iter().map(|(_, text)| text).collect();
+            assert_eq!(joined, FRAMES.concat(), "split at {at}");
+            assert_eq!((whole.buffered(), streaming.buffered()), (2, 2));
+            assert!(whole.is_between_frames() && streaming.is_between_frames());
+        }
+    }
+
+    #[test]
+    fn says_whether_a_frame_is_cut() {
+        let mut whole = FrameDecoder::new(Limits::default());
+        let mut streaming = Decoder::new(Limits::default());
+        let (mut seen, mut in_pieces) = (Vec::new(), Vec::new());
+        for (at, octet) in stream().bytes().enumerate() {
+            let starts = FRAMES.iter().scan(0, |end, frame| {
+                *end += frame.len();
+                Some((*end - frame.len(), frame))
+            });
+            let between = starts
+                .chain([(FRAMES.concat().len(), &"\r\n")])
+                .any(|(start, frame)| {
+                    let empty = frame.len() - frame.trim_start_matches("\r\n").len();
+                    (start..=start + empty).contains(&at)
+                });
+            assert_eq!(whole.is_between_frames(), between, "{at}");
+            assert_eq!(streaming.is_between_frames(), between, "{at}");
+            whole.push(&[octet]);
+            frames(&mut whole, &mut seen);
+            streaming.push(&[octet]);
+            pieces(&mut streaming, &mut in_pieces);
+        }
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn bodies_are_given_as_they_come() {
+        let mut decoder = Decoder::new(Limits::default());
+        decoder.push(b"MSRP abcd SEND\r\nContent-Type: a/b\r\n\r\n");
+        assert!(matches!(decoder.next_piece(), Ok(Some(Piece::Head(_)))));
+        for _ in 0..1000 {
+            decoder.push(&[b'-'; 1000]);
+            let Ok(Some(Piece::Body(octets))) = decoder.next_piece() else {
+                panic!("no body");
+            };
+            assert!(octets.len() >= 990);
+            assert_eq!(decoder.next_piece(), Ok(None));
+            assert!(decoder.buffered() <= 8);
+        }
+    }
+
+    fn broken(octets: &str, limits: Limits) -> ParseError {
+        let mut whole = FrameDecoder::new(limits);
+        whole.push(octets.as_bytes());
+        let error = whole.next_frame().unwrap_err();
+        whole.push(stream().as_bytes());
+        assert_eq!(whole.next_frame().unwrap_err(), error, "stays broken");
+        assert_eq!(whole.buffered(), 0);
+        error
+    }
+
+    fn broken_for_both(octets: &str, limits: Limits) -> usize {
+        let error = broken(octets, limits);
+        let mut streaming = Decoder::new(limits);
+        streaming.push(octets.as_bytes());
+        assert_eq!(streaming.next_piece(), Err(error.clone()));
+        streaming.push(stream().as_bytes());
+        assert_eq!(streaming.buffered(), 0);
+        streaming
+            .buffer_mut()
+            .extend_from_slice(FRAMES[0].as_bytes());
+        assert_eq!(streaming.next_piece(), Err(error.clone()), "stays broken");
+        assert_eq!(streaming.buffered(), 0);
+        assert!(!streaming.is_between_frames());
+        error.offset
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let limits = Limits {
+            line: 32,
+            headers: 2,
+            head: 64,
+            chunk: 4,
+            ..Limits::default()
+        };
+        assert_eq!(broken_for_both(&"x".repeat(33), limits), 32);
+        assert_eq!(broken_for_both(&"\r\n".repeat(33), limits), 64);
+        assert_eq!(
+            broken_for_both(&format!("MSRP a B\r\nX: {}", "y".repeat(30)), limits),
+            42
+        );
+        assert_eq!(
+            broken_for_both("MSRP a B\r\nX:\r\nY:\r\nZ:\r\n", limits),
+            18
+        );
+        let limits = Limits {
+            headers: 100,
+            ..limits
+        };
+        assert_eq!(
+            broken_for_both(&format!("MSRP a B\r\n{}", "X: \r\n".repeat(11)), limits),
+            64
+        );
+        // The limit of a chunk holds where it is held.
+        let long = "MSRP a B\r\n\r\n12345";
+        assert_eq!(broken(long, limits).offset, 16);
+        let mut streaming = Decoder::new(limits);
+        streaming.push(long.as_bytes());
+        assert!(matches!(streaming.next_piece(), Ok(Some(Piece::Head(_)))));
+        assert!(matches!(streaming.next_piece(), Ok(Some(Piece::Body(_)))));
+    }
+}

@@ -144,30 +144,32 @@ impl Uri {
 
     /// What a strict reader objects to, if anything.
     pub(crate) fn strict(&self) -> ValueResult<()> {
+        self.keeps_clauses().map_err(|(error, _)| error)
+    }
+
+    /// What a strict reader objects to, if anything, and the clause that does.
+    pub(crate) fn keeps_clauses(&self) -> Result<(), (ValueError, &'static str)> {
+        const GRAMMAR: &str = "RFC 4975 §9";
+        let error = |offset, expected, clause| Err((ValueError { offset, expected }, clause));
         if self.port.is_none() && matches!(self.host, Host::Ip(_)) {
-            let end = self.authority_end();
-            return Cursor::error_at(end, "a port after a numeric address");
+            let expected = "a port after a numeric address";
+            return error(self.authority_end(), expected, "RFC 4975 §6");
         }
         if let Some(range) = &self.session_id {
-            let bad = |octet: u8| !is_session_id(octet);
             let octets = &self.text.as_bytes()[range.clone()];
-            if octets.is_empty() || octets.iter().copied().any(bad) {
-                let at = octets.iter().position(|octet| bad(*octet)).unwrap_or(0);
-                return Cursor::error_at(
-                    range.start + at,
-                    "a session id of letters, digits and `-._~+=/`",
-                );
+            let bad = octets.iter().position(|octet| !is_session_id(*octet));
+            if octets.is_empty() || bad.is_some() {
+                let expected = "a session id of letters, digits and `-._~+=/`";
+                return error(range.start + bad.unwrap_or(0), expected, GRAMMAR);
             }
         }
         match self.transport() {
             Some(text) if text.bytes().all(|octet| octet.is_ascii_alphanumeric()) => Ok(()),
-            Some(_) => Cursor::error_at(self.params[0].0.start, "a transport such as `tcp`"),
+            Some(_) => error(self.params[0].0.start, "a transport such as `tcp`", GRAMMAR),
             None => {
-                let end = self
-                    .session_id
-                    .as_ref()
-                    .map_or(self.authority_end(), |r| r.end);
-                Cursor::error_at(end, "`;` and a transport such as `tcp`")
+                let session_id = self.session_id.as_ref();
+                let end = session_id.map_or(self.authority_end(), |range| range.end);
+                error(end, "`;` and a transport such as `tcp`", GRAMMAR)
             }
         }
     }
@@ -297,4 +299,119 @@ fn is_session_id(octet: u8) -> bool {
 /// More than `token`: only `;` and `=` mean something here.
 fn is_param(octet: u8) -> bool {
     octet.is_ascii_graphic() && !matches!(octet, b';' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn reads_all_parts_and_keeps_the_text() {
+        let text = "MSRPS://al%20ice@Relay.example.org:2855/s1+=/x.~;TCP;a=1;b";
+        let read = uri(text);
+        assert_eq!(read.to_string(), text);
+        assert!(read.is_secure());
+        assert_eq!(read.userinfo(), Some("al%20ice"));
+        assert_eq!(read.host(), &Host::Name("Relay.example.org".to_owned()));
+        assert_eq!(read.port(), Some(2855));
+        assert_eq!(read.session_id(), Some("s1+=/x.~"));
+        assert_eq!(read.transport(), Some("TCP"));
+        let params: Vec<_> = read.params().collect();
+        assert_eq!(params, [("a", Some("1")), ("b", None)]);
+        assert_eq!(read.strict(), Ok(()));
+
+        let device = uri("msrp://[2001:DB8::1]:9;ws");
+        assert!(!device.is_secure());
+        assert_eq!(device.host().to_string(), "[2001:db8::1]");
+        assert_eq!((device.port(), device.session_id()), (Some(9), None));
+        assert_eq!((device.transport(), device.userinfo()), (Some("ws"), None));
+
+        let bare = uri("msrp://h/s");
+        assert_eq!((bare.port(), bare.transport()), (None, None));
+        assert_eq!(uri("msrp://a;b@h:1/s;tcp").userinfo(), Some("a;b"));
+        assert_eq!(uri("msrp://h/;tcp").session_id(), Some(""));
+        assert_eq!(uri("msrp://h;x=1").transport(), None);
+        assert_eq!(uri("msrp://h;x=1").params().count(), 1);
+        assert_eq!(uri("msrp://h/a@b;tcp").session_id(), Some("a@b"));
+    }
+
+    #[test]
+    fn errors_have_their_place() {
+        for (text, offset) in [
+            ("", 0),
+            ("sip:a@b", 0),
+            ("msrpx://h", 0),
+            ("msrp", 4),
+            ("msrp:/h", 6),
+            ("msrp://", 7),
+            ("msrp:///s;tcp", 7),
+            ("msrp://:1/s;tcp", 7),
+            ("msrp://h:/s;tcp", 9),
+            ("msrp://h:65536/s;tcp", 9),
+            ("msrp://[::1/s;tcp", 7),
+            ("msrp://h:1x/s;tcp", 10),
+            ("msrp://h:1/s;", 13),
+            ("msrp://h:1/s;tcp;a=", 19),
+            ("msrp://h:1/s tcp", 12),
+            ("msrp://h:1/s\u{e9};tcp", 12),
+            ("msrp://a b@h:1/s;tcp", 8),
+        ] {
+            let error = Uri::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error.offset, offset, "{text}: {error}");
+        }
+        assert!(Uri::parse(b"msrp://\xff@h:1/s;tcp").is_err());
+    }
+
+    /// RFC 4975 §6.1, rule by rule.
+    #[test]
+    fn compares_what_is_meant() {
+        let base = "msrp://alice@host.example.org:7654/Sess;tcp;a=1";
+        for (other, same) in [
+            ("MSRP://alice@host.example.org:7654/Sess;tcp;a=1", true),
+            ("msrps://alice@host.example.org:7654/Sess;tcp;a=1", false),
+            ("msrp://HOST.Example.Org:7654/Sess;tcp;a=1", true),
+            ("msrp://bob@h%6Fst.example.org:7654/Sess;tcp;a=1", true),
+            ("msrp://other.example.org:7654/Sess;tcp;a=1", false),
+            ("msrp://host.example.org:7655/Sess;tcp", false),
+            ("msrp://host.example.org/Sess;tcp", false),
+            ("msrp://host.example.org:07654/Sess;tcp", true),
+            ("msrp://host.example.org:7654/sess;tcp", false),
+            ("msrp://host.example.org:7654/%53ess;tcp", false),
+            ("msrp://host.example.org:7654;tcp", false),
+            ("msrp://host.example.org:7654/Sess;TCP", true),
+            ("msrp://host.example.org:7654/Sess;ws", false),
+            ("msrp://host.example.org:7654/Sess", false),
+            ("msrp://host.example.org:7654/Sess;tcp;b=2", true),
+        ] {
+            assert_eq!(uri(base).equivalent(&uri(other)), same, "{other}");
+            assert_eq!(uri(other).equivalent(&uri(base)), same, "{other}");
+            assert_ne!(uri(base), uri(other));
+        }
+        let address = uri("msrp://[2001:db8:0:0::1]:1/s;tcp");
+        assert!(address.equivalent(&uri("msrp://[2001:DB8::1]:1/s;tcp")));
+        assert!(uri("msrp://127.0.0.1:1/s;tcp").equivalent(&uri("msrp://%3127.0.0.1:1/s;tcp")));
+    }
+
+    #[test]
+    fn a_strict_reader_objects() {
+        for (text, offset) in [
+            ("msrp://h:1/s", 12),
+            ("msrp://h:1", 10),
+            ("msrp://h:1/;tcp", 11),
+            ("msrp://h:1/a%41;tcp", 12),
+            ("msrp://h:1/s;t-p", 13),
+            ("msrp://127.0.0.1/s;tcp", 16),
+            ("msrp://[::1];tcp", 12),
+            ("msrp://127.0.0.1", 16),
+        ] {
+            assert_eq!(uri(text).strict().unwrap_err().offset, offset, "{text}");
+        }
+        assert_eq!(uri("msrp://relay.example.org;tcp").strict(), Ok(()));
+    }
 }
