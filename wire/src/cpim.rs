@@ -9,7 +9,9 @@ pub mod date_time;
 pub mod defects;
 pub mod error;
 pub mod header;
+mod index;
 pub mod message;
+mod text;
 pub mod typed;
 
 pub use crate::sip::{Defect, ParseError, ValueError};

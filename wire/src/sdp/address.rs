@@ -74,9 +74,76 @@ impl From<&str> for Address {
     }
 }
 
+impl From<&sdp_types::Connection> for Address {
+    fn from(connection: &sdp_types::Connection) -> Self {
+        Self {
+            network: connection.nettype.to_string(),
+            family: connection.addrtype.to_string(),
+            host: connection.connection_address.clone(),
+        }
+    }
+}
+
 /// As it stands in `o=` and `c=`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.network, self.family, self.host)
+    }
+}
+
+/// Whether two hosts are the same one: addresses by value (RFC 6714 §4.4), names without case.
+pub(super) fn compare_hosts(one: &Address, other: &Address) -> AddressMatch {
+    match (one.ip(), other.ip()) {
+        (Some(one), Some(other)) if one == other => AddressMatch::Same,
+        (Some(_), Some(_)) => AddressMatch::Different,
+        (None, None) if same_name(&one.host, &other.host) => AddressMatch::Same,
+        _ => AddressMatch::NeedsDns,
+    }
+}
+
+fn same_name(one: &str, other: &str) -> bool {
+    let bare = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    bare(one) == bare(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_addresses_from_names() {
+        for (host, shown) in [
+            ("192.0.2.1", "IN IP4 192.0.2.1"),
+            ("[2001:DB8::1]", "IN IP6 2001:db8::1"),
+            ("2001:db8::1", "IN IP6 2001:db8::1"),
+            ("im.example.org", "IN IP4 im.example.org"),
+            ("[im.example.org]", "IN IP4 [im.example.org]"),
+        ] {
+            assert_eq!(Address::from(host).to_string(), shown);
+        }
+        assert_eq!(Address::name("h", true).to_string(), "IN IP6 h");
+        assert_eq!(Address::from(Ipv6Addr::LOCALHOST).to_string(), "IN IP6 ::1");
+        assert_eq!(
+            Address::name("224.2.1.1/127", false).ip(),
+            Some(IpAddr::from([224, 2, 1, 1]))
+        );
+        assert_eq!(Address::name("im.example.org", false).ip(), None);
+    }
+
+    #[test]
+    fn compares_places() {
+        use AddressMatch::{Different, NeedsDns, Same};
+        for (one, other, expected) in [
+            ("192.0.2.1", "192.0.2.1", Same),
+            ("192.0.2.1", "192.0.2.2", Different),
+            ("2001:db8::1", "[2001:DB8:0:0::0001]", Same),
+            ("::1", "127.0.0.1", Different),
+            ("im.example.org", "IM.Example.org.", Same),
+            ("im.example.org", "relay.example.org", NeedsDns),
+            ("im.example.org", "192.0.2.1", NeedsDns),
+        ] {
+            let result = compare_hosts(&one.into(), &other.into());
+            assert_eq!(result, expected, "{one} / {other}");
+        }
     }
 }

@@ -16,9 +16,9 @@ pub enum LineEnd {
 /// One line, borrowed from the description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'d> {
-    pub(super) text: &'d [u8],
-    pub(super) offset: usize,
-    pub(super) end: LineEnd,
+    text: &'d [u8],
+    offset: usize,
+    end: LineEnd,
 }
 
 impl<'d> Line<'d> {
@@ -53,6 +53,14 @@ impl<'d> Line<'d> {
         self.offset..self.offset + self.text.len()
     }
 
+    /// The same line in octets of which those it was found in are the part from `start`.
+    pub(super) fn shifted(self, start: usize) -> Self {
+        Self {
+            offset: self.offset + start,
+            ..self
+        }
+    }
+
     /// How it ends.
     pub fn line_end(&self) -> LineEnd {
         self.end
@@ -78,4 +86,36 @@ pub fn lines(octets: &[u8]) -> impl Iterator<Item = Line<'_>> {
             end,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_at_every_line_feed_and_loses_nothing() {
+        let octets = b"v=0\r\n\no=\n\rx\r\r\n=y\na=b=c";
+        let found: Vec<_> = lines(octets)
+            .map(|line| (line.offset(), line.text(), line.line_end()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (0, &b"v=0"[..], LineEnd::CrLf),
+                (5, b"", LineEnd::Lf),
+                (6, b"o=", LineEnd::Lf),
+                (9, b"\rx\r", LineEnd::CrLf),
+                (14, b"=y", LineEnd::Lf),
+                (17, b"a=b=c", LineEnd::Missing),
+            ]
+        );
+        let kinds: Vec<_> = lines(octets).map(|line| line.kind()).collect();
+        assert_eq!(
+            kinds,
+            [Some(b'v'), None, Some(b'o'), None, None, Some(b'a')]
+        );
+        let values: Vec<_> = lines(octets).map(|line| line.value()).collect();
+        assert_eq!(values, [&b"0"[..], b"", b"", b"\rx\r", b"=y", b"b=c"]);
+        assert_eq!(lines(b"").count(), 0);
+    }
 }

@@ -15,6 +15,30 @@ pub struct Origin {
     pub address: Address,
 }
 
+impl Origin {
+    /// Whether both are of one session by one party: all but the version is the same.
+    pub fn same_session(&self, other: &Self) -> bool {
+        self.username == other.username
+            && self.session_id == other.session_id
+            && self.address == other.address
+    }
+}
+
+impl From<&sdp_types::Origin> for Origin {
+    fn from(origin: &sdp_types::Origin) -> Self {
+        Self {
+            username: origin.username.clone().unwrap_or_else(|| "-".to_owned()),
+            session_id: origin.sess_id.clone(),
+            version: origin.sess_version,
+            address: Address {
+                network: origin.nettype.to_string(),
+                family: origin.addrtype.to_string(),
+                host: origin.unicast_address.clone(),
+            },
+        }
+    }
+}
+
 /// What a description is to the one that the same party sent before in the same dialog
 /// (RFC 3264 §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,7 +159,7 @@ fn is_leap(year: i64) -> bool {
 }
 
 /// Month from 0.
-fn days_in_month(year: i64, month: usize) -> i64 {
+pub(crate) fn days_in_month(year: i64, month: usize) -> i64 {
     match month {
         1 if is_leap(year) => 29,
         1 => 28,
@@ -169,7 +169,7 @@ fn days_in_month(year: i64, month: usize) -> i64 {
 }
 
 /// Days from 1970-01-01 to the first of the month (from 0) of a year from 0 to 9999.
-fn days_before(year: i64, month: usize) -> i64 {
+pub(crate) fn days_before(year: i64, month: usize) -> i64 {
     // Leap days of the years before this one, year 0 being a leap year.
     let leap_days = if year == 0 {
         0
@@ -181,7 +181,7 @@ fn days_before(year: i64, month: usize) -> i64 {
 }
 
 /// Year, month (from 1) and day of a number of days since 1970-01-01, within the years 0 to 9999.
-fn civil(days: i64) -> (i64, usize, i64) {
+pub(crate) fn civil(days: i64) -> (i64, usize, i64) {
     let since_zero = days - SipDate::MIN.unix_seconds / DAY;
     // Dividing by the mean length of a year misses by one at most.
     let mut year = since_zero * 400 / 146_097;
