@@ -369,7 +369,8 @@ impl Head {
         )
     }
 
-    /// What Failure-Report says. The default, `yes`, also holds where the value is none of the three.
+    /// What Failure-Report says. The default, `yes`, also holds where the value is none of the
+    /// three.
     pub fn failure_report(&self) -> FailureReport {
         match self.parsed("Failure-Report", failure_report) {
             Some(Ok(value)) => value,

@@ -20,8 +20,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 KiB of line, 256 header fields, 64 KiB of head, 16 MiB of chunk, 64 MiB of message in 1024
-    /// fragments.
+    /// 16 KiB of line, 256 header fields, 64 KiB of head, 16 MiB of chunk, 64 MiB of message in
+    /// 1024 fragments.
     fn default() -> Self {
         Self {
             line: 16 * 1024,

@@ -6,19 +6,20 @@
 //!
 //! The rules:
 //!
-//! - A chunk starts where its Byte-Range says, at the first octet where it has none (§7.3.1). How
-//!   far it reaches is counted, whatever it claims as its end (§7.3.1).
-//! - Chunks come in any order, twice, and over one another; the octets that came last hold (§7.3.1).
+//! - A chunk starts where its Byte-Range says, at the first octet where it has none. How far it
+//!   reaches is counted, whatever it claims as its end (§7.3.1).
+//! - Chunks come in any order, twice, and over one another; the octets that came last hold
+//!   (§7.3.1).
 //! - Only a chunk that ends in `$` says where the message ends: where that chunk does (§7.3.1). A
 //!   total that was claimed is a claim: it costs no memory (§14.5), and contradicting it is a
 //!   [`Conflict`].
-//! - The message is complete when a chunk has ended in `$` and all octets up to there are in; before
-//!   that `$` alone says nothing.
+//! - The message is complete when a chunk has ended in `$` and all octets up to there are in;
+//!   before that `$` alone says nothing.
 //! - A chunk without octets has to start at 1 wherever it belongs (§7.1.1: `1-0/0`). So where one
 //!   that says `1-0` ends in `$`, the message ends where its total says: after 0 octets, or after
 //!   those that other chunks brought.
-//! - `#` gives the message up (§7.1). What comes after it, or after the message is complete, changes
-//!   nothing.
+//! - `#` gives the message up (§7.1). What comes after it, or after the message is complete,
+//!   changes nothing.
 //! - A request without a body is no chunk: do not [`Reassembly::begin`] with it.
 
 use std::ops::Range;

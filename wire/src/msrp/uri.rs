@@ -127,9 +127,10 @@ impl Uri {
             .map(move |(name, value)| (text(name), value.as_ref().map(text)))
     }
 
-    /// Whether both mean the same (RFC 4975 §6.1): scheme, host and transport without case, addresses
-    /// by value, ports exactly (one that is written never equals one that is not), session ids with
-    /// case. The account does not count, nor do other parameters, of which the rules do not speak.
+    /// Whether both mean the same (RFC 4975 §6.1): scheme, host and transport without case,
+    /// addresses by value, ports exactly (one that is written never equals one that is not),
+    /// session ids with case. The account does not count, nor do other parameters, of which the
+    /// rules do not speak.
     pub fn equivalent(&self, other: &Self) -> bool {
         self.is_secure() == other.is_secure()
             && self.host.same(&other.host)

@@ -135,13 +135,19 @@ fn field() -> impl Strategy<Value = Field> {
 
 /// Messages with some octets changed, put in, or taken out.
 pub(crate) fn mutated(messages: impl Strategy<Value = Written>) -> impl Strategy<Value = Bytes> {
+    mutated_octets(messages.prop_map(|written| written.octets().to_vec()))
+}
+
+/// Octets of which some are changed, put in, or taken out.
+pub(crate) fn mutated_octets(
+    octets: impl Strategy<Value = Vec<u8>>,
+) -> impl Strategy<Value = Bytes> {
     let octet = prop_oneof![
-        2 => prop::sample::select(b"\r\n \t:;,<>\"\\@=/%[]\0\xff".to_vec()),
+        2 => prop::sample::select(b"\r\n \t:;,<>\"\\@=/%[]\0\xff-$+#".to_vec()),
         1 => any::<u8>(),
     ];
     let change = (any::<prop::sample::Index>(), 0..4_u8, octet);
-    (messages, prop::collection::vec(change, 0..8)).prop_map(|(written, changes)| {
-        let mut octets = written.octets().to_vec();
+    (octets, prop::collection::vec(change, 0..8)).prop_map(|(mut octets, changes)| {
         for (at, kind, octet) in changes {
             if octets.is_empty() {
                 break;

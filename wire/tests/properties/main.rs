@@ -6,5 +6,6 @@ mod comparison;
 mod framing;
 mod generators;
 mod lossless;
+mod msrp;
 mod robustness;
 mod values;
