@@ -25,13 +25,13 @@ pub use typed::{Address, Requirement, Subject};
 /// The namespace of the headers of RFC 3862, the default one in a message.
 pub const CORE_NAMESPACE: &str = "urn:ietf:params:cpim-headers:";
 
-/// The namespace of the headers of delivery notifications (RFC 5438 §6).
+/// The namespace of the headers of delivery notifications (RFC 5438 §6.1).
 pub const IMDN_NAMESPACE: &str = "urn:ietf:params:imdn";
 
 /// The media type of a message in this format.
 pub const MEDIA_TYPE: &str = "message/cpim";
 
-/// The media type of a delivery notification (RFC 5438 §7). It is recognised, not read.
+/// The media type of a delivery notification (RFC 5438 §15.1). It is recognised, not read.
 pub const IMDN_MEDIA_TYPE: &str = "message/imdn+xml";
 
 /// The media type of a composing indication (RFC 3994). It is recognised, not read.

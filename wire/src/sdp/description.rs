@@ -16,7 +16,8 @@ use super::origin::{Origin, Revision};
 /// A session description as it was received or built.
 ///
 /// What cannot be understood at all is an error; what can, although a rule is broken, is taken, and
-/// [`Self::defects`] says so.
+/// [`Self::defects`] says so. Text is UTF-8: `a=charset` (RFC 8866 §6.10) is not followed, and octets
+/// that are not UTF-8 are an error, in lines of which nothing is needed too.
 #[derive(Debug, Clone)]
 pub struct Description {
     octets: Bytes,
