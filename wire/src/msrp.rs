@@ -45,7 +45,7 @@ pub mod uri;
 
 pub use crate::sip::defects::Defect;
 pub use crate::sip::error::{ParseError, ValueError};
-pub use build::{Builder, ident, transaction_id};
+pub use build::{Builder, ident, transaction_id, usual_comment};
 pub use byte_range::ByteRange;
 pub use chunker::{Chunker, Plan};
 pub use coverage::{Coverage, TooManyFragments};

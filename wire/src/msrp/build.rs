@@ -201,6 +201,29 @@ impl Builder {
     }
 }
 
+/// The usual comment of a status code (RFC 4975 §10, RFC 4976 §10.3, RFC 7701 §10.3), empty where
+/// there is none.
+pub fn usual_comment(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Failure to Resolve Recipient's URI",
+        408 => "Request Timeout",
+        413 => "Message Too Large",
+        415 => "Unsupported Media Type",
+        423 => "Interval Out-of-Bounds",
+        424 => "Malformed Nickname",
+        425 => "Nickname Reserved or In Use",
+        428 => "Private Messages Not Supported",
+        481 => "Session Does Not Exist",
+        501 => "Unknown Method",
+        506 => "Session In Use",
+        _ => "",
+    }
+}
+
 /// An identifier of 16 letters and digits out of 80 random bits: enough for a transaction id (RFC
 /// 4975 §7.1: 64 bits), a Message-ID, and a session id (§14.1: 80 bits). The bits must come from a
 /// source that nobody can guess where they make a session id.

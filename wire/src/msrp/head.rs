@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,12 +15,12 @@ use crate::sip::text::{digits, is_wsp};
 use crate::sip::typed::cursor::Cursor;
 use crate::sip::typed::{MediaType, TypedHeader, ValueResult};
 
-/// Start line and header fields as they were received or built. Cloning is cheap: the octets are
-/// shared.
+/// Start line and header fields as they were received or built. Cloning is cheap: octets and index
+/// are shared.
 #[derive(Clone)]
 pub struct Head {
     octets: Bytes,
-    index: Box<Index>,
+    index: Arc<Index>,
     has_body: bool,
 }
 
@@ -257,8 +258,18 @@ impl Head {
     pub(super) fn new(octets: Bytes, index: Index, has_body: bool) -> Self {
         Self {
             octets,
-            index: Box::new(index),
+            index: Arc::new(index),
             has_body,
+        }
+    }
+
+    /// The same head in memory of its own. One that came out of a stream shares the memory of the
+    /// read that brought it, all of which lasts as long as the head does.
+    pub fn detached(&self) -> Self {
+        Self {
+            octets: Bytes::copy_from_slice(&self.octets),
+            index: Arc::clone(&self.index),
+            has_body: self.has_body,
         }
     }
 
@@ -612,6 +623,15 @@ mod tests {
         assert_eq!(frame.byte_range().unwrap().unwrap_err().offset, 4);
         assert_eq!(frame.expires(), None);
         assert!(!frame.has_body() && frame.body().is_none());
+    }
+
+    #[test]
+    fn a_detached_head_is_the_same() {
+        let frame = read(&["MSRP abcd SEND", "Message-ID: mid1"]);
+        let detached = frame.head().detached();
+        assert_eq!(&detached, frame.head());
+        assert_eq!(detached.message_id(), Some("mid1"));
+        assert_ne!(detached.as_bytes().as_ptr(), frame.as_bytes().as_ptr());
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub struct Decoder {
 /// What a stream holds next. The octets of all pieces in order are the octets of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// The start line and all header fields of the next frame.
+    /// The start line and all header fields of the next frame. To be kept for long it should be
+    /// [detached](Head::detached) from the read that brought it.
     Head(Head),
     /// Some more octets of its body, never none. They share the memory of the read that brought
     /// them.
@@ -93,7 +94,8 @@ impl Decoder {
         self.held.len()
     }
 
-    /// Whether the stream may end here without cutting a frame: nothing but empty lines is held.
+    /// Whether the stream may end here without cutting a frame: [`Self::next_piece`] has nothing
+    /// more to give, and nothing but empty lines is held.
     pub fn is_between_frames(&self) -> bool {
         match &self.state {
             State::Head(reader) => reader.is_before_start(&self.held),
@@ -212,7 +214,8 @@ impl FrameDecoder {
         self.held.len()
     }
 
-    /// Whether the stream may end here without cutting a frame: nothing but empty lines is held.
+    /// Whether the stream may end here without cutting a frame: [`Self::next_frame`] has nothing
+    /// more to give, and nothing but empty lines is held.
     pub fn is_between_frames(&self) -> bool {
         match &self.state {
             FrameState::Head(reader) => reader.is_before_start(&self.held),
