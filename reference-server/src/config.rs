@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use imspec_wire::sdp::FormatList;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,6 +39,10 @@ pub struct Config {
     pub registrar: RegistrarConfig,
     /// Delivery of deferred messages.
     pub delivery: DeliveryConfig,
+    /// Sessions with senders whose recipient is offline.
+    pub session: SessionConfig,
+    /// MSRP connections.
+    pub msrp: MsrpConfig,
     /// Who is believed.
     pub trust: Trust,
     /// Bounds on everything that others could make grow.
@@ -46,7 +51,7 @@ pub struct Config {
     pub policy: BTreeMap<String, Value>,
 }
 
-/// SIP listeners. Port 0 takes a free one; [`crate::Server::addresses`] tells which.
+/// Listeners. Port 0 takes a free one; [`crate::Server::addresses`] tells which.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
@@ -54,6 +59,12 @@ pub struct Listen {
     pub udp: Vec<SocketAddr>,
     /// TCP addresses.
     pub tcp: Vec<SocketAddr>,
+    /// MSRP over TCP. None where `listen` is given without it.
+    #[serde(default = "Vec::new")]
+    pub msrp: Vec<SocketAddr>,
+    /// MSRP over TLS. None where `listen` is given without it.
+    #[serde(default = "Vec::new")]
+    pub msrps: Vec<SocketAddr>,
 }
 
 /// The message store.
@@ -101,6 +112,44 @@ pub struct DeliveryConfig {
     /// Store time until a failed delivery is tried again while the binding lives; doubled each time up
     /// to an hour. 0 waits for the next REGISTER.
     pub retry_s: u32,
+    /// Octets of a MESSAGE up to which a message that came by a session is delivered so, where
+    /// `delivery.form` is `message` (RFC 3428 §8).
+    pub message_octets: usize,
+    /// Whether a session to a recipient is offered under TLS.
+    pub msrps: bool,
+}
+
+/// Sessions with senders (RFC 4975, RFC 4028).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// Largest message in octets (`a=max-size`). More is refused with 413.
+    pub max_octets: u64,
+    /// What `a=accept-types` says, in order. A SEND of another type is refused with 415.
+    pub accept_types: Vec<String>,
+    /// Shortest session interval; shorter wishes are refused with 422.
+    pub min_se_s: u32,
+    /// Longest session interval; longer wishes are shortened.
+    pub max_se_s: u32,
+    /// A session in which nothing happened for so long is ended with BYE.
+    pub idle_s: u64,
+    /// How long octets may still come after BYE, and a BYE after its connection is gone.
+    pub linger_ms: u64,
+    /// How long the parts of a message that is not complete wait for a new session that brings the rest
+    /// (RFC 4975 §5.4). 0: not at all.
+    pub resume_s: u64,
+}
+
+/// MSRP connections.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MsrpConfig {
+    /// A connection that names no session for so long is closed.
+    pub first_s: u64,
+    /// A frame that began and of which nothing more comes for so long ends its connection.
+    pub chunk_s: u64,
+    /// How long a SEND of the server's own waits for its response (RFC 4975 §7.1.1).
+    pub transaction_s: u64,
 }
 
 /// Who is believed.
@@ -134,6 +183,18 @@ pub struct Limits {
     pub idle_s: u64,
     /// Seconds within which a message that began on a TCP connection must be complete.
     pub message_s: u64,
+    /// Sessions with senders at once. More are refused with 503.
+    pub sessions: usize,
+    /// Messages that one session may have in the making at once. More are refused with 413.
+    pub messages_per_session: usize,
+    /// Parts with gaps between them that a message in the making may be in. More are refused with 413.
+    pub fragments: usize,
+    /// MSRP connections, in and out. More are closed.
+    pub msrp_connections: usize,
+    /// Octets of the head of an MSRP request. More ends its connection.
+    pub msrp_head_octets: usize,
+    /// Header fields of an MSRP request. More end its connection.
+    pub msrp_headers: usize,
 }
 
 impl Default for Config {
@@ -149,6 +210,8 @@ impl Default for Config {
             sip: SipConfig::default(),
             registrar: RegistrarConfig::default(),
             delivery: DeliveryConfig::default(),
+            session: SessionConfig::default(),
+            msrp: MsrpConfig::default(),
             trust: Trust::default(),
             limits: Limits::default(),
             policy: BTreeMap::new(),
@@ -162,6 +225,8 @@ impl Default for Listen {
         Self {
             udp: vec![address],
             tcp: vec![address],
+            msrp: vec![SocketAddr::from(([127, 0, 0, 1], 2855))],
+            msrps: Vec::new(),
         }
     }
 }
@@ -199,7 +264,35 @@ impl Default for RegistrarConfig {
 
 impl Default for DeliveryConfig {
     fn default() -> Self {
-        Self { retry_s: 60 }
+        Self {
+            retry_s: 60,
+            message_octets: 1300,
+            msrps: false,
+        }
+    }
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            max_octets: 100 * 1024 * 1024,
+            accept_types: vec!["*".to_owned()],
+            min_se_s: 90,
+            max_se_s: 1800,
+            idle_s: 600,
+            linger_ms: 500,
+            resume_s: 60,
+        }
+    }
+}
+
+impl Default for MsrpConfig {
+    fn default() -> Self {
+        Self {
+            first_s: 10,
+            chunk_s: 32,
+            transaction_s: 30,
+        }
     }
 }
 
@@ -221,6 +314,12 @@ impl Default for Limits {
             connections: 1024,
             idle_s: 600,
             message_s: 32,
+            sessions: 2000,
+            messages_per_session: 8,
+            fragments: 1024,
+            msrp_connections: 2000,
+            msrp_head_octets: 64 * 1024,
+            msrp_headers: 256,
         }
     }
 }
@@ -300,6 +399,12 @@ impl Config {
             ("requests", limits.requests),
             ("transactions", limits.transactions),
             ("connections", limits.connections),
+            ("sessions", limits.sessions),
+            ("messages_per_session", limits.messages_per_session),
+            ("fragments", limits.fragments),
+            ("msrp_connections", limits.msrp_connections),
+            ("msrp_head_octets", limits.msrp_head_octets),
+            ("msrp_headers", limits.msrp_headers),
         ] {
             // A semaphore's limit, and far beyond sense for the others.
             if value == 0 || value > usize::MAX >> 4 {
@@ -309,8 +414,34 @@ impl Config {
         if limits.idle_s == 0 || limits.message_s == 0 {
             return Err("`limits.idle_s` and `limits.message_s` must be above 0".to_owned());
         }
+        self.check_sessions()?;
         self.settings()
             .map_err(|error| format!("in `policy`: {error}"))?;
+        Ok(())
+    }
+
+    fn check_sessions(&self) -> Result<(), String> {
+        for (name, value) in [
+            ("msrp.first_s", self.msrp.first_s),
+            ("msrp.chunk_s", self.msrp.chunk_s),
+            ("msrp.transaction_s", self.msrp.transaction_s),
+            ("session.idle_s", self.session.idle_s),
+            ("session.min_se_s", u64::from(self.session.min_se_s)),
+        ] {
+            if value == 0 {
+                return Err(format!("`{name}` must be above 0"));
+            }
+        }
+        if self.session.max_se_s < self.session.min_se_s {
+            return Err("`session.max_se_s` must not be below `session.min_se_s`".to_owned());
+        }
+        // SQLite counts octets in 63 bits.
+        if self.session.max_octets == 0 || self.session.max_octets > u64::MAX >> 1 {
+            return Err("`session.max_octets` must be above 0 and within reason".to_owned());
+        }
+        let types = self.session.accept_types.join(" ");
+        FormatList::parse(&types)
+            .map_err(|error| format!("`session.accept_types` is no list of media types: {error}"))?;
         Ok(())
     }
 }

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::account::Domains;
+use imspec_wire::sip::Message;
+use tokio::sync::broadcast;
+
+use crate::account::{Addressee, Domains};
 use crate::clock::{Clock, Timestamp};
-use crate::compose::Composer;
+use crate::compose::{Composer, without};
 use crate::config::Config;
+use crate::dialog::Dialogs;
 use crate::message_id::MessageIds;
+use crate::msrp::{Msrp, Tap};
 use crate::policy::{ExpirationPolicy, Policy};
-use crate::store::{Binding, Store, StoreError};
+use crate::response::Reply;
+use crate::store::{Binding, Store, StoreError, reparse};
 use crate::tasks::Tasks;
 use crate::transaction::Timers;
 use crate::transport::Outbox;
@@ -29,6 +35,8 @@ pub struct Parts {
     pub composer: Arc<dyn Composer>,
     /// Sends octets.
     pub outbox: Arc<dyn Outbox>,
+    /// Stands between the server and its MSRP connections.
+    pub tap: Arc<dyn Tap>,
 }
 
 /// Everything that handling a request may need.
@@ -39,6 +47,10 @@ pub(crate) struct Context {
     pub(crate) policy: Arc<Policy>,
     pub(crate) parts: Parts,
     pub(crate) tasks: Tasks,
+    pub(crate) dialogs: Dialogs,
+    pub(crate) msrp: Arc<Msrp>,
+    /// Numbers of messages that their recipients have.
+    pub(crate) delivered: broadcast::Sender<i64>,
 }
 
 impl Context {
@@ -56,5 +68,33 @@ impl Context {
         bindings.reverse();
         bindings.sort_by_key(|binding| std::cmp::Reverse(binding.updated_at));
         Ok(bindings)
+    }
+
+    /// Whose message it is: the Request-URI alone decides.
+    pub(crate) async fn account(&self, request: &Message) -> Result<String, Reply> {
+        match self
+            .domains
+            .addressee(request.request_uri().unwrap_or_default())
+        {
+            Addressee::User(account) => {
+                if self.parts.store.has_account(&account).await? {
+                    Ok(account)
+                } else {
+                    Err(Reply::new(404))
+                }
+            }
+            Addressee::Domain | Addressee::Foreign => Err(Reply::new(404)),
+            Addressee::UnsupportedScheme => Err(Reply::new(416)),
+            Addressee::Malformed => Err(Reply::new(400)),
+        }
+    }
+
+    /// The request without identities that its sender is not trusted to assert (RFC 3325 §5).
+    pub(crate) fn believed(&self, request: &Message) -> Message {
+        if self.config.trust.peers {
+            return request.clone();
+        }
+        let octets = without(request, |field| field.is("P-Asserted-Identity"));
+        reparse(octets).unwrap_or_else(|_| request.clone())
     }
 }

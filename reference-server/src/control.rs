@@ -12,10 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use imspec_wire::sip::Message;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -25,7 +22,11 @@ use crate::clock::{ClockError, Timestamp};
 use crate::context::Context;
 use crate::expiry::{Expiry, InFlight};
 use crate::policy::SettingError;
-use crate::store::{StoreError, StoredMessage};
+use crate::store::StoreError;
+
+mod view;
+
+use self::view::MessageView;
 
 /// The contract.
 pub const OPENAPI: &str = include_str!("../openapi.yaml");
@@ -141,6 +142,7 @@ async fn health(State(control): Shared) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "domain": control.context.domains.main(),
         "sip": { "udp": control.addresses.udp, "tcp": control.addresses.tcp },
+        "msrp": { "tcp": control.addresses.msrp, "tls": control.addresses.msrps },
     }))
 }
 
@@ -202,126 +204,11 @@ async fn messages(State(control): Shared, Query(which): Query<Which>) -> Outcome
             Some(account)
         }
     };
-    let messages = store.messages(account).await?;
-    let views: Vec<MessageView> = messages
-        .iter()
-        .map(|stored| MessageView::of(&control, stored))
-        .collect();
+    let mut views = Vec::new();
+    for stored in store.messages(account).await? {
+        views.push(MessageView::of(&control, &stored).await?);
+    }
     Ok(Json(json!({ "messages": views })))
-}
-
-/// One stored message, as the contract shows it.
-#[derive(Serialize)]
-struct MessageView {
-    account: String,
-    message_id: String,
-    kind: &'static str,
-    start_line: String,
-    headers: Vec<HeaderView>,
-    headers_complete: bool,
-    body: BodyView,
-    received_at: Timestamp,
-    stored_at: Timestamp,
-    expire: Option<ExpireView>,
-    state: &'static str,
-}
-
-#[derive(Serialize)]
-struct HeaderView {
-    name: String,
-    #[serde(flatten)]
-    value: ValueView,
-}
-
-#[derive(Serialize)]
-enum ValueView {
-    #[serde(rename = "value")]
-    Text(String),
-    #[serde(rename = "value_base64")]
-    Octets(String),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum BodyView {
-    Text(String),
-    Base64(String),
-}
-
-#[derive(Serialize)]
-struct ExpireView {
-    seconds: u64,
-    at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<String>,
-}
-
-impl MessageView {
-    fn of(control: &Control, stored: &StoredMessage) -> Self {
-        let message = &stored.message;
-        let expired = stored.expired
-            || control.context.parts.expiration.has_expired(
-                message.mark.as_ref().map(|mark| mark.at),
-                control.context.now(),
-            );
-        let state = if control.in_flight.contains(stored.number) {
-            "delivering"
-        } else if expired {
-            "expired"
-        } else {
-            "waiting"
-        };
-        let parsed = message.parse().ok();
-        let start_line = message
-            .request
-            .split(|octet| *octet == b'\n')
-            .next()
-            .unwrap_or_default();
-        let start_line = start_line.strip_suffix(b"\r").unwrap_or(start_line);
-        Self {
-            account: message.account.clone(),
-            message_id: message.message_id.clone(),
-            kind: "pager",
-            start_line: String::from_utf8_lossy(start_line).into_owned(),
-            headers: parsed.iter().flat_map(header_views).collect(),
-            // What the record does not have was not stored, unless it cannot be read at all.
-            headers_complete: parsed.is_some(),
-            body: body_view(parsed.as_ref().map_or(&[], Message::body)),
-            received_at: message.received_at,
-            stored_at: message.stored_at,
-            expire: message.mark.as_ref().map(|mark| ExpireView {
-                seconds: mark.seconds,
-                at: mark.at,
-                raw: mark.raw.clone(),
-            }),
-            state,
-        }
-    }
-}
-
-fn header_views(message: &Message) -> Vec<HeaderView> {
-    message
-        .headers()
-        .map(|field| {
-            let raw = field.raw_value();
-            let raw = raw.strip_prefix(b" ").unwrap_or(raw);
-            let value = match std::str::from_utf8(raw) {
-                Ok(text) => ValueView::Text(text.to_owned()),
-                Err(_) => ValueView::Octets(STANDARD.encode(raw)),
-            };
-            HeaderView {
-                name: field.name().to_owned(),
-                value,
-            }
-        })
-        .collect()
-}
-
-fn body_view(body: &[u8]) -> BodyView {
-    match std::str::from_utf8(body) {
-        Ok(text) => BodyView::Text(text.to_owned()),
-        Err(_) => BodyView::Base64(STANDARD.encode(body)),
-    }
 }
 
 async fn clock(State(control): Shared) -> Json<Value> {

@@ -21,15 +21,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 use crate::clock::SystemClock;
 use crate::compose::PlainComposer;
 use crate::context::Context;
 use crate::control::Control;
 use crate::delivery::Delivery;
+use crate::dialog::Dialogs;
 use crate::expiry::{Expiry, InFlight};
 use crate::message_id::ConfiguredIds;
+use crate::msrp::{Msrp, MsrpLimits, Untapped};
 use crate::pager::Pager;
-use crate::policy::{ExpirationPolicy, Policy, SettingError};
+use crate::policy::{ExpirationPolicy, NoBye, Policy, SettingError};
 use crate::registrar::Registrar;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::Tasks;
@@ -39,14 +43,17 @@ use crate::transport::{Inbox, Outbox, Transport, TransportLimits};
 use crate::uas::Uas;
 
 pub mod account;
+mod call;
 pub mod clock;
 pub mod compose;
 pub mod config;
 mod context;
 pub mod control;
 mod delivery;
+mod dialog;
 mod expiry;
 pub mod message_id;
+pub mod msrp;
 mod pager;
 pub mod policy;
 mod proxy;
@@ -69,6 +76,10 @@ pub struct Addresses {
     pub udp: Vec<SocketAddr>,
     /// SIP over TCP.
     pub tcp: Vec<SocketAddr>,
+    /// MSRP over TCP.
+    pub msrp: Vec<SocketAddr>,
+    /// MSRP over TLS.
+    pub msrps: Vec<SocketAddr>,
     /// The control API.
     pub control: Option<SocketAddr>,
 }
@@ -167,6 +178,7 @@ impl Server {
             t1: Duration::from_millis(config.sip.t1_ms),
         };
         let transport = listen(&config, tasks).await?;
+        let msrp = Arc::new(listen_msrp(&config, tasks).await?);
         let control_listener = match config.control {
             None => None,
             Some(address) => {
@@ -185,6 +197,8 @@ impl Server {
         let addresses = Addresses {
             udp: transport.udp_addresses(),
             tcp: transport.tcp_addresses(),
+            msrp: msrp.tcp_addresses().to_vec(),
+            msrps: msrp.tls_addresses().to_vec(),
             control: control_listener
                 .as_ref()
                 .and_then(|listener| listener.local_addr().ok()),
@@ -196,6 +210,7 @@ impl Server {
             expiration: Arc::clone(&policy) as Arc<dyn ExpirationPolicy>,
             composer: Arc::new(PlainComposer),
             outbox: Arc::clone(&transport) as Arc<dyn Outbox>,
+            tap: Arc::new(Untapped),
         });
         let store = Arc::clone(&parts.store);
         let domains =
@@ -207,10 +222,17 @@ impl Server {
             policy,
             parts,
             tasks: tasks.clone(),
+            dialogs: Dialogs::default(),
+            msrp,
+            delivered: broadcast::Sender::new(1024),
         });
         add_configured_accounts(&context).await?;
         store
             .remove_lapsed(context.now())
+            .await
+            .map_err(store_error)?;
+        store
+            .recover_sessions(context.policy.settings().lm_no_bye == NoBye::Store)
             .await
             .map_err(store_error)?;
         open_rooms(&context, &transport, control_listener, &addresses)
@@ -259,6 +281,33 @@ async fn listen(config: &Config, tasks: &Tasks) -> Result<Arc<Transport>, StartE
         address,
         error,
     })
+}
+
+async fn listen_msrp(config: &Config, tasks: &Tasks) -> Result<Msrp, StartError> {
+    let limits = &config.limits;
+    let head = imspec_wire::msrp::Limits {
+        line: limits.msrp_head_octets,
+        headers: limits.msrp_headers,
+        head: limits.msrp_head_octets,
+        message: config.session.max_octets,
+        fragments: limits.fragments,
+        ..imspec_wire::msrp::Limits::default()
+    };
+    let limits = MsrpLimits {
+        head,
+        connections: limits.msrp_connections,
+        first: Duration::from_secs(config.msrp.first_s),
+        chunk: Duration::from_secs(config.msrp.chunk_s),
+        refused: 1024 * 1024,
+    };
+    let names = vec![config.domain.clone()];
+    Msrp::bind(&config.listen.msrp, &config.listen.msrps, names, limits, tasks.clone())
+        .await
+        .map_err(|(address, error)| StartError::Listen {
+            protocol: "MSRP",
+            address,
+            error,
+        })
 }
 
 async fn add_configured_accounts(context: &Context) -> Result<(), StartError> {
@@ -320,6 +369,7 @@ async fn open_rooms(
         pager,
         Arc::clone(&delivery),
     );
+    context.msrp.run(Arc::clone(&context.parts.tap));
     transport.run(&(Arc::new(uas) as Arc<dyn Inbox>));
     tasks.spawn(Arc::clone(&expiry).run());
     delivery.resume().await?;

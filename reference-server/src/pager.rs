@@ -9,16 +9,15 @@ use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{MaxForwards, MediaType, To};
 use tokio::time::{Instant, timeout};
 
-use crate::account::Addressee;
 use crate::clock::Timestamp;
 use crate::compose::{is_hop_field, without};
 use crate::context::Context;
 use crate::delivery::{Delivery, Meaning, same_binding};
 use crate::expiry::Expiry;
-use crate::policy::{ContentClass, HopHeaders, OfflineTrigger};
+use crate::policy::{ContentClass, HopHeaders, Mode, OfflineTrigger};
 use crate::reach::{self, Destination};
 use crate::response::Reply;
-use crate::store::{Binding, Inserted, NewMessage, StoreError, reparse};
+use crate::store::{Binding, Form, Inserted, NewMessage, StoreError};
 use crate::transaction::client::{ClientTransactions, Outcome, Pending};
 use crate::transport::Flow;
 
@@ -83,12 +82,12 @@ impl Pager {
         flow: &Flow,
         received: Timestamp,
     ) -> Result<Reply, Reply> {
-        let account = self.account(request).await?;
+        let account = self.context.account(request).await?;
         if matches!(request.typed::<To>(), Some(Ok(to)) if to.tag().is_some()) {
             // There are no dialogs here, so it can belong to none (RFC 3261 §12.2.2).
             return Err(Reply::new(481));
         }
-        let request = self.believed(request);
+        let request = self.context.believed(request);
         let bindings = self.context.live_bindings(&account).await?;
         if bindings.is_empty() {
             let (reply, _) = self.store(&account, &request, received).await?;
@@ -119,35 +118,6 @@ impl Pager {
                 Ok(reply)
             }
         }
-    }
-
-    /// Whose message it is: the Request-URI alone decides.
-    async fn account(&self, request: &Message) -> Result<String, Reply> {
-        match self
-            .context
-            .domains
-            .addressee(request.request_uri().unwrap_or_default())
-        {
-            Addressee::User(account) => {
-                if self.context.parts.store.has_account(&account).await? {
-                    Ok(account)
-                } else {
-                    Err(Reply::new(404))
-                }
-            }
-            Addressee::Domain | Addressee::Foreign => Err(Reply::new(404)),
-            Addressee::UnsupportedScheme => Err(Reply::new(416)),
-            Addressee::Malformed => Err(Reply::new(400)),
-        }
-    }
-
-    /// The request without identities that its sender is not trusted to assert (RFC 3325 §5).
-    fn believed(&self, request: &Message) -> Message {
-        if self.context.config.trust.peers {
-            return request.clone();
-        }
-        let octets = without(request, |field| field.is("P-Asserted-Identity"));
-        reparse(octets).unwrap_or_else(|_| request.clone())
     }
 
     /// Sends the request on, to one contact after the other, newest first (RFC 3261 §16.7).
@@ -215,7 +185,9 @@ impl Pager {
     ) -> Result<(Reply, i64), Reply> {
         let context = &self.context;
         let settings = context.policy.settings();
-        if !settings.store_classes.contains(&content_class(request)) {
+        if !settings.store_modes.contains(&Mode::Pager)
+            || !settings.store_classes.contains(&content_class(request))
+        {
             return Err(Reply::new(480));
         }
         let stored_at = context.now();
@@ -234,7 +206,7 @@ impl Pager {
         let message = NewMessage {
             account: account.to_owned(),
             message_id: context.parts.ids.next(account).await?,
-            request: Bytes::copy_from_slice(octets.get(..end).unwrap_or_default()),
+            form: Form::Pager(Bytes::copy_from_slice(octets.get(..end).unwrap_or_default())),
             received_at: received,
             stored_at,
             mark,
@@ -250,6 +222,8 @@ impl Pager {
             // Not 503: that would speak for the whole server (RFC 3261 §21.5.4).
             Inserted::Full => Err(Reply::because(480, "Mailbox Full").with("Retry-After", "3600")),
             Inserted::NoAccount => Err(Reply::new(404)),
+            // Of sessions only.
+            Inserted::Duplicate => Err(Reply::new(500)),
         }
     }
 }

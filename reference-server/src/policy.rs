@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use imspec_wire::sip::Message;
+use imspec_wire::sip::{Header, Message};
 use imspec_wire::sip::name;
 use imspec_wire::sip::typed::{Expires, SipDate, TypedHeader};
 use serde_json::{Map, Value, json};
@@ -36,6 +36,52 @@ pub enum MarkRefusal {
     Zero,
 }
 
+/// The Expires header fields of a message's chunks, as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionWishes {
+    /// Of the chunk with the first octet.
+    pub first: Option<String>,
+    /// Of the chunk that ends the message.
+    pub last: Option<String>,
+    /// Of the chunk that brought one first.
+    pub any: Option<String>,
+    /// The smallest of the well-formed ones.
+    pub min: Option<String>,
+}
+
+impl SessionWishes {
+    /// A chunk with this Expires has begun. `first`: it has the first octet of the message.
+    pub fn began(&mut self, expires: Option<&str>, first: bool) {
+        if first && self.first.is_none() {
+            self.first = expires.map(str::to_owned);
+        }
+        let Some(expires) = expires else { return };
+        self.any.get_or_insert_with(|| expires.to_owned());
+        let seconds = session_expires(expires);
+        let smallest = self.min.as_deref().and_then(session_expires);
+        if seconds.is_some_and(|seconds| smallest.is_none_or(|min| seconds < min)) {
+            self.min = Some(expires.to_owned());
+        }
+    }
+}
+
+/// `1*DIGIT` (RFC 4976 §7), and no more than a mark can hold.
+fn session_expires(value: &str) -> Option<u32> {
+    let digits = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
+    value.parse().ok().filter(|_| digits)
+}
+
+/// The instants from which the life of a session's message may count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimes {
+    /// Its first chunk began to arrive.
+    pub first_chunk: Timestamp,
+    /// It was complete.
+    pub complete: Timestamp,
+    /// The BYE came, or the session ended without one; `None` while it goes on.
+    pub end: Option<Timestamp>,
+}
+
 /// Decides when messages expire and what becomes of them then.
 pub trait ExpirationPolicy: Send + Sync + 'static {
     /// The mark of a request that was complete at `received` and is stored at `stored`.
@@ -45,6 +91,9 @@ pub trait ExpirationPolicy: Send + Sync + 'static {
         received: Timestamp,
         stored: Timestamp,
     ) -> Result<Option<Mark>, MarkRefusal>;
+    /// The mark of a session's message. Nothing can be refused any more, so what would be is treated as
+    /// absent.
+    fn session_mark(&self, wishes: &SessionWishes, times: &SessionTimes) -> Option<Mark>;
     /// Whether a message that expires at `mark` has expired.
     fn has_expired(&self, mark: Option<Timestamp>, now: Timestamp) -> bool {
         mark.is_some_and(|at| now >= at)
@@ -180,6 +229,102 @@ choice! {
     }
 }
 
+choice! {
+    /// `delivery.form`
+    DeliveryForm {
+        /// By MESSAGE; what came by a session and is too large for that, by a session.
+        Message = "message",
+        /// Everything by a session.
+        Session = "session",
+    }
+}
+choice! {
+    /// `lm.expires.chunk`: whose Expires counts where the chunks of a message differ
+    ExpiresChunk {
+        /// That of the chunk with the first octet.
+        First = "first",
+        /// That of the chunk that ends the message.
+        Last = "last",
+        /// That of the chunk that brought one first.
+        Any = "any",
+        /// The smallest.
+        Min = "min",
+    }
+}
+choice! {
+    /// `lm.base`: the instant from which the life of a session's message counts
+    SessionBase {
+        /// The message was complete.
+        Completion = "completion",
+        /// Its first chunk began to arrive.
+        FirstChunk = "first-chunk",
+        /// The BYE came; where none came, the session ended.
+        Bye = "bye",
+    }
+}
+choice! {
+    /// `lm.multi`: what several messages in one session become
+    SeveralMessages {
+        /// One record each.
+        OnePerMessageId = "one-per-message-id",
+        /// One record together.
+        OnePerSession = "one-per-session",
+    }
+}
+choice! {
+    /// `lm.no_bye`: what becomes of messages whose session ends without a BYE of the sender
+    NoBye {
+        /// They are stored as others are.
+        Store = "store",
+        /// They are dropped.
+        Drop = "drop",
+    }
+}
+choice! {
+    /// `lm.success_report`
+    SuccessReport {
+        /// No report tells that a message was stored.
+        NeverOnStore = "never-on-store",
+        /// When it is stored.
+        OnStore = "on-store",
+        /// When its recipient has it, if the session is still there.
+        OnDelivery = "on-delivery",
+    }
+}
+
+/// Which header fields are kept of a message of the session (`lm.invite_headers` and its like).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fields {
+    /// Every one.
+    All,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
+impl Fields {
+    fn named(names: &[&str]) -> Self {
+        Self::Named(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    /// Whether a field is kept.
+    pub fn keeps(&self, field: &Header<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| field.is(name)),
+        }
+    }
+
+    fn entry(&self) -> Value {
+        match self {
+            Self::All => json!(["all"]),
+            Self::Named(names) => json!(names),
+        }
+    }
+}
+
+/// The fields of an INVITE that the specification names: kept whatever `lm.invite_headers` says.
+pub const INVITE_FIELDS: [&str; 5] = ["From", "To", "P-Asserted-Identity", "Subject", "Date"];
+
 /// `policy.indication`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Indication {
@@ -200,8 +345,21 @@ pub enum ContentClass {
     Imdn,
     /// Somebody is typing (RFC 3994).
     IsComposing,
-    /// A reference to a file.
+    /// A reference to a file, or a file.
     File,
+}
+
+/// One kind of message that is deferred (`store.modes`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// MESSAGE requests.
+    Pager,
+    /// Messages that come by a session.
+    Session,
+}
+
+impl Mode {
+    const ALL: [(Self, &'static str); 2] = [(Self::Pager, "pager"), (Self::Session, "session")];
 }
 
 impl ContentClass {
@@ -220,8 +378,10 @@ pub struct Settings {
     pub offline_trigger: OfflineTrigger,
     pub store_hop_headers: HopHeaders,
     pub store_classes: Vec<ContentClass>,
+    pub store_modes: Vec<Mode>,
     pub accept_status: u16,
     pub delivery_expires: DeliveryExpires,
+    pub delivery_form: DeliveryForm,
     pub mid_form: MessageIdForm,
     pub mid_host: String,
     pub mid_sequence: MessageIdSequence,
@@ -230,10 +390,20 @@ pub struct Settings {
     pub expire_zero: ExpireZero,
     pub expire_malformed: ExpireMalformed,
     pub expire_default_pm: Option<u32>,
+    pub expire_default_lm: Option<u32>,
     pub expire_clamp: Option<u32>,
     pub policy_expired: ExpiredHandling,
     pub policy_indication: Indication,
     pub policy_granularity_s: u32,
+    pub lm_expires_honoured: bool,
+    pub lm_expires_chunk: ExpiresChunk,
+    pub lm_base: SessionBase,
+    pub lm_invite_headers: Fields,
+    pub lm_ok_headers: Fields,
+    pub lm_bye_headers: Fields,
+    pub lm_multi: SeveralMessages,
+    pub lm_no_bye: NoBye,
+    pub lm_success_report: SuccessReport,
 }
 
 /// Why a setting was not taken.
@@ -264,7 +434,6 @@ const FIXED: &[(&str, &str)] = &[
     ("inspect.kind", "http"),
     ("store.fidelity", "octet"),
     ("delivery.trigger", "on-register"),
-    ("delivery.form", "message"),
     ("mid.scope", "global"),
     ("mid.carrier", "inspect"),
     ("sender.notice", "none"),
@@ -277,8 +446,10 @@ impl Settings {
             offline_trigger: OfflineTrigger::NotRegistered,
             store_hop_headers: HopHeaders::Keep,
             store_classes: ContentClass::ALL.iter().map(|(class, _)| *class).collect(),
+            store_modes: Mode::ALL.iter().map(|(mode, _)| *mode).collect(),
             accept_status: 202,
             delivery_expires: DeliveryExpires::AsStored,
+            delivery_form: DeliveryForm::Message,
             mid_form: MessageIdForm::Bare,
             mid_host: format!("mailstore1.{domain}"),
             mid_sequence: MessageIdSequence::None,
@@ -287,10 +458,50 @@ impl Settings {
             expire_zero: ExpireZero::Immediate,
             expire_malformed: ExpireMalformed::Default,
             expire_default_pm: None,
+            expire_default_lm: None,
             expire_clamp: None,
             policy_expired: ExpiredHandling::Delete,
             policy_indication: Indication::None,
             policy_granularity_s: 0,
+            lm_expires_honoured: true,
+            lm_expires_chunk: ExpiresChunk::First,
+            lm_base: SessionBase::Completion,
+            lm_invite_headers: Fields::named(&[
+                "From",
+                "To",
+                "P-Asserted-Identity",
+                "Subject",
+                "Date",
+                "Call-ID",
+                "CSeq",
+                "Contact",
+                "Privacy",
+                "Referred-By",
+                "Reply-To",
+                "Priority",
+                "Contribution-ID",
+                "Conversation-ID",
+            ]),
+            lm_ok_headers: Fields::named(&[
+                "From",
+                "To",
+                "P-Asserted-Identity",
+                "Date",
+                "Call-ID",
+                "CSeq",
+            ]),
+            lm_bye_headers: Fields::named(&[
+                "From",
+                "To",
+                "Call-ID",
+                "CSeq",
+                "Date",
+                "Reason",
+                "P-Asserted-Identity",
+            ]),
+            lm_multi: SeveralMessages::OnePerMessageId,
+            lm_no_bye: NoBye::Store,
+            lm_success_report: SuccessReport::NeverOnStore,
         }
     }
 
@@ -299,6 +510,11 @@ impl Settings {
         let classes: Vec<&str> = ContentClass::ALL
             .iter()
             .filter(|(class, _)| self.store_classes.contains(class))
+            .map(|(_, text)| *text)
+            .collect();
+        let modes: Vec<&str> = Mode::ALL
+            .iter()
+            .filter(|(mode, _)| self.store_modes.contains(mode))
             .map(|(_, text)| *text)
             .collect();
         let seconds = |value: Option<u32>| value.map_or_else(|| json!("none"), |s| json!(s));
@@ -315,8 +531,10 @@ impl Settings {
             ("offline.trigger", json!(self.offline_trigger.text())),
             ("store.hop_headers", json!(self.store_hop_headers.text())),
             ("store.classes", json!(classes)),
+            ("store.modes", json!(modes)),
             ("accept.status", json!(self.accept_status)),
             ("delivery.expires", json!(self.delivery_expires.text())),
+            ("delivery.form", json!(self.delivery_form.text())),
             ("mid.form", json!(self.mid_form.text())),
             ("mid.host", json!(self.mid_host)),
             ("mid.sequence", json!(self.mid_sequence.text())),
@@ -328,10 +546,23 @@ impl Settings {
             ("expire.zero", json!(self.expire_zero.text())),
             ("expire.malformed", json!(self.expire_malformed.text())),
             ("expire.default.pm", seconds(self.expire_default_pm)),
+            ("expire.default.lm", seconds(self.expire_default_lm)),
             ("expire.clamp", seconds(self.expire_clamp)),
             ("policy.expired", json!(self.policy_expired.text())),
             ("policy.indication", json!(indication)),
             ("policy.granularity_s", json!(self.policy_granularity_s)),
+            (
+                "lm.expires.honoured",
+                json!(if self.lm_expires_honoured { "yes" } else { "no" }),
+            ),
+            ("lm.expires.chunk", json!(self.lm_expires_chunk.text())),
+            ("lm.base", json!(self.lm_base.text())),
+            ("lm.invite_headers", self.lm_invite_headers.entry()),
+            ("lm.ok_headers", self.lm_ok_headers.entry()),
+            ("lm.bye_headers", self.lm_bye_headers.entry()),
+            ("lm.multi", json!(self.lm_multi.text())),
+            ("lm.no_bye", json!(self.lm_no_bye.text())),
+            ("lm.success_report", json!(self.lm_success_report.text())),
         ] {
             all.insert(key.to_owned(), value);
         }
@@ -360,11 +591,15 @@ impl Settings {
             "store.hop_headers" => {
                 self.store_hop_headers = entry.one_of(HopHeaders::read, HopHeaders::VALUES)?;
             }
-            "store.classes" => self.store_classes = entry.classes()?,
+            "store.classes" => self.store_classes = entry.some_of(&ContentClass::ALL)?,
+            "store.modes" => self.store_modes = entry.some_of(&Mode::ALL)?,
             "accept.status" => self.accept_status = entry.status()?,
             "delivery.expires" => {
                 self.delivery_expires =
                     entry.one_of(DeliveryExpires::read, DeliveryExpires::VALUES)?;
+            }
+            "delivery.form" => {
+                self.delivery_form = entry.one_of(DeliveryForm::read, DeliveryForm::VALUES)?;
             }
             "mid.form" => {
                 self.mid_form = entry.one_of(MessageIdForm::read, MessageIdForm::VALUES)?;
@@ -386,6 +621,7 @@ impl Settings {
                     entry.one_of(ExpireMalformed::read, ExpireMalformed::VALUES)?;
             }
             "expire.default.pm" => self.expire_default_pm = entry.seconds_or_none()?,
+            "expire.default.lm" => self.expire_default_lm = entry.seconds_or_none()?,
             "expire.clamp" => self.expire_clamp = entry.seconds_or_none()?,
             "policy.expired" => {
                 self.policy_expired =
@@ -393,6 +629,7 @@ impl Settings {
             }
             "policy.indication" => self.policy_indication = entry.indication()?,
             "policy.granularity_s" => self.policy_granularity_s = entry.seconds()?,
+            _ if key.starts_with("lm.") => self.set_session_choice(&entry)?,
             _ => match FIXED.iter().find(|(fixed, _)| *fixed == key) {
                 Some((_, only)) if entry.text().as_deref() == Some(only) => {}
                 Some((_, only)) => {
@@ -400,20 +637,40 @@ impl Settings {
                         entry.bad(format!("only \"{only}\", which is how this server works"))
                     );
                 }
-                None => {
-                    let hint = self
-                        .entries()
-                        .keys()
-                        .find(|known| alike(known, key))
-                        .cloned();
-                    return Err(SettingError::UnknownKey {
-                        key: key.to_owned(),
-                        hint,
-                    });
-                }
+                None => return Err(self.unknown(key)),
             },
         }
         Ok(())
+    }
+
+    fn set_session_choice(&mut self, entry: &Entry<'_>) -> Result<(), SettingError> {
+        match entry.key {
+            "lm.expires.honoured" => self.lm_expires_honoured = entry.yes_or_no()?,
+            "lm.expires.chunk" => {
+                self.lm_expires_chunk = entry.one_of(ExpiresChunk::read, ExpiresChunk::VALUES)?;
+            }
+            "lm.base" => self.lm_base = entry.one_of(SessionBase::read, SessionBase::VALUES)?,
+            "lm.invite_headers" => self.lm_invite_headers = entry.fields()?,
+            "lm.ok_headers" => self.lm_ok_headers = entry.fields()?,
+            "lm.bye_headers" => self.lm_bye_headers = entry.fields()?,
+            "lm.multi" => {
+                self.lm_multi = entry.one_of(SeveralMessages::read, SeveralMessages::VALUES)?;
+            }
+            "lm.no_bye" => self.lm_no_bye = entry.one_of(NoBye::read, NoBye::VALUES)?,
+            "lm.success_report" => {
+                self.lm_success_report =
+                    entry.one_of(SuccessReport::read, SuccessReport::VALUES)?;
+            }
+            key => return Err(self.unknown(key)),
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, key: &str) -> SettingError {
+        SettingError::UnknownKey {
+            key: key.to_owned(),
+            hint: self.entries().keys().find(|known| alike(known, key)).cloned(),
+        }
     }
 }
 
@@ -503,21 +760,50 @@ impl Entry<'_> {
         }
     }
 
-    fn classes(&self) -> Result<Vec<ContentClass>, SettingError> {
-        let expected = "a list of im, imdn, is-composing, file";
+    /// A set, written as a list.
+    fn some_of<T: Copy>(&self, all: &[(T, &str)]) -> Result<Vec<T>, SettingError> {
+        let bad = || {
+            let names: Vec<&str> = all.iter().map(|(_, text)| *text).collect();
+            self.bad(format!("a list of {}", names.join(", ")))
+        };
         let Value::Array(items) = self.value else {
-            return Err(self.bad(expected));
+            return Err(bad());
         };
         items
             .iter()
             .map(|item| {
-                ContentClass::ALL
-                    .iter()
+                all.iter()
                     .find(|(_, text)| item.as_str() == Some(*text))
                     .map(|(class, _)| *class)
-                    .ok_or_else(|| self.bad(expected))
+                    .ok_or_else(bad)
             })
             .collect()
+    }
+
+    fn yes_or_no(&self) -> Result<bool, SettingError> {
+        match self.text().as_deref() {
+            // YAML writers leave quotes off, and YAML 1.1 readers make booleans of these words.
+            Some("yes" | "on") => Ok(true),
+            Some("no" | "off") => Ok(false),
+            _ => Err(self.bad("yes, no")),
+        }
+    }
+
+    fn fields(&self) -> Result<Fields, SettingError> {
+        let expected = "a list of header field names, or of the word `all` alone";
+        let Value::Array(items) = self.value else {
+            return Err(self.bad(expected));
+        };
+        let names = items
+            .iter()
+            .map(|item| item.as_str().filter(|name| is_token(name)).map(str::to_owned))
+            .collect::<Option<Vec<String>>>()
+            .ok_or_else(|| self.bad(expected))?;
+        match names.as_slice() {
+            [only] if only == "all" => Ok(Fields::All),
+            _ if names.iter().any(|name| name == "all") => Err(self.bad(expected)),
+            _ => Ok(Fields::Named(names)),
+        }
     }
 
     fn indication(&self) -> Result<Indication, SettingError> {
@@ -596,6 +882,10 @@ impl ExpirationPolicy for Policy {
         stored: Timestamp,
     ) -> Result<Option<Mark>, MarkRefusal> {
         mark(&self.settings(), request, received, stored)
+    }
+
+    fn session_mark(&self, wishes: &SessionWishes, times: &SessionTimes) -> Option<Mark> {
+        session_mark(&self.settings(), wishes, times)
     }
 
     fn sweep_at(&self, mark: Timestamp) -> Timestamp {
@@ -693,6 +983,57 @@ fn mark(
         at: base.plus_seconds(i64::from(seconds)),
         raw: Some(raw),
     }))
+}
+
+fn session_mark(
+    settings: &Settings,
+    wishes: &SessionWishes,
+    times: &SessionTimes,
+) -> Option<Mark> {
+    if !settings.expire_marking {
+        return None;
+    }
+    let base = match settings.lm_base {
+        SessionBase::Completion => times.complete,
+        SessionBase::FirstChunk => times.first_chunk,
+        SessionBase::Bye => times.end.unwrap_or(times.complete),
+    };
+    let marked = |seconds: u32, raw: Option<String>| Mark {
+        seconds: u64::from(seconds),
+        at: base.plus_seconds(i64::from(seconds)),
+        raw,
+    };
+    let default = || settings.expire_default_lm.map(|seconds| marked(seconds, None));
+    let wish = match settings.lm_expires_chunk {
+        ExpiresChunk::First => &wishes.first,
+        ExpiresChunk::Last => &wishes.last,
+        ExpiresChunk::Any => &wishes.any,
+        // Where all are malformed, one of them has to speak.
+        ExpiresChunk::Min => wishes.min.as_ref().map_or(&wishes.any, |_| &wishes.min),
+    };
+    let Some(raw) = wish.as_ref().filter(|_| settings.lm_expires_honoured) else {
+        return default();
+    };
+    match session_expires(raw) {
+        Some(0) => match settings.expire_zero {
+            ExpireZero::Immediate => Some(marked(0, Some(raw.clone()))),
+            ExpireZero::Never => None,
+            ExpireZero::Reject | ExpireZero::Default => default(),
+        },
+        Some(seconds) => {
+            let most = settings.expire_clamp.unwrap_or(seconds);
+            Some(marked(seconds.min(most), Some(raw.clone())))
+        }
+        None => match settings.expire_malformed {
+            ExpireMalformed::Hour => Some(marked(
+                settings.expire_clamp.map_or(3600, |most| most.min(3600)),
+                Some(raw.clone()),
+            )),
+            ExpireMalformed::Default | ExpireMalformed::Ignore | ExpireMalformed::Reject => {
+                default()
+            }
+        },
+    }
 }
 
 fn wish(request: &Message) -> Wish {
@@ -880,9 +1221,26 @@ mod tests {
                 "`expire.default.pm` cannot be -1: it takes none, or whole seconds from 0 to 4294967295",
             ),
             (
-                json!({"delivery.form": "session"}),
-                "`delivery.form` cannot be \"session\": it takes only \"message\", which is how this \
+                json!({"mid.scope": "account"}),
+                "`mid.scope` cannot be \"account\": it takes only \"global\", which is how this \
               server works",
+            ),
+            (
+                json!({"lm.multi": "one"}),
+                "`lm.multi` cannot be \"one\": it takes one-per-message-id, one-per-session",
+            ),
+            (
+                json!({"lm.nobye": "drop"}),
+                "there is no setting `lm.nobye`; did you mean `lm.no_bye`?",
+            ),
+            (
+                json!({"lm.bye_headers": ["all", "From"]}),
+                "`lm.bye_headers` cannot be [\"all\",\"From\"]: it takes a list of header field names, \
+              or of the word `all` alone",
+            ),
+            (
+                json!({"store.modes": "pager"}),
+                "`store.modes` cannot be \"pager\": it takes a list of pager, session",
             ),
             (
                 json!({"mid.host": "two words"}),

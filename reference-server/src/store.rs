@@ -63,8 +63,8 @@ pub struct NewMessage {
     pub account: String,
     /// Message-ID, in the form that the provider chose.
     pub message_id: String,
-    /// The request as it came.
-    pub request: Bytes,
+    /// How it came, and what of it is kept.
+    pub form: Form,
     /// When all of it was here.
     pub received_at: Timestamp,
     /// When it was handed to the store.
@@ -74,11 +74,79 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
-    /// The request, indexed. It was within bounds when it came, so none are set here.
+    /// The MESSAGE, or the INVITE's head, indexed. It was within bounds when it came, so none are set
+    /// here.
     pub fn parse(&self) -> Result<Message, ParseError> {
-        reparse(self.request.clone())
+        reparse(match &self.form {
+            Form::Pager(request) => request.clone(),
+            Form::Session(record) => record.invite.clone(),
+        })
     }
 }
+
+/// The two kinds of deferred message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// The MESSAGE request as it came.
+    Pager(Bytes),
+    /// What came by a session.
+    Session(SessionRecord),
+}
+
+/// What is kept of a session: heads without bodies, each with the fields that the provider keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The INVITE.
+    pub invite: Bytes,
+    /// The 200 that answered it.
+    pub ok: Bytes,
+    /// The sender's BYE; `None` while there is none.
+    pub bye: Option<Bytes>,
+    /// The messages, in the order in which they were complete. One, unless the provider makes a whole
+    /// session one record (`lm.multi`).
+    pub parts: Vec<Part>,
+}
+
+/// One message of a session, whose octets are read with [`Store::read_content`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where its octets are.
+    pub content: i64,
+    /// How many there are.
+    pub octets: u64,
+    /// Their SHA-256.
+    pub sha256: [u8; 32],
+    /// Who sent it under which MSRP Message-ID, to tell a copy.
+    pub origin: String,
+    /// Start line and header fields of its SENDs in the order in which they came, each up to its last
+    /// line end. Where they were too many, that of the chunk with the first octet alone.
+    pub heads: Vec<Bytes>,
+    /// Which of them is that of the chunk with the first octet.
+    pub first: usize,
+    /// Whether none was left out.
+    pub all_heads: bool,
+}
+
+impl Part {
+    /// The head of the chunk with the first octet.
+    pub fn head(&self) -> &[u8] {
+        self.heads.get(self.first).map_or(&[], |head| &**head)
+    }
+}
+
+/// Octets of a content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Which content.
+    pub content: i64,
+    /// The octets before these.
+    pub at: u64,
+    /// The octets, not more than [`PIECE`] and not across a multiple of it.
+    pub octets: Bytes,
+}
+
+/// Contents are kept in pieces of this many octets.
+pub const PIECE: usize = 64 * 1024;
 
 /// Indexes a request that was accepted before, whatever its size.
 pub(crate) fn reparse(octets: Bytes) -> Result<Message, ParseError> {
@@ -99,6 +167,8 @@ pub enum Inserted {
     Full,
     /// There is no such account (any more).
     NoAccount,
+    /// The account holds a message of the same origin with the same octets already.
+    Duplicate,
 }
 
 /// A message in the store.
@@ -129,7 +199,46 @@ pub trait Store: Send + Sync + 'static {
     fn remove_lapsed(&self, now: Timestamp) -> Answer<'_, ()>;
 
     /// Stores a message unless its account holds `most` already.
-    fn insert(&self, message: NewMessage, most: u64) -> Answer<'_, Inserted>;
+    fn insert(&self, message: NewMessage, most: u64) -> Answer<'static, Inserted> {
+        self.insert_session(message, Vec::new(), false, most)
+    }
+    /// Stores a message with the last pieces of its contents. A `held` one is kept, but is no deferred
+    /// message before [`Store::release`]. All of a content must be there, or nothing is stored.
+    fn insert_session(
+        &self,
+        message: NewMessage,
+        pieces: Vec<Piece>,
+        held: bool,
+        most: u64,
+    ) -> Answer<'static, Inserted>;
+    /// Adds a message that was complete at `received_at` to the record of its session.
+    fn append(
+        &self,
+        number: i64,
+        part: Part,
+        pieces: Vec<Piece>,
+        received_at: Timestamp,
+    ) -> Answer<'static, Inserted>;
+    /// Adds the head of the BYE to the records of a session. Those that are gone stay so.
+    fn add_bye(&self, numbers: Vec<i64>, bye: Bytes) -> Answer<'_, ()>;
+    /// Makes a held record a deferred message.
+    fn release(&self, number: i64, mark: Option<Mark>) -> Answer<'_, ()>;
+    /// At the start: what the last run left of sessions. Contents of messages that were not complete
+    /// go. Held records are released, or removed.
+    fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()>;
+
+    /// A content that was never given before. It is there once something is written to it.
+    fn new_content(&self) -> i64;
+    /// Writes octets of a message that is not complete yet, over what is there. Contents are written in
+    /// the order of the calls, whether the answers are awaited or not.
+    fn write_content(&self, piece: Piece) -> Answer<'static, ()>;
+    /// Forgets a content that no message has.
+    fn drop_content(&self, content: i64) -> Answer<'_, ()>;
+    /// Octets from `at` on, at most `most` and perhaps fewer; none at the end.
+    fn read_content(&self, content: i64, at: u64, most: usize) -> Answer<'_, Bytes>;
+    /// How many messages the account holds.
+    fn count<'a>(&'a self, account: &'a str) -> Answer<'a, u64>;
+
     /// The messages of one account, or of all, in the order of arrival.
     fn messages(&self, account: Option<String>) -> Answer<'_, Vec<StoredMessage>>;
     /// The account's first message after the one with that number.

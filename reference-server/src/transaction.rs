@@ -1,8 +1,7 @@
-//! Non-INVITE transactions (RFC 3261 §17.1.2, §17.2.2), as corrected by RFC 4320.
+//! Transactions (RFC 3261 §17), as corrected by RFC 4320 and, for INVITE, by RFC 6026.
 //!
 //! The state machines know neither sockets nor clocks: they are told what happened and when, and say
-//! what to do. RFC 6026 changes INVITE transactions only; since no INVITE is accepted here, what is left
-//! of it is that a stray response is dropped instead of passed on.
+//! what to do.
 
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use imspec_wire::sip::typed::{CSeq, From, To, Via};
 
 pub mod client;
 pub mod invite_client;
+pub mod invite_server;
 pub mod server;
 
 /// Every timer, from T1.
@@ -35,6 +35,12 @@ impl Timers {
     /// must leave then.
     pub fn before_trying(self) -> Duration {
         self.t1 * 7
+    }
+
+    /// Timer C, for a telephone that rings for ever: above three minutes (RFC 3261 §16.6 item 11)
+    /// where T1 is 500 ms, and in that proportion.
+    pub fn ringing(self) -> Duration {
+        self.lifetime() * 6
     }
 
     /// How long a forwarded request may go unanswered, so that its sender, whose own patience is
@@ -83,7 +89,8 @@ impl TransactionKey {
                 &value("From"),
                 &value("To"),
                 &value("Call-ID"),
-                &value("CSeq"),
+                // Without its method: ACK and CANCEL name the INVITE's.
+                value("CSeq").split_whitespace().next().unwrap_or_default(),
             ]
             .join("\n"),
         )

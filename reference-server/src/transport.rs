@@ -265,7 +265,7 @@ fn no_listener(protocol: &str, remote: SocketAddr) -> io::Error {
 }
 
 /// The address by which `remote` can reach us, for a listener on all addresses.
-fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
+pub(crate) fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

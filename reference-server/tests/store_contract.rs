@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use imspec_reference_server::clock::Timestamp;
 use imspec_reference_server::policy::{ExpiredHandling, Mark};
-use imspec_reference_server::store::{Inserted, NewMessage, SqliteStore, Store, StoredMessage};
+use imspec_reference_server::store::{Form, Inserted, NewMessage, SqliteStore, Store, StoredMessage};
 use proptest::prelude::*;
 
 const QUOTA: u64 = 5;
@@ -148,7 +148,7 @@ async fn insert(
     let message = NewMessage {
         account: account.clone(),
         message_id: format!("{}@x", model.inserted),
-        request: octets.into(),
+        form: Form::Pager(octets.into()),
         received_at: Timestamp::from_micros(i64::try_from(model.inserted).unwrap()),
         stored_at: Timestamp::from_micros(-1),
         mark: expires.map(|seconds| Mark {
@@ -163,6 +163,7 @@ async fn insert(
         .filter(|stored| stored.message.account == account)
         .count();
     match store.insert(message.clone(), QUOTA).await.unwrap() {
+        Inserted::Duplicate => panic!("only sessions have copies"),
         Inserted::NoAccount => assert!(!model.accounts.contains(&account)),
         Inserted::Full => assert_eq!(held as u64, QUOTA),
         Inserted::Stored(number) => {

@@ -6,15 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Binding, Inserted, NewMessage, Store, StoreError, StoredMessage};
+use super::{
+    Answer, Binding, Form, Inserted, NewMessage, PIECE, Part, Piece, SessionRecord, Store, StoreError,
+    StoredMessage,
+};
 use crate::clock::Timestamp;
 use crate::policy::{ExpiredHandling, Mark};
 
@@ -25,7 +30,9 @@ const QUEUE: usize = 4096;
 /// Messages expired in one go, so that a great sweep does not hold up the senders.
 const SWEEP: usize = 256;
 /// Raised when the schema changes in a way that an older server cannot read.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+/// What brings a file from each version to the next, from 0, which is an empty file.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 /// Work done in the transaction, or not at all where there is none; what it gives is called after the
 /// commit.
@@ -37,6 +44,7 @@ type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 #[derive(Debug)]
 pub struct SqliteStore {
     lanes: Mutex<Option<Lanes>>,
+    next_content: AtomicI64,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -57,6 +65,12 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let writer = Connection::open(path)?;
         prepare(&writer)?;
+        let next_content = writer.query_row(
+            "SELECT 1 + max(coalesce((SELECT max(content) FROM part), 0),
+                            coalesce((SELECT max(content) FROM piece), 0))",
+            [],
+            |row| row.get(0),
+        )?;
         let reader = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -71,6 +85,7 @@ impl SqliteStore {
         let lanes = Mutex::new(Some(Lanes { write, read }));
         Ok(Self {
             lanes,
+            next_content: AtomicI64::new(next_content),
             threads: Mutex::new(threads),
         })
     }
@@ -83,7 +98,7 @@ impl SqliteStore {
     fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Answer<'_, T> {
+    ) -> Answer<'static, T> {
         submit(self.lanes().map(|lanes| lanes.write), move |connection| {
             // One request's failure must not undo the others of its group, nor leave half of itself.
             connection.execute_batch("SAVEPOINT request")?;
@@ -147,11 +162,12 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
              server that wrote it, or another file"
         )));
     }
-    if version < SCHEMA_VERSION {
+    let have = usize::try_from(version).unwrap_or(0);
+    if have < STEPS.len() {
         // In one transaction: half a schema would be no schema.
         connection.execute_batch(&format!(
             "BEGIN; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-            include_str!("schema.sql")
+            STEPS.get(have..).unwrap_or_default().concat()
         ))?;
     }
     // FULL: from here on the log is synced at every commit, so what was answered survives a power cut
@@ -285,43 +301,131 @@ impl Store for SqliteStore {
         })
     }
 
-    fn insert(&self, message: NewMessage, most: u64) -> Answer<'_, Inserted> {
+    fn insert_session(
+        &self,
+        message: NewMessage,
+        pieces: Vec<Piece>,
+        held: bool,
+        most: u64,
+    ) -> Answer<'static, Inserted> {
+        self.write(move |db| insert(db, &message, pieces, held, most))
+    }
+
+    fn append(
+        &self,
+        number: i64,
+        part: Part,
+        pieces: Vec<Piece>,
+        received_at: Timestamp,
+    ) -> Answer<'static, Inserted> {
         self.write(move |db| {
-            let Some(id) = account_id(db, &message.account)? else {
+            let account: Option<i64> = db
+                .prepare_cached("UPDATE message SET received_at = ?2 WHERE id = ?1 RETURNING account")?
+                .query_row(params![number, received_at.micros()], |row| row.get(0))
+                .optional()?;
+            let Some(account) = account else {
                 return Ok(Inserted::NoAccount);
             };
-            let held: i64 = db
-                .prepare_cached("SELECT count(*) FROM message WHERE account = ?1")?
-                .query_row([id], |row| row.get(0))?;
-            if u64::try_from(held).unwrap_or(0) >= most {
-                return Ok(Inserted::Full);
+            if is_copy(db, account, &part)? {
+                return Ok(Inserted::Duplicate);
             }
-            let mark = message.mark.as_ref();
+            for piece in pieces {
+                write_piece(db, &piece)?;
+            }
+            insert_part(db, number, &part)?;
+            Ok(Inserted::Stored(number))
+        })
+    }
+
+    fn add_bye(&self, numbers: Vec<i64>, bye: Bytes) -> Answer<'_, ()> {
+        self.write(move |db| {
+            let mut add = db.prepare_cached("UPDATE message SET bye = ?2 WHERE id = ?1")?;
+            for number in numbers {
+                add.execute(params![number, &bye[..]])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn release(&self, number: i64, mark: Option<Mark>) -> Answer<'_, ()> {
+        self.write(move |db| {
             db.prepare_cached(
-                "INSERT INTO message (account, message_id, request, received_at, stored_at,
-                 expire_at, expire_seconds, expire_raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "UPDATE message SET held = 0, expire_at = ?2, expire_seconds = ?3, expire_raw = ?4
+                 WHERE id = ?1 AND held",
             )?
             .execute(params![
-                id,
-                message.message_id,
-                &message.request[..],
-                message.received_at.micros(),
-                message.stored_at.micros(),
-                mark.map(|mark| mark.at.micros()),
-                mark.map(|mark| i64::try_from(mark.seconds).unwrap_or(i64::MAX)),
-                mark.and_then(|mark| mark.raw.as_deref()),
+                number,
+                mark.as_ref().map(|mark| mark.at.micros()),
+                mark.as_ref().map(|mark| signed(mark.seconds)),
+                mark.as_ref().and_then(|mark| mark.raw.as_deref()),
             ])?;
-            Ok(Inserted::Stored(db.last_insert_rowid()))
+            Ok(())
+        })
+    }
+
+    fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()> {
+        self.write(move |db| {
+            db.execute_batch(if keep_held {
+                "UPDATE message SET held = 0 WHERE held"
+            } else {
+                "DELETE FROM message WHERE held"
+            })?;
+            db.execute_batch("DELETE FROM piece WHERE content NOT IN (SELECT content FROM part)")?;
+            Ok(())
+        })
+    }
+
+    fn new_content(&self) -> i64 {
+        self.next_content.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn write_content(&self, piece: Piece) -> Answer<'static, ()> {
+        self.write(move |db| write_piece(db, &piece))
+    }
+
+    fn drop_content(&self, content: i64) -> Answer<'_, ()> {
+        self.write(move |db| {
+            db.prepare_cached(
+                "DELETE FROM piece WHERE content = ?1
+                 AND NOT EXISTS (SELECT 1 FROM part WHERE part.content = ?1)",
+            )?
+            .execute([content])?;
+            Ok(())
+        })
+    }
+
+    fn read_content(&self, content: i64, at: u64, most: usize) -> Answer<'_, Bytes> {
+        self.read(move |db| {
+            let (number, within) = place(at);
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let octets: Option<Vec<u8>> = db
+                .prepare_cached(
+                    "SELECT substr(octets, ?3, ?4) FROM piece WHERE content = ?1 AND number = ?2",
+                )?
+                .query_row(
+                    params![content, number, i64::try_from(within).unwrap_or(0) + 1, most],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            Ok(octets.unwrap_or_default().into())
+        })
+    }
+
+    fn count<'a>(&'a self, account: &'a str) -> Answer<'a, u64> {
+        let account = account.to_owned();
+        self.read(move |db| match account_id(db, &account)? {
+            Some(id) => count(db, id),
+            None => Ok(0),
         })
     }
 
     fn messages(&self, account: Option<String>) -> Answer<'_, Vec<StoredMessage>> {
         self.read(move |db| {
             let mut query = db.prepare_cached(&format!(
-                "{SELECT_MESSAGE} WHERE ?1 IS NULL OR aor = ?1 ORDER BY message.id"
+                "{SELECT_MESSAGE} WHERE (?1 IS NULL OR aor = ?1) AND NOT held ORDER BY message.id"
             ))?;
             let rows = query.query_map([account], stored_message)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            rows.map(|stored| with_parts(db, stored?)).collect()
         })
     }
 
@@ -336,12 +440,13 @@ impl Store for SqliteStore {
                 return Ok(None);
             };
             let mut query = db.prepare_cached(&format!(
-                "{SELECT_MESSAGE} WHERE message.account = ?1 AND message.id > ?2
+                "{SELECT_MESSAGE} WHERE message.account = ?1 AND message.id > ?2 AND NOT held
                  ORDER BY message.id LIMIT 1"
             ))?;
-            Ok(query
+            let stored = query
                 .query_row(params![id, after], stored_message)
-                .optional()?)
+                .optional()?;
+            stored.map(|stored| with_parts(db, stored)).transpose()
         })
     }
 
@@ -357,7 +462,7 @@ impl Store for SqliteStore {
         self.read(move |db| {
             let mut query = db.prepare_cached(
                 "SELECT aor FROM account WHERE id IN (SELECT account FROM binding WHERE expires_at > ?1)
-                 AND EXISTS (SELECT 1 FROM message WHERE message.account = account.id)",
+                 AND EXISTS (SELECT 1 FROM message WHERE message.account = account.id AND NOT held)",
             )?;
             let rows = query.query_map([now.micros()], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -480,15 +585,15 @@ impl Store for SqliteStore {
 }
 
 const SELECT_MESSAGE: &str = "SELECT message.id, aor, message_id, request, received_at, stored_at,
-    expire_at, expire_seconds, expire_raw, state
+    expire_at, expire_seconds, expire_raw, state, kind, ok, bye
     FROM message JOIN account ON account.id = message.account";
 
 // Both name the condition of the partial index, so that it serves them.
 const NEXT_EXPIRY: &str = "SELECT expire_at FROM message
-    WHERE expire_at IS NOT NULL AND state = 'waiting' AND expire_at > ?1
+    WHERE expire_at IS NOT NULL AND state = 'waiting' AND expire_at > ?1 AND NOT held
     ORDER BY expire_at LIMIT 1";
 const DUE: &str = "SELECT id FROM message
-    WHERE expire_at IS NOT NULL AND state = 'waiting' AND expire_at <= ?1
+    WHERE expire_at IS NOT NULL AND state = 'waiting' AND expire_at <= ?1 AND NOT held
     ORDER BY expire_at LIMIT ?2";
 
 fn account_id(db: &Connection, account: &str) -> Result<Option<i64>, StoreError> {
@@ -496,6 +601,152 @@ fn account_id(db: &Connection, account: &str) -> Result<Option<i64>, StoreError>
         .prepare_cached("SELECT id FROM account WHERE aor = ?1")?
         .query_row([account], |row| row.get(0))
         .optional()?)
+}
+
+fn count(db: &Connection, account: i64) -> Result<u64, StoreError> {
+    let held: i64 = db
+        .prepare_cached("SELECT count(*) FROM message WHERE account = ?1")?
+        .query_row([account], |row| row.get(0))?;
+    Ok(u64::try_from(held).unwrap_or(0))
+}
+
+fn insert(
+    db: &Connection,
+    message: &NewMessage,
+    pieces: Vec<Piece>,
+    held: bool,
+    most: u64,
+) -> Result<Inserted, StoreError> {
+    let Some(account) = account_id(db, &message.account)? else {
+        return Ok(Inserted::NoAccount);
+    };
+    let (kind, request, record) = match &message.form {
+        Form::Pager(request) => ("pager", request, None),
+        Form::Session(record) => ("session", &record.invite, Some(record)),
+    };
+    let parts = record.map_or(&[] as &[Part], |record| &record.parts);
+    for part in parts {
+        if is_copy(db, account, part)? {
+            return Ok(Inserted::Duplicate);
+        }
+    }
+    if count(db, account)? >= most {
+        return Ok(Inserted::Full);
+    }
+    let mark = message.mark.as_ref();
+    db.prepare_cached(
+        "INSERT INTO message (account, message_id, request, received_at, stored_at,
+         expire_at, expire_seconds, expire_raw, kind, ok, bye, held)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        account,
+        message.message_id,
+        &request[..],
+        message.received_at.micros(),
+        message.stored_at.micros(),
+        mark.map(|mark| mark.at.micros()),
+        mark.map(|mark| signed(mark.seconds)),
+        mark.and_then(|mark| mark.raw.as_deref()),
+        kind,
+        record.map(|record| &record.ok[..]),
+        record.and_then(|record| record.bye.as_deref()),
+        held,
+    ])?;
+    let number = db.last_insert_rowid();
+    for piece in pieces {
+        write_piece(db, &piece)?;
+    }
+    for part in parts {
+        insert_part(db, number, part)?;
+    }
+    Ok(Inserted::Stored(number))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Whether the account holds this very message already.
+fn is_copy(db: &Connection, account: i64, part: &Part) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT 1 FROM part JOIN message ON message.id = part.message
+             WHERE origin = ?1 AND account = ?2 AND octets = ?3 AND sha256 = ?4",
+        )?
+        .exists(params![
+            part.origin,
+            account,
+            signed(part.octets),
+            &part.sha256[..]
+        ])?)
+}
+
+fn insert_part(db: &Connection, message: i64, part: &Part) -> Result<(), StoreError> {
+    // What was written before was answered for one by one; here it is seen to be all there.
+    let there: i64 = db
+        .prepare_cached("SELECT coalesce(sum(length(octets)), 0) FROM piece WHERE content = ?1")?
+        .query_row([part.content], |row| row.get(0))?;
+    if there != signed(part.octets) {
+        return Err(StoreError::Failed(format!(
+            "of {} octets of a message {there} are in the store",
+            part.octets
+        )));
+    }
+    let mut heads = Vec::new();
+    for head in &part.heads {
+        heads.extend_from_slice(head);
+        heads.extend_from_slice(b"\r\n");
+    }
+    db.prepare_cached(
+        "INSERT INTO part (content, message, place, origin, heads, first, all_heads, octets, sha256)
+         VALUES (?1, ?2, (SELECT count(*) FROM part WHERE message = ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        part.content,
+        message,
+        part.origin,
+        heads,
+        i64::try_from(part.first).unwrap_or(0),
+        part.all_heads,
+        signed(part.octets),
+        &part.sha256[..],
+    ])?;
+    Ok(())
+}
+
+/// The piece that an octet is in, and its place there.
+fn place(at: u64) -> (i64, usize) {
+    let size = PIECE as u64;
+    (signed(at / size), usize::try_from(at % size).unwrap_or(0))
+}
+
+fn write_piece(db: &Connection, piece: &Piece) -> Result<(), StoreError> {
+    let (number, within) = place(piece.at);
+    let end = within.saturating_add(piece.octets.len());
+    if end > PIECE {
+        return Err(StoreError::Failed("octets across two pieces".to_owned()));
+    }
+    let before: Option<Vec<u8>> = db
+        .prepare_cached("SELECT octets FROM piece WHERE content = ?1 AND number = ?2")?
+        .query_row(params![piece.content, number], |row| row.get(0))
+        .optional()?;
+    let mut written = db.prepare_cached(
+        "INSERT INTO piece (content, number, octets) VALUES (?1, ?2, ?3)
+         ON CONFLICT (content, number) DO UPDATE SET octets = ?3",
+    )?;
+    match before {
+        None if within == 0 => written.execute(params![piece.content, number, &piece.octets[..]])?,
+        before => {
+            let mut octets = before.unwrap_or_default();
+            octets.resize(octets.len().max(end), 0);
+            if let Some(place) = octets.get_mut(within..end) {
+                place.copy_from_slice(&piece.octets);
+            }
+            written.execute(params![piece.content, number, octets])?
+        }
+    };
+    Ok(())
 }
 
 fn stored_message(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
@@ -507,18 +758,67 @@ fn stored_message(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         at: Timestamp::from_micros(at),
         raw,
     });
+    let request: Bytes = row.get::<_, Vec<u8>>(3)?.into();
+    let form = if row.get::<_, String>(10)? == "session" {
+        Form::Session(SessionRecord {
+            invite: request,
+            ok: row.get::<_, Option<Vec<u8>>>(11)?.unwrap_or_default().into(),
+            bye: row.get::<_, Option<Vec<u8>>>(12)?.map(Bytes::from),
+            parts: Vec::new(),
+        })
+    } else {
+        Form::Pager(request)
+    };
     Ok(StoredMessage {
         number: row.get(0)?,
         message: NewMessage {
             account: row.get(1)?,
             message_id: row.get(2)?,
-            request: row.get::<_, Vec<u8>>(3)?.into(),
+            form,
             received_at: Timestamp::from_micros(row.get(4)?),
             stored_at: Timestamp::from_micros(row.get(5)?),
             mark,
         },
         expired: row.get::<_, String>(9)? == "expired",
     })
+}
+
+fn with_parts(db: &Connection, mut stored: StoredMessage) -> Result<StoredMessage, StoreError> {
+    if let Form::Session(record) = &mut stored.message.form {
+        let mut query = db.prepare_cached(
+            "SELECT content, octets, sha256, origin, heads, first, all_heads FROM part
+             WHERE message = ?1 ORDER BY place",
+        )?;
+        let parts = query.query_map([stored.number], |row| {
+            let sha256: Vec<u8> = row.get(2)?;
+            Ok(Part {
+                content: row.get(0)?,
+                octets: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+                sha256: sha256.try_into().unwrap_or_default(),
+                origin: row.get(3)?,
+                heads: split_heads(&row.get::<_, Vec<u8>>(4)?.into()),
+                first: usize::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
+                all_heads: row.get(6)?,
+            })
+        })?;
+        record.parts = parts.collect::<Result<_, _>>()?;
+    }
+    Ok(stored)
+}
+
+/// Heads as [`insert_part`] wrote them: an empty line ends each.
+fn split_heads(heads: &Bytes) -> Vec<Bytes> {
+    let mut split = Vec::new();
+    let mut start = 0;
+    let mut line = 0;
+    for (at, _) in heads.iter().enumerate().filter(|(_, octet)| **octet == b'\n') {
+        if at - line <= 1 {
+            split.push(heads.slice(start..line));
+            start = at + 1;
+        }
+        line = at + 1;
+    }
+    split
 }
 
 #[cfg(test)]
