@@ -459,6 +459,7 @@ mod tests {
             conflict(&[("5-8/*", 4, Complete), ("1-4/*", 4, Complete)]),
             conflict(&[("3-4/*", 2, Complete), ("5-8/*", 4, More)]),
             conflict(&[("5-8/6", 4, More)]),
+            conflict(&[("1-*/4", 5, More)]),
             conflict(&[("5-8/*", 4, More), ("1-4/4", 4, Complete)]),
             conflict(&[("1-8/*", 8, More), ("1-0/*", 0, Complete)]),
         ];
