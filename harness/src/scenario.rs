@@ -10,6 +10,7 @@ pub(crate) mod early;
 pub mod known;
 pub mod load;
 pub mod model;
+pub mod octets;
 pub mod schema;
 pub mod shape;
 pub mod template;

@@ -301,7 +301,7 @@ mod tests {
             }
             assert!(key.about.ends_with('.'), "{}", key.key);
         }
-        assert_eq!(keys().iter().count(), 35);
+        assert_eq!(keys().iter().count(), 36);
     }
 
     #[test]

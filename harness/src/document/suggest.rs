@@ -48,7 +48,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// `a, b or c`, each in back-quotes; long lists are cut.
 pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 16;
+    const SHOWN: usize = 20;
     let names: Vec<&str> = names.into_iter().collect();
     let quoted: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
     match quoted.split_last() {

@@ -140,6 +140,13 @@ fn of_message(message: &Message, name: &str, field: &SavedField) -> Value {
         SavedField::Itself | SavedField::Record(_) => {
             Value::Unknown(format!("`{name}` is a message, not a record"))
         }
+        SavedField::Path
+        | SavedField::OwnPath
+        | SavedField::Sdp(_)
+        | SavedField::MsrpId
+        | SavedField::Report
+        | SavedField::Send(_)
+        | SavedField::Mode => Value::Unknown(format!("`{name}` came through no session")),
     }
 }
 

@@ -6,7 +6,9 @@
 
 mod head;
 mod matchers;
+mod msrp;
 mod names;
+mod sessions;
 mod steps;
 mod values;
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use imspec_reports::record::Location;
 
 pub(crate) use head::scenario;
-use names::Names;
+use names::{Names, Wanted};
 
 use super::early::{Early, Found};
 use super::known::Known;
@@ -96,6 +98,8 @@ struct Decoder<'a> {
     early: Early<'a>,
     mode: Mode,
     names: Names,
+    /// What `same-as` needs where the decoder is.
+    compared: Wanted,
     diagnostics: Diagnostics,
     /// Variables and counters that were used.
     used: BTreeSet<String>,
@@ -135,6 +139,7 @@ impl<'a> Decoder<'a> {
             early,
             mode,
             names: Names::default(),
+            compared: Wanted::Comparable,
             diagnostics: Diagnostics::new(),
             used: BTreeSet::new(),
             room: LARGEST_TEXT,
@@ -178,6 +183,9 @@ impl<'a> Decoder<'a> {
         shape: &shape::Shape,
     ) -> Option<Fields<'n>> {
         let advice = |name: &str| {
+            if name == "generate" {
+                return Some("only the body of an `msrp` is drawn while it is sent".to_owned());
+            }
             let header = shape::HEADERS
                 .iter()
                 .find(|header| header.eq_ignore_ascii_case(name))?;

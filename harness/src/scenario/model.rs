@@ -315,6 +315,10 @@ pub struct Invite {
 }
 
 /// The body of an INVITE.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives in a step, which is built once; a box would only be in the way"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum InviteBody {
     /// An offer that the agent writes.
@@ -498,7 +502,7 @@ pub enum ReportExpect {
     Success,
     /// One with these properties.
     Like {
-        /// Status.
+        /// Status; empty: any.
         status: Vec<StatusPattern>,
         /// Byte-Range.
         range: Option<Matcher>,

@@ -82,12 +82,27 @@ fn definitions(known: &Known) -> Value {
         };
         all.insert(verb.name.to_owned(), described(value, verb.doc));
     }
-    for shape in [&shape::EXPECT, &shape::RECORD, &shape::WITHIN] {
+    for shape in [
+        &shape::EXPECT,
+        &shape::INVITE_EXPECT,
+        &shape::MSRP_EXPECT,
+        &shape::REPORT,
+        &shape::RECORD,
+        &shape::WITHIN,
+        &shape::ANSWER,
+        &shape::BODY,
+        &shape::SESSION_BODY,
+        &shape::OCTETS,
+        &shape::BRANCH,
+        &shape::OFFER,
+        &shape::CONDUCT,
+        &shape::CHUNK_SIZE,
+        &shape::CHUNK,
+        &shape::CONNECTION,
+        &shape::CUT,
+    ] {
         all.insert(format!("{}-map", shape.name), object(shape));
     }
-    all.insert("answer-map".to_owned(), object(&shape::ANSWER));
-    all.insert("body-map".to_owned(), object(&shape::BODY));
-    all.insert("branch-map".to_owned(), object(&shape::BRANCH));
     all.insert("matcher-map".to_owned(), one_key(object(&shape::MATCHERS)));
     all.insert(
         "matcher".to_owned(),
@@ -177,7 +192,12 @@ fn kind(kind: Kind) -> Value {
     let text = || json!({ "type": "string" });
     match kind {
         Kind::Text | Kind::Base64 => text(),
-        Kind::Role | Kind::Method | Kind::SavedName | Kind::SaveName | Kind::File => {
+        Kind::Role
+        | Kind::Method
+        | Kind::SavedName
+        | Kind::SavedSession
+        | Kind::SaveName
+        | Kind::File => {
             json!({ "type": "string", "minLength": 1 })
         }
         Kind::ScenarioId => json!({ "type": "string", "pattern": "^[A-Z]{2}-[0-9]{2,4}$" }),
@@ -205,7 +225,7 @@ fn kind(kind: Kind) -> Value {
             text(),
             json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
         ),
-        Kind::Template => def("template"),
+        Kind::Template | Kind::EndLine => def("template"),
         Kind::Transport => or_reference(json!({ "enum": shape::TRANSPORTS })),
         Kind::Duration => or_reference(json!({
             "type": "string",
@@ -253,14 +273,7 @@ fn kind(kind: Kind) -> Value {
                 def("reference"),
             ],
         }),
-        Kind::HeaderMatchers => or_reference(json!({
-            "type": "object",
-            "properties": {
-                "same-as": { "type": "string", "description": "All headers of that message." },
-                "except": or(text(), json!({ "type": "array", "items": { "type": "string" } })),
-            },
-            "additionalProperties": def("matcher"),
-        })),
+        Kind::HeaderMatchers => or_reference(header_matchers()),
         Kind::Matcher => def("matcher"),
         Kind::Condition => json!({
             "anyOf": [{ "enum": conditions_as_words() }, def("matcher")],
@@ -284,8 +297,97 @@ fn kind(kind: Kind) -> Value {
             "anyOf": [{ "type": "array", "items": def("matcher") }, def("template")],
         }),
         Kind::MediaType => json!({ "type": ["string", "null"] }),
+        Kind::Size => or_reference(size()),
+        Kind::Offer => or_reference(or(json!({ "const": "none" }), def("offer-map"))),
+        Kind::Sdp => or_reference(def("offer-map")),
+        Kind::SdpMatchers => or_reference(json!({
+            "type": "object",
+            "properties": Map::from_iter(
+                shape::SDP_NAMES.iter().map(|name| ((*name).to_owned(), def("matcher"))),
+            ),
+            "additionalProperties": def("matcher"),
+        })),
+        Kind::MediaTypes => or(
+            text(),
+            json!({ "type": "array", "items": { "type": "string" } }),
+        ),
+        Kind::Texts => or_reference(json!({ "type": "array", "items": { "type": "string" } })),
+        Kind::Port => or_reference(json!({ "type": "integer", "minimum": 0, "maximum": u16::MAX })),
+        Kind::Setup => or_reference(json!({ "enum": shape::SETUPS })),
+        Kind::Direction => or_reference(json!({ "enum": shape::DIRECTIONS })),
+        Kind::Security => or_reference(json!({ "enum": shape::SECURITIES })),
+        Kind::Await => or_reference(json!({ "enum": shape::AWAITS })),
+        Kind::InviteExpect => or_reference(def("invite-expect-map")),
+        Kind::SessionBody => json!({
+            "anyOf": [def("template"), def("session-body-map"), { "type": "null" }],
+        }),
+        Kind::RawOctets | Kind::ChunkBody => or(def("template"), def("octets-map")),
+        Kind::Chunks => json!({
+            "anyOf": [
+                def("chunk-size-map"),
+                { "type": "array", "items": or(def("chunk-map"), def("reference")), "minItems": 1 },
+                def("reference"),
+            ],
+        }),
+        Kind::Octets => or_reference(json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": r"^(none|\s*[0-9]+\s*(-\s*[0-9]+)?\s*)$" },
+            ],
+        })),
+        Kind::OrNull => or(def("template"), json!({ "type": "null" })),
+        Kind::ChunkFlag => or_reference(json!({ "enum": shape::CHUNK_FLAGS })),
+        Kind::Writes => json!({ "anyOf": [{ "const": "whole" }, size(), def("reference")] }),
+        Kind::MsrpConnection => json!({
+            "anyOf": [{ "enum": ["same", "new"] }, def("connection-map"), def("reference")],
+        }),
+        Kind::Cut => json!({
+            "anyOf": [{ "enum": shape::CUTS }, def("cut-map"), def("reference")],
+        }),
+        Kind::CutHow => or_reference(json!({ "enum": shape::CUTS })),
+        Kind::MsrpExpect => or_reference(def("msrp-expect-map")),
+        Kind::Report => json!({
+            "anyOf": [{ "enum": shape::REPORTS }, def("report-map"), def("reference")],
+        }),
+        Kind::Conduct => json!({
+            "anyOf": [{ "const": "none" }, def("conduct-map"), def("reference")],
+        }),
+        Kind::ConductStatus => json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 100, "maximum": 999 },
+                { "type": "string", "pattern": "^([1-9][0-9]{2}|none)$" },
+                def("reference"),
+            ],
+        }),
+        Kind::Nothing => or_reference(json!({ "const": "none" })),
+        Kind::Part => json!({
+            "anyOf": [{ "const": "absent" }, header_matchers(), def("reference")],
+        }),
         Kind::Counter => json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]*$" }),
     }
+}
+
+/// Header name → matcher, with `same-as` and `except`.
+fn header_matchers() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "properties": {
+            "same-as": { "type": "string", "description": "All headers of that message." },
+            "except": or(text.clone(), json!({ "type": "array", "items": text })),
+        },
+        "additionalProperties": def("matcher"),
+    })
+}
+
+/// A number of octets.
+fn size() -> Value {
+    json!({
+        "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            { "type": "string", "pattern": r"^\s*[0-9]+\s*([KMG]i?B|kB|B)?\s*$" },
+        ],
+    })
 }
 
 /// The words that `is:` of a step knows besides values.

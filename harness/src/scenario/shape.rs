@@ -90,6 +90,68 @@ pub enum Kind {
     MediaType,
     /// Name of a counter.
     Counter,
+    /// A session that a step saved.
+    SavedSession,
+    /// A number of octets: `2048`, `100KiB`.
+    Size,
+    /// What an agent writes into the SDP of a session; `none` for no SDP.
+    Offer,
+    /// The same where there is always SDP.
+    Sdp,
+    /// Name in a session description → matcher.
+    SdpMatchers,
+    /// Media types: a list, or text.
+    MediaTypes,
+    /// A list of texts.
+    Texts,
+    /// A TCP or UDP port.
+    Port,
+    /// `active`, `passive`, `actpass`, `none`
+    Setup,
+    /// `sendonly`, …, `none`
+    Direction,
+    /// `tcp` or `tls`
+    Security,
+    /// `sent`, `provisional`, `final`
+    Await,
+    /// What the response to an INVITE must be.
+    InviteExpect,
+    /// A body to send through a session.
+    SessionBody,
+    /// Octets on a connection.
+    RawOctets,
+    /// How a body is cut into chunks.
+    Chunks,
+    /// Octets of a body: `1-4`.
+    Octets,
+    /// A text, or `null` to leave out what would be there.
+    OrNull,
+    /// `$`, `+`, `#`
+    ChunkFlag,
+    /// Octets of one chunk: text or a map.
+    ChunkBody,
+    /// A text in place of the transaction id, or `none`.
+    EndLine,
+    /// Octets of one write: a number, or `whole`.
+    Writes,
+    /// `same`, `new` or `{ of: … }`
+    MsrpConnection,
+    /// Where and how a connection ends.
+    Cut,
+    /// `reset`, `close`, `stall`
+    CutHow,
+    /// What must come back for an `msrp`.
+    MsrpExpect,
+    /// What REPORTs must come.
+    Report,
+    /// How an agent behaves in a session.
+    Conduct,
+    /// What SENDs are answered with: a status, or `none`.
+    ConductStatus,
+    /// Exactly `none`.
+    Nothing,
+    /// Header matchers of a part of a record, or `absent`.
+    Part,
 }
 
 /// A key of a map.
@@ -232,8 +294,8 @@ pub const STEP_KEYS: &[KeyShape] = &[
 
 /// The verbs, in the order of the manual.
 pub const VERBS: &[Shape] = &[
-    REGISTER, MESSAGE, RECEIVE, SILENCE, STORED, WAIT, RESTART, POLICY, RAW, CHECK, WHEN, READING,
-    PARALLEL, REPEAT,
+    REGISTER, MESSAGE, INVITE, MSRP, BYE, CANCEL, RECEIVE, SILENCE, STORED, WAIT, RESTART, POLICY,
+    RAW, CHECK, WHEN, READING, PARALLEL, REPEAT,
 ];
 
 /// `register`
@@ -318,10 +380,192 @@ pub const MESSAGE: Shape = Shape {
     ],
 };
 
+/// `invite`
+pub const INVITE: Shape = Shape {
+    name: "invite",
+    doc: "Sends an INVITE for a message session, waits for its final response and acknowledges it.",
+    short: None,
+    keys: &[
+        must("from", Kind::Role, "Caller."),
+        must("to", Kind::Role, "Callee."),
+        may("device", Kind::Text, "Device of the caller. Default: main."),
+        may(
+            "transport",
+            Kind::Transport,
+            "Of SIP. Default: the caller's.",
+        ),
+        may(
+            "request-uri",
+            Kind::Template,
+            "Default: the callee's address; within a session its remote target.",
+        ),
+        may(
+            "headers",
+            Kind::Headers,
+            "Name and value; a list makes several fields, null leaves a header out.",
+        ),
+        may(
+            "offer",
+            Kind::Offer,
+            "What the SDP says; `none` sends no SDP, and the answer goes with the ACK.",
+        ),
+        may(
+            "body",
+            Kind::Body,
+            "A body in place of the offer; text is application/sdp unless it has a type.",
+        ),
+        may(
+            "again",
+            Kind::SavedSession,
+            "Sends the INVITE within that session; what `offer` does not name stays as it was.",
+        ),
+        may(
+            "copies",
+            Kind::Number,
+            "Sends the same octets that often, 20 ms apart. Default: 1.",
+        ),
+        may(
+            "await",
+            Kind::Await,
+            "When the case goes on: `sent`, `provisional` or `final`. Default: final.",
+        ),
+        may(
+            "ack",
+            Kind::Flag,
+            "Whether a 2xx is acknowledged. Default: true.",
+        ),
+        may(
+            "within",
+            Kind::Duration,
+            "How long to wait for the final response; default: the time-out of the transaction.",
+        ),
+        may(
+            "expect",
+            Kind::InviteExpect,
+            "What the final response must be; without it any 2xx, as set-up.",
+        ),
+        may("save", Kind::SaveName, "Names the session."),
+    ],
+};
+
+/// `msrp`
+pub const MSRP: Shape = Shape {
+    name: "msrp",
+    doc: "Sends one message, or some chunks of one, through a session.",
+    short: None,
+    keys: &[
+        must(
+            "session",
+            Kind::SavedSession,
+            "A saved `invite`, or a saved `receive` of an INVITE.",
+        ),
+        may(
+            "body",
+            Kind::SessionBody,
+            "Text, or a map with type and text, base64, file or generate. Default: a SEND without body.",
+        ),
+        may(
+            "headers",
+            Kind::Headers,
+            "MSRP header fields of every chunk; null leaves one out.",
+        ),
+        may(
+            "message-id",
+            Kind::Template,
+            "Message-ID of MSRP. Default: drawn.",
+        ),
+        may(
+            "chunks",
+            Kind::Chunks,
+            "`{ size: 2048 }`, or a list of chunks. Default: one chunk with all.",
+        ),
+        may(
+            "continues",
+            Kind::SavedName,
+            "A saved `msrp` of the same session: more chunks of its message.",
+        ),
+        may("method", Kind::Template, "Default: SEND."),
+        may("raw", Kind::RawOctets, "Octets in place of all that."),
+        may(
+            "connection",
+            Kind::MsrpConnection,
+            "`same`, `new` (a second one to the same session), or `{ of: NAME }`. Default: same.",
+        ),
+        may(
+            "writes",
+            Kind::Writes,
+            "Octets of one write to the socket. Default: whole.",
+        ),
+        may(
+            "cut",
+            Kind::Cut,
+            "Ends the connection: `reset`, `close`, `stall`, or a map with after and how.",
+        ),
+        may(
+            "within",
+            Kind::Duration,
+            "How long to wait for responses and reports; default: the profile's answer time.",
+        ),
+        may(
+            "expect",
+            Kind::MsrpExpect,
+            "What must come back; without it what RFC 4975 promises, as set-up.",
+        ),
+        may("save", Kind::SaveName, "Names the message."),
+    ],
+};
+
+/// `bye`
+pub const BYE: Shape = Shape {
+    name: "bye",
+    doc: "Ends a session; the MSRP connection is closed afterwards.",
+    short: Some(Kind::SavedSession),
+    keys: &[
+        must(
+            "session",
+            Kind::SavedSession,
+            "A saved `invite`, or a saved `receive` of an INVITE.",
+        ),
+        may("headers", Kind::Headers, "Further headers."),
+        may(
+            "within",
+            Kind::Duration,
+            "How long to wait for the final response; default: the time-out of the transaction.",
+        ),
+        may(
+            "expect",
+            Kind::Expect,
+            "What the response must be; without it any 2xx, as set-up.",
+        ),
+        may("save", Kind::SaveName, "Names request and response."),
+    ],
+};
+
+/// `cancel`
+pub const CANCEL: Shape = Shape {
+    name: "cancel",
+    doc: "Cancels an INVITE that is still open and waits for the responses to both.",
+    short: Some(Kind::SavedSession),
+    keys: &[
+        must("session", Kind::SavedSession, "A saved `invite`."),
+        may("headers", Kind::Headers, "Further headers."),
+        may(
+            "within",
+            Kind::Duration,
+            "How long to wait for the responses; default: the time-out of the transaction.",
+        ),
+        may(
+            "expect",
+            Kind::Expect,
+            "What the response to the CANCEL must be; without it whatever comes.",
+        ),
+    ],
+};
+
 /// `receive`
 pub const RECEIVE: Shape = Shape {
     name: "receive",
-    doc: "Waits for a request that the SUT sends to a user.",
+    doc: "Waits for a delivery in either form, or for a request that the SUT sends to a user.",
     short: None,
     keys: &[
         must("at", Kind::Role, "Whose agent receives."),
@@ -330,12 +574,16 @@ pub const RECEIVE: Shape = Shape {
             Kind::Text,
             "Only this device; default: any of the user's.",
         ),
-        may("method", Kind::Method, "Default: MESSAGE."),
+        may(
+            "method",
+            Kind::Method,
+            "Only this request. Default: a MESSAGE, or a message through a session.",
+        ),
         may("of", Kind::SavedName, "Only a delivery of that message."),
         may(
             "answer",
             Kind::Answer,
-            "A status, `none`, `reset`, or a map with status, after and headers. Default: 200.",
+            "A status, `none`, `reset`, or a map with status, after, headers, sdp and msrp. Default: 200.",
         ),
         may(
             "optional",
@@ -353,6 +601,16 @@ pub const RECEIVE: Shape = Shape {
             "What the Request-URI must be.",
         ),
         may("headers", Kind::HeaderMatchers, "What the headers must be."),
+        may(
+            "send",
+            Kind::HeaderMatchers,
+            "What the header fields of the first SEND must be, where it comes through a session.",
+        ),
+        may(
+            "sdp",
+            Kind::SdpMatchers,
+            "What the SDP of an INVITE must say.",
+        ),
         may("body", Kind::Matcher, "What the body must be."),
         may("save", Kind::SaveName, "Names the request."),
     ],
@@ -434,6 +692,27 @@ pub const RECORD: Shape = Shape {
             "`waiting`, `delivering`, `delivered`, `expired` or `deleted`.",
         ),
         may("account", Kind::Matcher, "Account that holds it."),
+        may("mode", Kind::Matcher, "`pager` or `session`."),
+        may(
+            "invite",
+            Kind::Part,
+            "Headers of the INVITE as stored, or `absent`.",
+        ),
+        may(
+            "ok",
+            Kind::Part,
+            "Headers of the 200 to the INVITE as stored, or `absent`.",
+        ),
+        may(
+            "bye",
+            Kind::Part,
+            "Headers of the BYE as stored, or `absent`.",
+        ),
+        may(
+            "send",
+            Kind::Part,
+            "Header fields of the SEND as stored, or `absent`.",
+        ),
         may("save", Kind::SaveName, "Names this record."),
         may("covers", Kind::Covers, "Requirements of these checks."),
     ],
@@ -587,9 +866,246 @@ pub const ANSWER: Shape = Shape {
     doc: "How the agent answers.",
     short: None,
     keys: &[
-        must("status", Kind::Number, "Status code."),
+        may("status", Kind::Number, "Status code. Default: 200."),
         may("after", Kind::Duration, "Delay, in real time."),
         may("headers", Kind::Headers, "Further headers."),
+        may(
+            "sdp",
+            Kind::Sdp,
+            "What the SDP says with which a session is accepted.",
+        ),
+        may(
+            "msrp",
+            Kind::Conduct,
+            "How the agent behaves in the session.",
+        ),
+    ],
+};
+
+/// `offer` of an INVITE, `sdp` of an answer.
+pub const OFFER: Shape = Shape {
+    name: "offer",
+    doc: "What an agent writes into the SDP of a message session.",
+    short: None,
+    keys: &[
+        may(
+            "accept-types",
+            Kind::MediaTypes,
+            "A list, or text. Default: message/cpim text/plain *.",
+        ),
+        may("accept-wrapped-types", Kind::MediaTypes, "A list, or text."),
+        may("max-size", Kind::Size, "Largest message, in octets."),
+        may(
+            "setup",
+            Kind::Setup,
+            "`active`, `actpass`, `passive`, or `none` for no attribute. Default of an offer: active.",
+        ),
+        may(
+            "direction",
+            Kind::Direction,
+            "`sendrecv`, `sendonly`, `recvonly`, `inactive`, or `none` for no attribute.",
+        ),
+        may(
+            "connection",
+            Kind::Security,
+            "`tcp` or `tls`. Default: the profile's.",
+        ),
+        may("subject", Kind::Template, "The s= line. Default: -."),
+        may("path", Kind::Template, "Another path than the agent's own."),
+        may("address", Kind::Template, "Another address in the c= line."),
+        may("port", Kind::Port, "Another port in the m= line."),
+        may("cema", Kind::Flag, "Writes a=msrp-cema. Default: false."),
+        may("attributes", Kind::Texts, "Further a= lines, without a=."),
+    ],
+};
+
+/// `answer.msrp`
+pub const CONDUCT: Shape = Shape {
+    name: "conduct",
+    doc: "How an agent behaves in a session that it has accepted.",
+    short: Some(Kind::Nothing),
+    keys: &[
+        may(
+            "status",
+            Kind::ConductStatus,
+            "What SENDs are answered with; `none` for no answer. Default: 200.",
+        ),
+        may("pause", Kind::Duration, "Real time before each answer."),
+        may(
+            "reset-after",
+            Kind::Size,
+            "Octets of content after which the connection is reset.",
+        ),
+        may(
+            "bye-after",
+            Kind::Size,
+            "Octets of content after which the agent sends BYE.",
+        ),
+        may(
+            "connect",
+            Kind::Nothing,
+            "`none`: the MSRP connection is neither made nor taken.",
+        ),
+    ],
+};
+
+/// `expect` of an INVITE.
+pub const INVITE_EXPECT: Shape = Shape {
+    name: "invite-expect",
+    doc: "What the final response to an INVITE must be.",
+    short: None,
+    keys: &[
+        may(
+            "status",
+            Kind::Statuses,
+            "A code, a class, a list of these; `none` where no answer is right too. Default: 2xx.",
+        ),
+        may("headers", Kind::HeaderMatchers, "What the headers must be."),
+        may("sdp", Kind::SdpMatchers, "What the SDP must say."),
+        may("body", Kind::Matcher, "What the body must be."),
+        may("covers", Kind::Covers, "Requirements of these checks."),
+    ],
+};
+
+/// `expect` of an `msrp`.
+pub const MSRP_EXPECT: Shape = Shape {
+    name: "msrp-expect",
+    doc: "What must come back for an `msrp`.",
+    short: None,
+    keys: &[
+        may(
+            "status",
+            Kind::Statuses,
+            "Of the response to every chunk; `none` for no response. Default: what RFC 4975 promises.",
+        ),
+        may(
+            "last",
+            Kind::Statuses,
+            "Of the response to the last chunk only.",
+        ),
+        may(
+            "report",
+            Kind::Report,
+            "`none`, `success`, `any`, or a map with status, range and headers.",
+        ),
+        may("closed", Kind::True, "The SUT closes the connection."),
+        may(
+            "headers",
+            Kind::HeaderMatchers,
+            "What the header fields of the last response must be.",
+        ),
+        may("covers", Kind::Covers, "Requirements of these checks."),
+    ],
+};
+
+/// Long form of `expect.report`.
+pub const REPORT: Shape = Shape {
+    name: "report",
+    doc: "A REPORT that must come.",
+    short: None,
+    keys: &[
+        may("status", Kind::Statuses, "Of its Status. Default: any."),
+        may("range", Kind::Matcher, "What its Byte-Range must be."),
+        may(
+            "headers",
+            Kind::HeaderMatchers,
+            "What its header fields must be.",
+        ),
+    ],
+};
+
+/// Short form of `chunks`: chunks of one size.
+pub const CHUNK_SIZE: Shape = Shape {
+    name: "chunk-size",
+    doc: "Chunks of one size.",
+    short: None,
+    keys: &[must(
+        "size",
+        Kind::Size,
+        "Octets of the body in each chunk.",
+    )],
+};
+
+/// An entry of `chunks`.
+pub const CHUNK: Shape = Shape {
+    name: "chunk",
+    doc: "One chunk.",
+    short: None,
+    keys: &[
+        may(
+            "octets",
+            Kind::Octets,
+            "Which octets of the body it carries, from 1: `1-4`, or `none`. Default: all.",
+        ),
+        may(
+            "range",
+            Kind::OrNull,
+            "Byte-Range as written; null leaves it out. Default: computed.",
+        ),
+        may(
+            "flag",
+            Kind::ChunkFlag,
+            "`$`, `+` or `#`. Default: $ with the last octet of the body, + elsewhere.",
+        ),
+        may(
+            "headers",
+            Kind::Headers,
+            "Header fields over those of the message.",
+        ),
+        may("pause", Kind::Duration, "Real time before it."),
+        may(
+            "body",
+            Kind::ChunkBody,
+            "Octets of its own in place of the body's.",
+        ),
+        may(
+            "end",
+            Kind::EndLine,
+            "A text in place of the transaction id in the end-line; `none` for no end-line.",
+        ),
+    ],
+};
+
+/// Octets without a media type: `body` of a chunk, `raw` of an `msrp`.
+pub const OCTETS: Shape = Shape {
+    name: "octets",
+    doc: "Octets to send.",
+    short: None,
+    keys: &[
+        may("text", Kind::Template, "Octets as text."),
+        may("base64", Kind::Base64, "Octets in base64."),
+        may("file", Kind::File, "Octets of a file beside the scenario."),
+    ],
+};
+
+/// Long form of `connection` of an `msrp`.
+pub const CONNECTION: Shape = Shape {
+    name: "connection",
+    doc: "The connection of another session.",
+    short: None,
+    keys: &[must(
+        "of",
+        Kind::SavedSession,
+        "The session whose connection is used.",
+    )],
+};
+
+/// Long form of `cut`.
+pub const CUT: Shape = Shape {
+    name: "cut",
+    doc: "Where and how the agent ends the connection on purpose.",
+    short: Some(Kind::CutHow),
+    keys: &[
+        may(
+            "after",
+            Kind::Size,
+            "Octets that still go out. Default: all.",
+        ),
+        must(
+            "how",
+            Kind::CutHow,
+            "`reset`, `close`, or `stall`: it stays open and nothing more comes.",
+        ),
     ],
 };
 
@@ -607,6 +1123,28 @@ pub const BODY: Shape = Shape {
         may("text", Kind::Template, "Octets as text."),
         may("base64", Kind::Base64, "Octets in base64."),
         may("file", Kind::File, "Octets of a file beside the scenario."),
+    ],
+};
+
+/// Long form of `body` of an `msrp`.
+pub const SESSION_BODY: Shape = Shape {
+    name: "session-body",
+    doc: "A body to send through a session.",
+    short: None,
+    keys: &[
+        may(
+            "type",
+            Kind::MediaType,
+            "Content-Type; null sends none. Default: text/plain.",
+        ),
+        may("text", Kind::Template, "Octets as text."),
+        may("base64", Kind::Base64, "Octets in base64."),
+        may("file", Kind::File, "Octets of a file beside the scenario."),
+        may(
+            "generate",
+            Kind::Size,
+            "So many octets, drawn while they are sent.",
+        ),
     ],
 };
 
@@ -678,7 +1216,14 @@ pub const WITHIN: Shape = Shape {
 };
 
 /// Named properties for the matcher `is`.
-pub const PROPERTIES: [&str; 4] = ["message-id", "message-id-host", "sip-date", "uri"];
+pub const PROPERTIES: [&str; 6] = [
+    "message-id",
+    "message-id-host",
+    "sip-date",
+    "uri",
+    "msrp-id",
+    "msrp-uri",
+];
 
 /// Named sets of headers for `except`.
 pub const HEADER_SETS: [&str; 1] = ["hop-by-hop"];
@@ -688,6 +1233,43 @@ pub const STATES: [&str; 3] = ["online", "offline", "absent"];
 
 /// Transports of an agent.
 pub const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
+
+/// What carries MSRP.
+pub const SECURITIES: [&str; 2] = ["tcp", "tls"];
+
+/// Who makes the connection of a session (RFC 4145 §4); `none` for no attribute.
+pub const SETUPS: [&str; 4] = ["active", "passive", "actpass", "none"];
+
+/// Directions of a media stream (RFC 8866 §6.7); `none` for no attribute.
+pub const DIRECTIONS: [&str; 5] = ["sendrecv", "sendonly", "recvonly", "inactive", "none"];
+
+/// When a step that sent an INVITE lets the case go on.
+pub const AWAITS: [&str; 3] = ["sent", "provisional", "final"];
+
+/// Continuation flags (RFC 4975 §9).
+pub const CHUNK_FLAGS: [&str; 3] = ["$", "+", "#"];
+
+/// How an agent ends a connection on purpose.
+pub const CUTS: [&str; 3] = ["reset", "close", "stall"];
+
+/// Expectations about REPORTs that are one word.
+pub const REPORTS: [&str; 3] = ["none", "success", "any"];
+
+/// How a message was sent.
+pub const MODES: [&str; 2] = ["pager", "session"];
+
+/// What matchers of a session description look at, besides any other attribute.
+pub const SDP_NAMES: [&str; 9] = [
+    "port",
+    "protocol",
+    "path",
+    "accept-types",
+    "accept-wrapped-types",
+    "max-size",
+    "setup",
+    "direction",
+    "connection",
+];
 
 /// Methods that a SUT may send to an agent.
 pub const METHODS: [&str; 14] = [

@@ -134,6 +134,20 @@ pub enum SavedField {
     ResponseHeader(String),
     /// `message-id`, `mark`, `state`, `account`, `received-at` of a record.
     Record(RecordField),
+    /// `path`: MSRP URI of the other end of a session, as its SDP has it.
+    Path,
+    /// `own-path`: MSRP URI of the agent's end.
+    OwnPath,
+    /// `sdp.max-size`: what the other end's SDP says; names as in `expect.sdp`.
+    Sdp(String),
+    /// `msrp-id`: Message-ID of MSRP.
+    MsrpId,
+    /// `report`: status of the last REPORT.
+    Report,
+    /// `send.Content-Type`: a header field of the first SEND of a message.
+    Send(String),
+    /// `mode`: `pager` or `session`, of what was received and of a record.
+    Mode,
 }
 
 /// Field of a stored record.
@@ -380,7 +394,7 @@ fn random(call: &str) -> Result<Reference, ReferenceError> {
 }
 
 fn field(written: &str) -> Result<SavedField, ReferenceError> {
-    const FIELDS: [&str; 10] = [
+    const FIELDS: [&str; 17] = [
         "status",
         "body",
         "uri",
@@ -391,6 +405,13 @@ fn field(written: &str) -> Result<SavedField, ReferenceError> {
         "state",
         "account",
         "received-at",
+        "path",
+        "own-path",
+        "sdp.NAME",
+        "msrp-id",
+        "report",
+        "send.NAME",
+        "mode",
     ];
     let named = |name: &str| {
         let token = !name.is_empty() && name.bytes().all(is_token);
@@ -407,6 +428,12 @@ fn field(written: &str) -> Result<SavedField, ReferenceError> {
     if let Some(name) = written.strip_prefix("response.header.") {
         return Ok(SavedField::ResponseHeader(named(name)?));
     }
+    if let Some(name) = written.strip_prefix("send.") {
+        return Ok(SavedField::Send(named(name)?));
+    }
+    if let Some(name) = written.strip_prefix("sdp.") {
+        return Ok(SavedField::Sdp(named(name)?));
+    }
     Ok(match written {
         "status" => SavedField::Status,
         "body" => SavedField::Body,
@@ -416,6 +443,11 @@ fn field(written: &str) -> Result<SavedField, ReferenceError> {
         "state" => SavedField::Record(RecordField::State),
         "account" => SavedField::Record(RecordField::Account),
         "received-at" => SavedField::Record(RecordField::ReceivedAt),
+        "path" => SavedField::Path,
+        "own-path" => SavedField::OwnPath,
+        "msrp-id" => SavedField::MsrpId,
+        "report" => SavedField::Report,
+        "mode" => SavedField::Mode,
         other => {
             return Err(wrong(
                 format!("unknown field `{other}` of something saved"),
@@ -559,6 +591,13 @@ impl fmt::Display for SavedField {
             Self::Record(RecordField::State) => f.write_str(".state"),
             Self::Record(RecordField::Account) => f.write_str(".account"),
             Self::Record(RecordField::ReceivedAt) => f.write_str(".received-at"),
+            Self::Path => f.write_str(".path"),
+            Self::OwnPath => f.write_str(".own-path"),
+            Self::Sdp(name) => write!(f, ".sdp.{name}"),
+            Self::MsrpId => f.write_str(".msrp-id"),
+            Self::Report => f.write_str(".report"),
+            Self::Send(name) => write!(f, ".send.{name}"),
+            Self::Mode => f.write_str(".mode"),
         }
     }
 }
@@ -611,6 +650,13 @@ mod tests {
             "rec.state",
             "rec.account",
             "rec.received-at",
+            "call.path",
+            "call.own-path",
+            "call.sdp.max-size",
+            "sent.msrp-id",
+            "sent.report",
+            "sent.send.Byte-Range",
+            "got.mode",
             "all(m).message-id",
             "all(m)",
         ];
@@ -653,6 +699,9 @@ mod tests {
             Just(SavedField::Status),
             "[A-Za-z][A-Za-z0-9.-]{0,8}".prop_map(SavedField::Header),
             "[A-Za-z][A-Za-z0-9.-]{0,8}".prop_map(SavedField::ResponseHeader),
+            "[A-Za-z][A-Za-z0-9.-]{0,8}".prop_map(SavedField::Send),
+            "[a-z][a-z0-9.-]{0,8}".prop_map(SavedField::Sdp),
+            Just(SavedField::OwnPath),
             Just(SavedField::Record(RecordField::ReceivedAt)),
         ];
         let name = "s[a-z0-9_-]{0,6}";

@@ -2,7 +2,9 @@
 
 use crate::scenario::Template;
 use crate::scenario::model::{
-    Answer, ContactChoice, Content, Expect, HeaderMatcher, HeaderValue, Matcher, MatcherKind, Verb,
+    Answer, Body, Chunk, Chunks, ContactChoice, Content, Expect, HeaderMatcher, HeaderValue,
+    Invite, InviteBody, Matcher, MatcherKind, MsrpConnection, MsrpExpect, MsrpStep, Override,
+    Receive, ReportExpect, SessionSdp, Stored, Verb,
 };
 
 /// Shows each template of a step to `see`.
@@ -30,37 +32,26 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
                 see,
             );
             fields(&step.headers, see);
-            if let Some(body) = &step.body {
-                options([&body.media_type], see);
-                content(&body.content, see);
-            }
+            body(step.body.as_ref(), see);
             expectation(step.expect.as_ref(), see);
         }
-        Verb::Receive(step) => {
-            options([&step.of, &step.within, &step.save], see);
-            if let Answer::Status { headers, .. } = &step.answer {
-                fields(headers, see);
-            }
-            matchers(step.request_uri.iter().chain(&step.body), see);
-            header_matchers(&step.headers, see);
-        }
-        Verb::Silence(step) => options([&step.of, &step.length], see),
-        Verb::Stored(step) => {
+        Verb::Invite(step) => invite(step, see),
+        Verb::Msrp(step) => msrp(step, see),
+        Verb::Bye(step) => {
+            see(&step.session);
             options([&step.within, &step.save], see);
-            matchers(&step.count, see);
-            for record in &step.messages {
-                options([&record.of, &record.save], see);
-                matchers(
-                    record
-                        .fields
-                        .iter()
-                        .map(|(_, matcher)| matcher)
-                        .chain(&record.body),
-                    see,
-                );
-                header_matchers(&record.headers, see);
-            }
+            fields(&step.headers, see);
+            expectation(step.expect.as_ref(), see);
         }
+        Verb::Cancel(step) => {
+            see(&step.session);
+            options([&step.within], see);
+            fields(&step.headers, see);
+            expectation(step.expect.as_ref(), see);
+        }
+        Verb::Receive(step) => receive(step, see),
+        Verb::Silence(step) => options([&step.of, &step.length], see),
+        Verb::Stored(step) => stored(step, see),
         Verb::Wait(step) => {
             see(&step.length);
             options([&step.after], see);
@@ -80,13 +71,145 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
             see(&step.that);
             matcher(&step.is, see);
         }
-        Verb::Invite(_)
-        | Verb::Msrp(_)
-        | Verb::Bye(_)
-        | Verb::Cancel(_)
-        | Verb::Reading(_)
-        | Verb::Parallel(_)
-        | Verb::Repeat(_) => {}
+        Verb::Reading(_) | Verb::Parallel(_) | Verb::Repeat(_) => {}
+    }
+}
+
+fn invite<'s>(step: &'s Invite, see: &mut dyn FnMut(&'s Template)) {
+    see(&step.copies);
+    options(
+        [
+            &step.transport,
+            &step.request_uri,
+            &step.again,
+            &step.within,
+            &step.save,
+        ],
+        see,
+    );
+    fields(&step.headers, see);
+    match &step.body {
+        InviteBody::Offer(offer) => session_sdp(offer, see),
+        InviteBody::None => {}
+        InviteBody::Literal(literal) => body(Some(literal), see),
+    }
+    expectation(step.expect.as_ref(), see);
+    matchers(step.expect_sdp.iter().map(|(_, matcher)| matcher), see);
+}
+
+fn msrp<'s>(step: &'s MsrpStep, see: &mut dyn FnMut(&'s Template)) {
+    see(&step.session);
+    see(&step.method);
+    options(
+        [
+            &step.message_id,
+            &step.continues,
+            &step.writes,
+            &step.within,
+            &step.save,
+        ],
+        see,
+    );
+    body(step.body.as_ref(), see);
+    fields(&step.headers, see);
+    match &step.chunks {
+        Chunks::Whole => {}
+        Chunks::Size(size) => see(size),
+        Chunks::List(chunks) => chunks.iter().for_each(|one| chunk(one, see)),
+    }
+    if let Some(raw) = &step.raw {
+        content(raw, see);
+    }
+    if let MsrpConnection::Of(session) = &step.connection {
+        see(session);
+    }
+    if let Some(cut) = &step.cut {
+        options([&cut.after], see);
+    }
+    if let Some(expect) = &step.expect {
+        msrp_expectation(expect, see);
+    }
+}
+
+fn chunk<'s>(chunk: &'s Chunk, see: &mut dyn FnMut(&'s Template)) {
+    if let Some(Some((first, last))) = &chunk.octets {
+        see(first);
+        see(last);
+    }
+    for written in [&chunk.range, &chunk.end] {
+        if let Override::Given(text) = written {
+            see(text);
+        }
+    }
+    options([&chunk.flag, &chunk.pause], see);
+    fields(&chunk.headers, see);
+    if let Some(own) = &chunk.body {
+        content(own, see);
+    }
+}
+
+fn msrp_expectation<'s>(expect: &'s MsrpExpect, see: &mut dyn FnMut(&'s Template)) {
+    header_matchers(&expect.headers, see);
+    if let Some(ReportExpect::Like { range, headers, .. }) = &expect.report {
+        matchers(range, see);
+        header_matchers(headers, see);
+    }
+}
+
+fn session_sdp<'s>(sdp: &'s SessionSdp, see: &mut dyn FnMut(&'s Template)) {
+    options(
+        [
+            &sdp.accept_types,
+            &sdp.accept_wrapped_types,
+            &sdp.max_size,
+            &sdp.setup,
+            &sdp.direction,
+            &sdp.connection,
+            &sdp.subject,
+            &sdp.path,
+            &sdp.address,
+            &sdp.port,
+        ],
+        see,
+    );
+    sdp.attributes.iter().for_each(see);
+}
+
+fn receive<'s>(step: &'s Receive, see: &mut dyn FnMut(&'s Template)) {
+    options([&step.of, &step.within, &step.save], see);
+    if let Answer::Status { headers, .. } = &step.answer {
+        fields(headers, see);
+    }
+    session_sdp(&step.answer_sdp, see);
+    let conduct = &step.answer_msrp;
+    options(
+        [&conduct.pause, &conduct.reset_after, &conduct.bye_after],
+        see,
+    );
+    matchers(step.request_uri.iter().chain(&step.body), see);
+    matchers(step.sdp.iter().map(|(_, matcher)| matcher), see);
+    header_matchers(&step.headers, see);
+    header_matchers(&step.send, see);
+}
+
+fn stored<'s>(step: &'s Stored, see: &mut dyn FnMut(&'s Template)) {
+    options([&step.within, &step.save], see);
+    matchers(&step.count, see);
+    for record in &step.messages {
+        options([&record.of, &record.save], see);
+        let fields = record.fields.iter().map(|(_, matcher)| matcher);
+        matchers(fields.chain(&record.body), see);
+        header_matchers(&record.headers, see);
+        for part in &record.parts {
+            header_matchers(&part.headers, see);
+        }
+    }
+}
+
+fn body<'s>(body: Option<&'s Body>, see: &mut dyn FnMut(&'s Template)) {
+    if let Some(body) = body {
+        options([&body.media_type], see);
+        content(&body.content, see);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Matchers: what a value, a header set, a response or a record must be.
 
+use super::names::Wanted;
 use super::{Decoder, Value};
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Fields, Node, Span};
 use crate::scenario::model::{
-    Expect, HeaderMatcher, Matcher, MatcherKind, Presence, Property, RecordKey, RecordMatcher,
-    StatusPattern,
+    Expect, HeaderMatcher, Matcher, MatcherKind, Part, PartMatcher, Presence, Property, RecordKey,
+    RecordMatcher, StatusPattern,
 };
 use crate::scenario::shape;
 use crate::scenario::template::Template;
@@ -128,8 +129,8 @@ impl Decoder<'_> {
                 self.only_true(value, key, "`not: { unique: true }`");
                 MatcherKind::Unique
             }
-            "same-as" => MatcherKind::SameAs(self.message_named(value, key, false)),
-            "identical-to" => MatcherKind::IdenticalTo(self.message_named(value, key, false)),
+            "same-as" => MatcherKind::SameAs(self.thing_named(value, key, self.compared)),
+            "identical-to" => MatcherKind::IdenticalTo(self.thing_named(value, key, self.compared)),
             "at-least" => MatcherKind::AtLeast(self.bound(value)),
             "at-most" => MatcherKind::AtMost(self.bound(value)),
             "within" => self.within(value)?,
@@ -205,7 +206,7 @@ impl Decoder<'_> {
         };
         let span = value.span.clone();
         let fields = self.fields("`within`", &span, &value, &shape::WITHIN)?;
-        let of = self.message_named(fields.get("of")?, "within", true);
+        let of = self.thing_named(fields.get("of")?, "within", Wanted::Sent);
         let tolerance = match fields.get("margin") {
             None => false,
             Some(node) if node.as_text() == Some("tolerance") => true,
@@ -240,7 +241,7 @@ impl Decoder<'_> {
             let at = self.at(&entry.key.span);
             match entry.key.as_text() {
                 Some("same-as") => {
-                    let of = self.message_named(&entry.value, "same-as", false);
+                    let of = self.thing_named(&entry.value, "same-as", self.compared);
                     let except = self.except(node.get("except"));
                     all.push(HeaderMatcher::SameAs { of, except, at });
                 }
@@ -300,6 +301,16 @@ impl Decoder<'_> {
 
     /// `expect` of a step that gets a response.
     pub(super) fn expect(&mut self, fields: &Fields<'_>) -> Option<Expect> {
+        self.expectation(fields, &shape::EXPECT)
+            .map(|(expect, _)| expect)
+    }
+
+    /// The same, with matchers of the SDP where the shape has them.
+    pub(super) fn expectation(
+        &mut self,
+        fields: &Fields<'_>,
+        shape: &shape::Shape,
+    ) -> Option<(Expect, Vec<(String, Matcher)>)> {
         let node = fields.get("expect")?;
         let owner = fields
             .key_span("expect")
@@ -307,23 +318,21 @@ impl Decoder<'_> {
             .unwrap_or_else(|| node.span.clone());
         let at = self.at(&owner);
         let Value::Known(node) = self.resolve(node) else {
-            return Some(Expect {
+            let expect = Expect {
                 status: vec![StatusPattern::Class(2)],
                 headers: Vec::new(),
                 body: None,
                 covers: None,
                 at,
-            });
+            };
+            return Some((expect, Vec::new()));
         };
-        if let Some(text) = node.as_text() {
-            let diagnostic = Diagnostic::error(self.source, &node.span, "`expect` is a map")
-                .expected("expected a map with the keys `status`, `headers`, `body` or `covers`")
-                .help(format!("write `expect: {{ status: {text} }}`"));
-            self.diagnostics.push(diagnostic);
+        if self.bare_expect(&node, shape) {
             return None;
         }
-        let fields = self.fields("`expect`", &owner, &node, &shape::EXPECT)?;
-        Some(Expect {
+        let fields = self.fields("`expect`", &owner, &node, shape)?;
+        let sdp = self.sdp_matchers(fields.get("sdp"));
+        let expect = Expect {
             status: fields
                 .get("status")
                 .map_or_else(|| vec![StatusPattern::Class(2)], |node| self.statuses(node)),
@@ -331,7 +340,65 @@ impl Decoder<'_> {
             body: self.maybe_matcher(fields.get("body")),
             covers: self.covers(fields.get("covers")),
             at,
-        })
+        };
+        Some((expect, sdp))
+    }
+
+    /// Complains about `expect: 200`.
+    pub(super) fn bare_expect(&mut self, node: &Node, shape: &shape::Shape) -> bool {
+        let Some(text) = node.as_text() else {
+            return false;
+        };
+        let keys = one_of(shape.keys.iter().map(|key| key.name));
+        let diagnostic = Diagnostic::error(self.source, &node.span, "`expect` is a map")
+            .expected(format!("expected a map with the keys {keys}"))
+            .help(format!("write `expect: {{ status: {text} }}`"));
+        self.diagnostics.push(diagnostic);
+        true
+    }
+
+    /// Name in a session description → matcher.
+    pub(super) fn sdp_matchers(&mut self, node: Option<&Node>) -> Vec<(String, Matcher)> {
+        let Some(Value::Known(node)) = node.map(|node| self.resolve(node)) else {
+            return Vec::new();
+        };
+        let Some(entries) = node.as_map() else {
+            self.mistyped(
+                &node,
+                "set of SDP matchers",
+                "a map from a name in the SDP to a matcher",
+            );
+            return Vec::new();
+        };
+        self.no_key_twice(&node, "");
+        let mut all = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let name = entry.key.as_text().unwrap_or_default();
+            // Any attribute can be asked for; one that is nearly a name of the language is a slip.
+            match closest(name, shape::SDP_NAMES) {
+                Some(known) if known != name => {
+                    let diagnostic = Diagnostic::error(
+                        self.source,
+                        &entry.key.span,
+                        format!("unknown name `{name}` in SDP"),
+                    )
+                    .expected(format!(
+                        "expected {} or another attribute",
+                        one_of(shape::SDP_NAMES)
+                    ))
+                    .meant(Some(known));
+                    self.diagnostics.push(diagnostic);
+                }
+                _ if name.is_empty() || name.contains([':', ' ', '\r', '\n', '$']) => {
+                    self.mistyped(&entry.key, "name in SDP", "the name of an attribute");
+                }
+                _ => {}
+            }
+            if let Some(matcher) = self.matcher(&entry.value, Plain::Fields) {
+                all.push((name.to_owned(), matcher));
+            }
+        }
+        all
     }
 
     /// `messages` of `stored`.
@@ -383,6 +450,11 @@ impl Decoder<'_> {
                 "received-at",
                 "state",
                 "account",
+                "mode",
+                "invite",
+                "ok",
+                "bye",
+                "send",
                 "save",
             ];
             if let Some(span) = others.iter().find_map(|key| fields.key_span(key)) {
@@ -407,7 +479,7 @@ impl Decoder<'_> {
         };
         let of = fields
             .get("of")
-            .map(|node| self.message_named(node, "of", false));
+            .map(|node| self.thing_named(node, "of", Wanted::Message));
         let keys = [
             ("request-uri", RecordKey::RequestUri),
             ("message-id", RecordKey::MessageId),
@@ -415,6 +487,7 @@ impl Decoder<'_> {
             ("received-at", RecordKey::ReceivedAt),
             ("state", RecordKey::State),
             ("account", RecordKey::Account),
+            ("mode", RecordKey::Mode),
         ];
         let mut matchers = Vec::new();
         for (name, key) in keys {
@@ -422,21 +495,100 @@ impl Decoder<'_> {
                 matchers.push((key, matcher));
             }
         }
+        self.mode_of_record(&fields);
         let save = self.save_name(fields.get("save"));
         if let (Some(save), Some(node)) = (&save, fields.get("save")) {
             saves.push((save.clone(), node.span.clone()));
         }
         Some(RecordMatcher {
-            parts: Vec::new(),
+            parts: self.parts(&fields),
             of,
             presence,
             fields: matchers,
             headers: self.header_matchers(fields.get("headers")),
-            body: self.maybe_matcher(fields.get("body")),
+            body: self.comparing(Wanted::Message, |decoder| {
+                decoder.maybe_matcher(fields.get("body"))
+            }),
             save,
             covers: self.covers(fields.get("covers")),
             at: self.at(&owner),
         })
+    }
+
+    /// A record is of one mode, and a session-mode record keeps its headers by part.
+    fn mode_of_record(&mut self, fields: &Fields<'_>) {
+        let part = PARTS
+            .iter()
+            .find_map(|(name, _)| Some((*name, fields.key_span(name)?)));
+        let mode = fields.get("mode").map(|node| self.resolve(node));
+        let mode = match &mode {
+            Some(Value::Known(node)) => node.as_text().map(|text| (text, node)),
+            _ => None,
+        };
+        if let Some((text, node)) = mode
+            && !text.contains("${")
+            && !shape::MODES.contains(&text)
+        {
+            let diagnostic =
+                Diagnostic::error(self.source, &node.span, format!("unknown mode `{text}`"))
+                    .expected(format!("expected {}", one_of(shape::MODES)))
+                    .meant(closest(text, shape::MODES));
+            self.diagnostics.push(diagnostic);
+        }
+        if let (Some(("pager", _)), Some((name, span))) = (mode, part) {
+            self.error(
+                span,
+                format!("`{name}` of a pager-mode record"),
+                "only a session-mode record has such a part",
+            );
+        }
+        let session = part.map(|(name, _)| format!("`{name}`")).or_else(|| {
+            mode.is_some_and(|(text, _)| text == "session")
+                .then(|| "`mode: session`".to_owned())
+        });
+        if let (Some(beside), Some(span)) = (session, fields.key_span("headers")) {
+            self.error(
+                span,
+                format!("`headers` beside {beside}"),
+                "a session-mode record keeps headers by part: `invite`, `ok`, `bye`, `send`",
+            );
+        }
+    }
+
+    /// `invite`, `ok`, `bye` and `send` of a record.
+    fn parts(&mut self, fields: &Fields<'_>) -> Vec<PartMatcher> {
+        let mut parts = Vec::new();
+        for (name, part) in PARTS {
+            let (Some(node), Some(span)) = (fields.get(name), fields.key_span(name)) else {
+                continue;
+            };
+            let at = self.at(span);
+            let Value::Known(node) = self.resolve(node) else {
+                continue;
+            };
+            let absent = node.as_text() == Some("absent");
+            let headers = if absent {
+                Vec::new()
+            } else if node.as_map().is_some() {
+                self.comparing(Wanted::Part(part), |decoder| {
+                    decoder.header_matchers(Some(&node))
+                })
+            } else {
+                self.mistyped(
+                    &node,
+                    "part of a record",
+                    "a map from header name to matcher, or `absent`",
+                );
+                continue;
+            };
+            parts.push(PartMatcher {
+                part,
+                absent,
+                headers,
+                at,
+            });
+        }
+        parts
     }
 
     /// Requirement ids.
@@ -485,12 +637,22 @@ impl Decoder<'_> {
     }
 }
 
+/// The parts of a session-mode record.
+const PARTS: [(&str, Part); 4] = [
+    ("invite", Part::Invite),
+    ("ok", Part::Ok),
+    ("bye", Part::Bye),
+    ("send", Part::Send),
+];
+
 fn property(word: &str) -> Option<Property> {
     Some(match word {
         "message-id" => Property::MessageId,
         "message-id-host" => Property::MessageIdHost,
         "sip-date" => Property::SipDate,
         "uri" => Property::Uri,
+        "msrp-id" => Property::MsrpId,
+        "msrp-uri" => Property::MsrpUri,
         _ => return None,
     })
 }

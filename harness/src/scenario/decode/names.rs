@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Decoder;
 use crate::document::suggest::closest;
 use crate::document::{Diagnostic, Node, Span};
+use crate::scenario::model::Part;
 use crate::scenario::template::{Reference, SavedField, Template};
 
 /// What is saved under a name.
@@ -12,8 +13,14 @@ use crate::scenario::template::{Reference, SavedField, Template};
 pub(super) enum Thing {
     /// A request that the harness sent, with its response.
     Sent,
-    /// A request that the SUT sent.
+    /// A session that the harness asked for by INVITE.
+    Invite,
+    /// A message, or chunks of one, that the harness sent through a session.
+    Transfer,
+    /// A request, or a message through a session, that the SUT sent.
     Received,
+    /// A session that the SUT asked for by INVITE.
+    Invitation,
     /// A record of the store.
     Record,
     /// Several records of the store.
@@ -24,9 +31,84 @@ impl Thing {
     fn describe(self) -> &'static str {
         match self {
             Self::Sent => "a request that was sent",
+            Self::Invite => "a session that was asked for",
+            Self::Transfer => "a message sent through a session",
             Self::Received => "a request that was received",
+            Self::Invitation => "an INVITE that was received",
             Self::Record => "a record of the store",
             Self::Records => "records of the store",
+        }
+    }
+}
+
+/// What a key needs that takes the name of something saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Anything with fields to compare with.
+    Comparable,
+    /// A message: what is delivered and stored.
+    Message,
+    /// Something that the harness sent, from whose sending time is counted.
+    Sent,
+    /// Octets that can be sent again.
+    Request,
+    /// A session.
+    Session,
+    /// A session that the harness asked for.
+    OwnSession,
+    /// A message sent through a session.
+    Transfer,
+    /// What a part of a session-mode record is compared with.
+    Part(Part),
+}
+
+impl Wanted {
+    fn fits(self, thing: Thing) -> bool {
+        match self {
+            Self::Comparable => thing != Thing::Records,
+            Self::Message => !matches!(thing, Thing::Records | Thing::Invite | Thing::Invitation),
+            Self::Sent => matches!(thing, Thing::Sent | Thing::Invite | Thing::Transfer),
+            Self::Request => thing == Thing::Sent,
+            Self::Session => matches!(thing, Thing::Invite | Thing::Invitation),
+            Self::OwnSession => thing == Thing::Invite,
+            Self::Transfer => thing == Thing::Transfer,
+            Self::Part(part) => {
+                thing == Thing::Record
+                    || match part {
+                        Part::Send => thing == Thing::Transfer,
+                        Part::Ok => thing == Thing::Invite,
+                        // What the two have in common (Call-ID, From) may be compared across them.
+                        Part::Invite | Part::Bye => matches!(thing, Thing::Invite | Thing::Sent),
+                    }
+            }
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Comparable | Self::Message => "one message",
+            Self::Sent | Self::Request => "a message that was sent",
+            Self::Session => "a session: a saved `invite`, or a saved `receive` of an INVITE",
+            Self::OwnSession | Self::Part(Part::Invite) => "a saved `invite`",
+            Self::Transfer | Self::Part(Part::Send) => "a saved `msrp`",
+            Self::Part(Part::Ok) => "a saved `invite`, with whose response it is compared",
+            Self::Part(Part::Bye) => "a saved `bye` or `invite`",
+        }
+    }
+
+    /// What to do about a thing that does not fit.
+    fn advice(self, thing: Thing) -> Option<&'static str> {
+        match (self, thing) {
+            (Self::Message | Self::Transfer | Self::Part(Part::Send), Thing::Invite) => {
+                Some("name the `msrp` that sent it through that session")
+            }
+            (Self::Session | Self::OwnSession | Self::Part(_), Thing::Transfer) => {
+                Some("name the `invite` of its session")
+            }
+            (Self::Session, Thing::Received) => {
+                Some("a `receive` with `method: INVITE` takes a session as such")
+            }
+            _ => None,
         }
     }
 }
@@ -198,28 +280,38 @@ impl Decoder<'_> {
         }
     }
 
-    /// A key that takes the name of a message: `of`, `after`, `same-as`…
-    pub(super) fn message_named(&mut self, node: &Node, key: &str, sent_only: bool) -> Template {
+    /// A key that takes the name of something saved: `of`, `after`, `same-as`, `session`…
+    pub(super) fn thing_named(&mut self, node: &Node, key: &str, wanted: Wanted) -> Template {
         let template = self.template(node);
         if self.mode == super::Mode::Trial
             && let Some(name) = template.as_text()
             && let Some(thing) = self.named(name, &node.span)
-            && (sent_only && thing != Thing::Sent || thing == Thing::Records)
+            && !wanted.fits(thing)
         {
-            self.error(
+            let mut diagnostic = Diagnostic::error(
+                self.source,
                 &node.span,
                 format!("`{name}` is {}", thing.describe()),
-                format!(
-                    "`{key}` needs {}",
-                    if sent_only {
-                        "a message that was sent"
-                    } else {
-                        "one message"
-                    }
-                ),
-            );
+            )
+            .expected(format!("`{key}` needs {}", wanted.describe()));
+            if let Some(advice) = wanted.advice(thing) {
+                diagnostic = diagnostic.help(advice);
+            }
+            self.diagnostics.push(diagnostic);
         }
         template
+    }
+
+    /// Decodes something in which `same-as` and `identical-to` need a thing of this kind.
+    pub(super) fn comparing<T>(
+        &mut self,
+        wanted: Wanted,
+        decode: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = std::mem::replace(&mut self.compared, wanted);
+        let made = decode(self);
+        self.compared = before;
+        made
     }
 
     fn named(&mut self, name: &str, span: &Span) -> Option<Thing> {
@@ -248,16 +340,42 @@ impl Decoder<'_> {
     }
 
     fn has_field(&mut self, name: &str, thing: Thing, field: &SavedField, span: &Span) {
-        let needs = match (field, thing) {
-            (SavedField::Record(_), Thing::Sent | Thing::Received) => {
-                Some("a record, saved by `stored`")
+        use Thing::{Invitation, Invite, Received, Record, Records, Sent, Transfer};
+        let (fits, needs) = match field {
+            SavedField::Itself | SavedField::Body => (true, ""),
+            SavedField::Record(_) => (
+                matches!(thing, Record | Records),
+                "a record, saved by `stored`",
+            ),
+            SavedField::Status => (
+                matches!(thing, Sent | Invite | Transfer),
+                "a request that the scenario sends",
+            ),
+            SavedField::ResponseHeader(_) => (
+                matches!(thing, Sent | Invite),
+                "a request that the scenario sends",
+            ),
+            SavedField::Header(_) | SavedField::Uri => (
+                thing != Transfer,
+                "a SIP request; header fields of a SEND are `send.NAME`",
+            ),
+            SavedField::Path | SavedField::OwnPath | SavedField::Sdp(_) => (
+                matches!(thing, Invite | Invitation),
+                "a session: a saved `invite`, or a saved `receive` of an INVITE",
+            ),
+            SavedField::MsrpId | SavedField::Report => {
+                (thing == Transfer, "a message sent by `msrp`")
             }
-            (
-                SavedField::Status | SavedField::ResponseHeader(_),
-                Thing::Record | Thing::Records | Thing::Received,
-            ) => Some("a request that the scenario sends"),
-            _ => None,
+            SavedField::Send(_) => (
+                matches!(thing, Transfer | Received),
+                "a message sent by `msrp`, or a delivery that was received",
+            ),
+            SavedField::Mode => (
+                matches!(thing, Received | Record | Records),
+                "a delivery that was received, or a record",
+            ),
         };
+        let needs = (!fits).then_some(needs);
         if let Some(needs) = needs {
             self.error(
                 span,

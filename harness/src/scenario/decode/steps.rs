@@ -1,26 +1,26 @@
 //! Steps: one map with one verb.
 
 use super::matchers::Plain;
-use super::names::Thing;
+use super::names::{Thing, Wanted};
 use super::{Decoder, Mode, Value};
 use crate::document::fields::duplicate_key;
 use crate::document::suggest::{closest, one_of};
-use crate::document::{Diagnostic, Entry, Node, Span};
+use crate::document::{Diagnostic, Entry, Node, NodeKind, Span};
 use crate::scenario::model::{
-    CheckStep, Content, MessageStep, MsrpConduct, Raw, Receive, Register, Repeat, Restart,
-    SessionSdp, Silence, Step, Stored, Verb, Wait, WhenStep,
+    CheckStep, Content, MessageStep, Part, Raw, Receive, Register, Repeat, Restart, Silence, Step,
+    Stored, Verb, Wait, WhenStep,
 };
 use crate::scenario::shape::{self, STEP_KEYS, VERBS};
 use crate::scenario::template::{Template, is_name};
 
 /// Most rounds of one `repeat`.
-const ROUNDS: u64 = 1000;
+pub(super) const ROUNDS: u64 = 1000;
 
 /// Most steps of one case.
 const STEPS: usize = 10_000;
 
 /// A step without its head.
-type Made = Option<Verb>;
+pub(super) type Made = Option<Verb>;
 
 impl Decoder<'_> {
     /// A list of steps. `path` is the path of the list: `steps`, `steps[2].parallel[0]`.
@@ -65,6 +65,10 @@ impl Decoder<'_> {
         let made = match name {
             "register" => self.register(&verb.value, owner),
             "message" => self.message(&verb.value, owner),
+            "invite" => self.invite(&verb.value, owner),
+            "msrp" => self.msrp(&verb.value, owner),
+            "bye" => self.bye(&verb.value, owner),
+            "cancel" => self.cancel(&verb.value, owner),
             "receive" => self.receive(&verb.value, owner),
             "silence" => self.silence(&verb.value, owner),
             "stored" => self.stored(&verb.value, owner),
@@ -175,20 +179,8 @@ impl Decoder<'_> {
         let Value::Known(node) = self.resolve(node) else {
             return None;
         };
-        let short;
-        let node = if node.as_text().is_some() {
-            short = Node {
-                kind: crate::document::NodeKind::Map(vec![Entry {
-                    key: Node::text("user", owner.clone()),
-                    value: node,
-                }]),
-                span: owner.clone(),
-            };
-            &short
-        } else {
-            &node
-        };
-        let fields = self.fields("`register`", owner, node, &shape::REGISTER)?;
+        let node = long_form(node, "user", owner);
+        let fields = self.fields("`register`", owner, &node, &shape::REGISTER)?;
         let at = self.at(owner);
         let step = Register {
             user: self.role(fields.get("user")),
@@ -268,36 +260,49 @@ impl Decoder<'_> {
             None => {
                 let span = node.span.clone();
                 let fields = self.fields("`branch`", &span, &node, &shape::BRANCH)?;
-                Some(self.message_named(fields.get("same-but-branch")?, "same-but-branch", true))
+                Some(self.thing_named(
+                    fields.get("same-but-branch")?,
+                    "same-but-branch",
+                    Wanted::Request,
+                ))
             }
         }
     }
 
     fn receive(&mut self, node: &Node, owner: &Span) -> Made {
         let fields = self.fields("`receive`", owner, node, &shape::RECEIVE)?;
+        let answering = self.answer(fields.get("answer"), owner);
         let step = Receive {
             at: self.role(fields.get("at")),
             device: self.device(fields.get("device")),
             method: self.method(fields.get("method")),
-            answer_sdp: SessionSdp::default(),
-            answer_msrp: MsrpConduct::default(),
-            send: Vec::new(),
-            sdp: Vec::new(),
+            answer_sdp: answering.sdp,
+            answer_msrp: answering.msrp,
+            send: self.comparing(Wanted::Part(Part::Send), |decoder| {
+                decoder.header_matchers(fields.get("send"))
+            }),
+            sdp: self.sdp_matchers(fields.get("sdp")),
             of: fields
                 .get("of")
-                .map(|node| self.message_named(node, "of", false)),
-            answer: self.answer(fields.get("answer"), owner),
+                .map(|node| self.thing_named(node, "of", Wanted::Message)),
+            answer: answering.answer,
             optional: self.flag(fields.get("optional")),
             within: self.duration(fields.get("within")),
             request_uri: self.maybe_matcher(fields.get("request-uri")),
             headers: self.header_matchers(fields.get("headers")),
-            body: self.maybe_matcher(fields.get("body")),
+            body: self.comparing(Wanted::Message, |decoder| {
+                decoder.maybe_matcher(fields.get("body"))
+            }),
             save: self.save_name(fields.get("save")),
         };
+        self.fits_method(step.method.as_deref(), &fields, answering.session_key);
         self.save(
             step.save.as_ref(),
             fields.get("save").map(|n| &n.span),
-            Thing::Received,
+            match step.method.as_deref() {
+                Some("INVITE") => Thing::Invitation,
+                _ => Thing::Received,
+            },
         );
         Some(Verb::Receive(step))
     }
@@ -308,7 +313,7 @@ impl Decoder<'_> {
             at: self.roles(fields.get("at")),
             of: fields
                 .get("of")
-                .map(|node| self.message_named(node, "of", false)),
+                .map(|node| self.thing_named(node, "of", Wanted::Message)),
             method: self.method(fields.get("method")),
             length: self.duration(fields.get("for")),
         }))
@@ -357,7 +362,7 @@ impl Decoder<'_> {
         let (length, tolerance) = self.until(fields.get("until")?);
         let after = fields
             .get("after")
-            .map(|node| self.message_named(node, "after", true));
+            .map(|node| self.thing_named(node, "after", Wanted::Sent));
         Some(Verb::Wait(Wait {
             length,
             tolerance,
@@ -680,6 +685,20 @@ impl Decoder<'_> {
     }
 }
 
-fn main_device() -> String {
+/// `{ KEY: … }` for a node that is given short.
+pub(super) fn long_form(node: Node, key: &'static str, owner: &Span) -> Node {
+    if node.as_text().is_none() {
+        return node;
+    }
+    Node {
+        kind: NodeKind::Map(vec![Entry {
+            key: Node::text(key, owner.clone()),
+            value: node,
+        }]),
+        span: owner.clone(),
+    }
+}
+
+pub(super) fn main_device() -> String {
     "main".to_owned()
 }

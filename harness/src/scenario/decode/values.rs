@@ -3,10 +3,23 @@
 use super::{Decoder, Value};
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Fields, Node, Span};
-use crate::scenario::duration;
-use crate::scenario::model::{Answer, Body, ContactChoice, Content, HeaderValue, StatusPattern};
-use crate::scenario::shape;
+use crate::scenario::model::{
+    Answer, Body, ContactChoice, Content, HeaderValue, MsrpConduct, SessionSdp, StatusPattern,
+};
 use crate::scenario::template::{Piece, Template, is_name};
+use crate::scenario::{duration, octets, shape};
+
+/// How an agent answers.
+pub(super) struct Answering {
+    /// The request.
+    pub(super) answer: Answer,
+    /// What it says in the SDP with which it accepts a session.
+    pub(super) sdp: SessionSdp,
+    /// How it behaves in a session.
+    pub(super) msrp: MsrpConduct,
+    /// The first key that only makes sense for a session.
+    pub(super) session_key: Option<(&'static str, Span)>,
+}
 
 impl Decoder<'_> {
     /// A role of the scenario.
@@ -215,6 +228,87 @@ impl Decoder<'_> {
         (template, tolerance)
     }
 
+    /// A number of octets within bounds, in digits where it is known; or a reference to one.
+    pub(super) fn size(&mut self, node: &Node, least: u64, most: u64) -> Template {
+        let Value::Known(known) = self.resolve(node) else {
+            return self.template(node);
+        };
+        let text = known.as_text().unwrap_or_default();
+        if text.contains("${") {
+            return self.template(node);
+        }
+        match octets::parse_size(text) {
+            Some(size) if (least..=most).contains(&size) => {
+                return Template::plain(size.to_string(), self.at(&node.span));
+            }
+            Some(_) => self.mistyped(
+                &known,
+                "number of octets here",
+                &format!("from {least} to {most} octets"),
+            ),
+            None => self.mistyped(&known, "number of octets", octets::EXPECTED),
+        }
+        Template::plain(least.to_string(), self.at(&node.span))
+    }
+
+    /// A number of octets that must be known before the case runs.
+    fn known_size(&mut self, node: &Node) -> Option<u64> {
+        let Value::Known(known) = self.resolve(node) else {
+            return Some(0);
+        };
+        let size = octets::parse_size(known.as_text().unwrap_or_default());
+        match size {
+            Some(size) if size <= octets::LARGEST => Some(size),
+            Some(_) => {
+                let most = format!("at most {} octets", octets::LARGEST);
+                self.mistyped(&known, "number of octets here", &most);
+                None
+            }
+            None => {
+                self.mistyped(&known, "number of octets", octets::EXPECTED);
+                None
+            }
+        }
+    }
+
+    /// One of a few words, or a reference to one.
+    pub(super) fn word(&mut self, node: &Node, what: &str, words: &[&'static str]) -> Template {
+        if let Value::Known(known) = self.resolve(node) {
+            let text = known.as_text().unwrap_or_default();
+            if !words.contains(&text) {
+                let diagnostic = Diagnostic::error(
+                    self.source,
+                    &known.span,
+                    format!(
+                        "`{}` is no {what}",
+                        known.as_text().unwrap_or_else(|| known.describe())
+                    ),
+                )
+                .expected(format!("expected {}", one_of(words.iter().copied())))
+                .meant(closest(text, words.iter().copied()));
+                self.diagnostics.push(diagnostic);
+                return Template::plain("", self.at(&node.span));
+            }
+        }
+        self.template(node)
+    }
+
+    /// Which of a few words stands here; the first where it cannot be told.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        words: &[&'static str],
+        values: &[T],
+    ) -> Option<T> {
+        let word = self.word(node, what, words);
+        let at = word
+            .as_text()
+            .and_then(|text| words.iter().position(|known| *known == text))
+            .unwrap_or(0);
+        values.get(at).copied()
+    }
+
     /// Codes, classes and `none`.
     pub(super) fn statuses(&mut self, node: &Node) -> Vec<StatusPattern> {
         let Value::Known(node) = self.resolve(node) else {
@@ -346,19 +440,25 @@ impl Decoder<'_> {
         }
     }
 
-    /// How an agent answers.
-    pub(super) fn answer(&mut self, node: Option<&Node>, owner: &Span) -> Answer {
+    /// How an agent answers a request, and how it behaves in a session that it accepts.
+    pub(super) fn answer(&mut self, node: Option<&Node>, owner: &Span) -> Answering {
         let ok = |status| Answer::Status {
             status,
             after_ms: 0,
             headers: Vec::new(),
         };
+        let plain = |answer| Answering {
+            answer,
+            sdp: SessionSdp::default(),
+            msrp: MsrpConduct::default(),
+            session_key: None,
+        };
         let Some(Value::Known(node)) = node.map(|node| self.resolve(node)) else {
-            return ok(200);
+            return plain(ok(200));
         };
         if node.as_map().is_some() {
             let Some(fields) = self.fields("`answer`", owner, &node, &shape::ANSWER) else {
-                return ok(200);
+                return plain(ok(200));
             };
             let status = fields
                 .get("status")
@@ -378,17 +478,34 @@ impl Decoder<'_> {
                 })
                 .unwrap_or(0);
             let headers = self.headers(fields.get("headers"));
-            return Answer::Status {
-                status,
-                after_ms,
-                headers,
+            let session_key = ["sdp", "msrp"]
+                .into_iter()
+                .find_map(|key| Some((key, fields.key_span(key)?.clone())));
+            if let Some((key, span)) = &session_key
+                && status / 100 != 2
+            {
+                self.error(
+                    span,
+                    format!("`{key}` beside `status: {status}`"),
+                    "only a session that is accepted (2xx) has it",
+                );
+            }
+            return Answering {
+                answer: Answer::Status {
+                    status,
+                    after_ms,
+                    headers,
+                },
+                sdp: self.session_sdp(fields.get("sdp"), "`sdp`"),
+                msrp: self.conduct(fields.get("msrp")),
+                session_key,
             };
         }
-        match node.as_text() {
+        plain(match node.as_text() {
             Some("none") => Answer::Silence,
             Some("reset") => Answer::Reset,
             _ => ok(self.final_status(&node)),
-        }
+        })
     }
 
     fn final_status(&mut self, node: &Node) -> u16 {
@@ -406,10 +523,21 @@ impl Decoder<'_> {
 
     /// A body to send.
     pub(super) fn body(&mut self, node: Option<&Node>) -> Option<Body> {
+        self.body_of(node, &shape::BODY, "text/plain")
+    }
+
+    /// The same with the keys of a shape and the media type where none is given.
+    pub(super) fn body_of(
+        &mut self,
+        node: Option<&Node>,
+        shape: &shape::Shape,
+        usual_type: &str,
+    ) -> Option<Body> {
         let written = node?;
+        let usual = Some(Template::plain(usual_type, self.at(&written.span)));
         let Value::Known(node) = self.resolve(written) else {
             return Some(Body {
-                media_type: Some(self.plain_text(written)),
+                media_type: usual,
                 content: Content::Text(self.template(written)),
             });
         };
@@ -418,29 +546,30 @@ impl Decoder<'_> {
         }
         if node.as_map().is_none() {
             return Some(Body {
-                media_type: Some(self.plain_text(&node)),
+                media_type: usual,
                 // The reference itself, not its value: random values of a matrix are drawn once.
                 content: Content::Text(self.template(written)),
             });
         }
         let span = node.span.clone();
-        let fields = self.fields("`body`", &span, &node, &shape::BODY)?;
+        let fields = self.fields("`body`", &span, &node, shape)?;
         let media_type = match fields.get("type") {
-            None => Some(self.plain_text(&node)),
+            None => usual,
             Some(node) => match self.resolve(node) {
                 Value::Known(known) if known.is_null() => None,
                 _ => Some(self.template(node)),
             },
         };
-        let content = self.content(&fields, &["text", "base64", "file"], &span)?;
+        let keys: Vec<&str> = shape.keys.iter().map(|key| key.name).collect();
+        let content = self.content(
+            &fields,
+            keys.strip_prefix(&["type"]).unwrap_or(&keys),
+            &span,
+        )?;
         Some(Body {
             media_type,
             content,
         })
-    }
-
-    fn plain_text(&self, node: &Node) -> Template {
-        Template::plain("text/plain", self.at(&node.span))
     }
 
     /// Octets, given by exactly one of several keys.
@@ -478,6 +607,7 @@ impl Decoder<'_> {
             "text" => Some(Content::Text(self.template(node))),
             "lines" => self.lines(node),
             "base64" => self.base64(node),
+            "generate" => Some(Content::Generated(self.known_size(node)?)),
             _ => self.file(node),
         }
     }
