@@ -83,12 +83,13 @@ pub fn plan(scenarios: &[Arc<Scenario>], selection: &Selection, context: &Contex
         .collect();
     scenarios.sort_by(|one, other| one.id.cmp(&other.id));
     for scenario in scenarios {
-        let outcome = condition::look(&scenario.when, context.pics, context.settable);
         for (number, choice) in scenario.written.choices().into_iter().enumerate() {
             let id = case_id(scenario, &choice);
-            if !selection.wants_case(scenario, &id) {
+            let when = scenario.conditions(&choice);
+            if !selection.wants_case(scenario, &id, &when) {
                 continue;
             }
+            let outcome = condition::look(&when, context.pics, context.settable);
             let policy = match &outcome {
                 Outcome::Run(policy) => policy.clone(),
                 Outcome::NotApplicable(_) | Outcome::Undeclared(_) => BTreeMap::new(),

@@ -426,3 +426,44 @@ proptest! {
         prop_assert_eq!(first, made.cases().next());
     }
 }
+
+#[test]
+fn a_condition_may_depend_on_the_matrix() {
+    let text = "id: MS-01\ntitle: t\npurpose: p\ncovers: [DM-STORE-10]\nwhen: { lm.ok_headers: \"${name}\", store.modes: session }\nusers: { bob: online }\nmatrix: { name: [To, Date, Reason] }\nsteps: [{ register: { user: bob, headers: { X: \"${name}\" } } }]\n";
+    let scenarios = [scenario(text)];
+    let pics = pics(json!({ "lm.ok_headers": ["from", "t", "Date"] }));
+    let plan = make(&scenarios, &pics, &[], 1);
+    let ids: Vec<&str> = plan.cases().map(|case| case.id.as_str()).collect();
+    assert_eq!(ids, ["MS-01[name=To]", "MS-01[name=Date]"]);
+    assert_eq!(plan.set_aside.len(), 1);
+    assert_eq!(plan.set_aside[0].verdict, Verdict::NotApplicable);
+    assert_eq!(
+        plan.set_aside[0].reason,
+        "the profile declares `lm.ok_headers: [\"from\",\"t\",\"Date\"]`; the scenario is for `Reason`"
+    );
+
+    let set = make(&scenarios, &pics, &["lm.ok_headers"], 1);
+    assert_eq!(set.lanes.len(), 2);
+    assert_eq!(
+        set.lanes[1].policy["lm.ok_headers"],
+        json!(["from", "t", "Date", "Reason"])
+    );
+
+    let wanted = |pair: &str| {
+        let catalogue = bundled::catalogue().unwrap();
+        let selection = Selection::parse(&[], &[pair.to_owned()], &scenarios, &catalogue).unwrap();
+        let settable = BTreeSet::new();
+        let context = Context {
+            pics: &pics,
+            settable: &settable,
+            domain: "example.org",
+            transport: "udp",
+            seed: 1,
+        };
+        imspec::plan::plan(&scenarios, &selection, &context)
+            .cases()
+            .map(|case| case.id.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(wanted("lm.ok_headers=Date"), ["MS-01[name=Date]"]);
+}

@@ -18,7 +18,7 @@ pub struct PicsKey {
     pub kind: PicsType,
     /// Its values, where they can be listed. `header:<name>` stands for any text with that beginning.
     pub values: Vec<String>,
-    /// What holds at most servers; no declaration is implied by it.
+    /// What holds at most servers, entries of a list joined by commas; no declaration is implied by it.
     pub default: Option<String>,
     /// What it declares.
     pub about: String,
@@ -259,9 +259,10 @@ fn read_key(
         key: name.to_owned(),
         kind: *kind,
         values: texts("values"),
-        default: fields
-            .get("default")
-            .and_then(|node| node.as_text().map(str::to_owned)),
+        default: fields.get("default").and_then(|node| match node.as_list() {
+            Some(_) => Some(texts("default").join(", ")),
+            None => node.as_text().map(str::to_owned),
+        }),
         about: fields
             .get("about")
             .and_then(Node::as_text)
@@ -291,9 +292,9 @@ mod tests {
     #[test]
     fn the_bundled_table_is_right() {
         for key in &keys() {
-            if let Some(default) = &key.default {
+            for default in key.default.iter().flat_map(|text| text.split(", ")) {
                 assert_eq!(
-                    key.accepts(&Value::String(default.clone())),
+                    key.accepts(&Value::String(default.to_owned())),
                     Ok(()),
                     "{}",
                     key.key

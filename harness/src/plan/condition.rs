@@ -2,18 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use imspec_wire::sip::name::canonical;
 use serde_json::Value;
 
 use crate::catalogue::pics::{plain, same};
 use crate::scenario::model::{Matcher, MatcherKind, Pics};
 
 /// What is tried where the profile says nothing, so that a first run with the smallest profile shows
-/// something: nearly every server of pager mode delivers so. If nothing ever comes in this way, the judge
-/// blames nobody.
-const ASSUMED: [(&str, &str); 2] = [
-    ("delivery.form", "message"),
-    ("delivery.trigger", "on-register"),
+/// something: nearly every server of pager mode delivers so, and the specification is about both modes. If
+/// nothing ever comes in this way, the judge blames nobody.
+const ASSUMED: [(&str, &[&str]); 3] = [
+    ("delivery.form", &["message"]),
+    ("delivery.trigger", &["on-register"]),
+    ("store.modes", &["pager", "session"]),
 ];
+
+/// Keys whose values are lists of header names; `all` in one stands for every name.
+const HEADER_LISTS: [&str; 3] = ["lm.invite_headers", "lm.ok_headers", "lm.bye_headers"];
+
+/// Further keys whose values are lists.
+const LISTS: [&str; 3] = ["store.modes", "store.classes", "mid.carrier"];
 
 /// Whether a scenario is run.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,14 +43,15 @@ pub fn look(conditions: &[(String, Matcher)], pics: &Pics, settable: &BTreeSet<S
         let assumed = ASSUMED
             .iter()
             .find(|(known, _)| declared.is_none() && known == key);
-        if assumed.is_some_and(|(_, value)| holds(matcher, Some(&Value::from(*value)))) {
+        let tried = assumed.map(|(_, values)| Value::from(*values));
+        if tried.is_some_and(|value| holds(key, matcher, Some(&value))) {
             continue;
         }
-        if declared.is_some_and(|value| holds(matcher, Some(value))) {
+        if declared.is_some_and(|value| holds(key, matcher, Some(value))) {
             continue;
         }
         if settable.contains(key)
-            && let Some(value) = first_value(matcher)
+            && let Some(value) = value_to_set(key, matcher, declared)
         {
             policy.insert(key.clone(), value);
             continue;
@@ -68,17 +77,37 @@ pub fn look(conditions: &[(String, Matcher)], pics: &Pics, settable: &BTreeSet<S
     }
 }
 
-/// Whether a declared value fits. `None` is a key that is not declared, which only `absent` fits.
-pub fn holds(matcher: &Matcher, value: Option<&Value>) -> bool {
+/// Whether a declared value of a key fits. `None` is a key that is not declared, which only `absent` fits.
+pub fn holds(key: &str, matcher: &Matcher, value: Option<&Value>) -> bool {
+    if HEADER_LISTS.contains(&key) {
+        holds_by(matcher, value, keeps_header)
+    } else {
+        holds_by(matcher, value, |one, wanted| {
+            same(one, &Value::String(wanted.to_owned()))
+        })
+    }
+}
+
+/// Whether an entry of a list of headers stands for this name, in any case or compact form.
+fn keeps_header(entry: &Value, wanted: &str) -> bool {
+    let entry = plain(entry);
+    let name = |written: &str| {
+        canonical(written).map_or_else(|| written.to_ascii_lowercase(), str::to_ascii_lowercase)
+    };
+    entry == "all" || name(&entry) == name(wanted)
+}
+
+fn holds_by(matcher: &Matcher, value: Option<&Value>, fits: fn(&Value, &str) -> bool) -> bool {
+    let holds = |matcher: &Matcher, value: Option<&Value>| holds_by(matcher, value, fits);
     let text = || value.map(plain);
     let number = || text().and_then(|text| text.parse::<f64>().ok());
     match &matcher.kind {
         MatcherKind::Equal(wanted) => match (value, wanted.as_text()) {
             // A set holds a value if it has it.
-            (Some(Value::Array(items)), Some(wanted)) => items
-                .iter()
-                .any(|item| same(item, &Value::String(wanted.to_owned()))),
-            (Some(value), Some(wanted)) => same(value, &Value::String(wanted.to_owned())),
+            (Some(Value::Array(items)), Some(wanted)) => {
+                items.iter().any(|item| fits(item, wanted))
+            }
+            (Some(value), Some(wanted)) => fits(value, wanted),
             _ => false,
         },
         MatcherKind::List(any) | MatcherKind::OneOf(any) => any.iter().any(|m| holds(m, value)),
@@ -118,6 +147,42 @@ fn bounded(value: Option<f64>, bound: Option<&str>, holds: impl Fn(f64, f64) -> 
     }
 }
 
+/// A value that a policy adapter could set so that the matcher holds. Of a list the declared entries stay.
+fn value_to_set(key: &str, matcher: &Matcher, declared: Option<&Value>) -> Option<Value> {
+    let is_list = declared.is_some_and(Value::is_array)
+        || HEADER_LISTS.contains(&key)
+        || LISTS.contains(&key);
+    if !is_list {
+        return first_value(matcher);
+    }
+    let wanted = entries(matcher)?;
+    let mut list = match declared {
+        Some(Value::Array(items)) => items.clone(),
+        Some(one) => vec![one.clone()],
+        None => Vec::new(),
+    };
+    if HEADER_LISTS.contains(&key) && wanted.contains(&"all") {
+        list = vec![Value::from("all")];
+    } else {
+        list.extend(wanted.into_iter().map(Value::from));
+    }
+    let list = Value::Array(list);
+    holds(key, matcher, Some(&list)).then_some(list)
+}
+
+/// Entries that a list needs for a matcher to hold.
+fn entries(matcher: &Matcher) -> Option<Vec<&str>> {
+    match &matcher.kind {
+        MatcherKind::Equal(wanted) => Some(vec![wanted.as_text()?]),
+        MatcherKind::List(any) | MatcherKind::OneOf(any) => any.iter().find_map(entries),
+        MatcherKind::AllOf(all) => {
+            let parts: Option<Vec<Vec<&str>>> = all.iter().map(entries).collect();
+            parts.map(|parts| parts.concat())
+        }
+        _ => None,
+    }
+}
+
 /// The first value that a matcher names, which a policy adapter could set.
 fn first_value(matcher: &Matcher) -> Option<Value> {
     match &matcher.kind {
@@ -131,7 +196,8 @@ fn first_value(matcher: &Matcher) -> Option<Value> {
         MatcherKind::List(any) | MatcherKind::OneOf(any) => any.iter().find_map(first_value),
         MatcherKind::AllOf(all) => {
             let value = all.iter().find_map(first_value)?;
-            all.iter().all(|m| holds(m, Some(&value))).then_some(value)
+            let fits = |m: &Matcher| holds("", m, Some(&value));
+            all.iter().all(fits).then_some(value)
         }
         MatcherKind::AtLeast(bound) | MatcherKind::AtMost(bound) => {
             bound.as_text()?.parse::<u64>().ok().map(Value::from)
@@ -184,6 +250,8 @@ mod tests {
             "expire.marking": true,
             "expire.default.pm": 3600,
             "store.classes": ["im", "imdn"],
+            "lm.bye_headers": ["From", "call-id", "s"],
+            "lm.ok_headers": ["all"],
         }))
         .unwrap();
         let settable = settable.iter().map(|key| (*key).to_owned()).collect();
@@ -209,6 +277,76 @@ mod tests {
                 "{when}"
             );
         }
+    }
+
+    #[test]
+    fn a_header_is_kept_by_any_of_its_names_or_with_all() {
+        for when in [
+            "{ lm.bye_headers: Call-ID }",
+            "{ lm.bye_headers: i }",
+            "{ lm.bye_headers: SUBJECT }",
+            "{ lm.bye_headers: { all-of: [From, Subject] } }",
+            "{ lm.bye_headers: { not: Reason } }",
+            "{ lm.ok_headers: Anything }",
+        ] {
+            assert_eq!(look_at(when, &[]), Outcome::Run(BTreeMap::new()), "{when}");
+        }
+        for when in [
+            "{ lm.bye_headers: Reason }",
+            "{ lm.bye_headers: { all-of: [From, Reason] } }",
+            "{ lm.bye_headers: all }",
+            "{ lm.ok_headers: { not: Date } }",
+        ] {
+            assert!(
+                matches!(look_at(when, &[]), Outcome::NotApplicable(_)),
+                "{when}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_is_set_with_what_it_has_already() {
+        use serde_json::json;
+        assert_eq!(
+            look_at("{ lm.bye_headers: Reason }", &["lm.bye_headers"]),
+            set("lm.bye_headers", json!(["From", "call-id", "s", "Reason"]))
+        );
+        assert_eq!(
+            look_at("{ lm.bye_headers: all }", &["lm.bye_headers"]),
+            set("lm.bye_headers", json!(["all"]))
+        );
+        assert_eq!(
+            look_at("{ lm.invite_headers: Date }", &["lm.invite_headers"]),
+            set("lm.invite_headers", json!(["Date"]))
+        );
+        assert_eq!(
+            look_at("{ store.classes: file }", &["store.classes"]),
+            set("store.classes", json!(["im", "imdn", "file"]))
+        );
+        // No entry could be added that would make these hold.
+        for when in [
+            "{ lm.ok_headers: { not: Date } }",
+            "{ lm.bye_headers: { all-of: [Reason, { not: From }] } }",
+        ] {
+            let outcome = look_at(when, &["lm.ok_headers", "lm.bye_headers"]);
+            assert!(matches!(outcome, Outcome::NotApplicable(_)), "{when}");
+        }
+    }
+
+    #[test]
+    fn both_modes_are_tried_where_nothing_is_declared() {
+        for when in [
+            "{ store.modes: session }",
+            "{ store.modes: pager }",
+            "{ store.modes: { all-of: [pager, session] } }",
+            "{ delivery.form: message }",
+        ] {
+            assert_eq!(look_at(when, &[]), Outcome::Run(BTreeMap::new()), "{when}");
+        }
+        assert!(matches!(
+            look_at("{ store.modes: { not: session } }", &[]),
+            Outcome::Undeclared(_)
+        ));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::condition;
 use crate::catalogue::Catalogue;
 use crate::catalogue::requirement::covered;
 use crate::document::suggest::closest;
-use crate::scenario::Scenario;
+use crate::scenario::{Matcher, Scenario};
 
 /// What to run. The default is everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,25 +129,34 @@ impl Selection {
                     || covered(scenario).iter().any(|id| glob(pattern, id))
             });
         by_name
-            && self.pics.iter().all(|(key, value)| {
-                let value = Value::String(value.clone());
-                scenario
-                    .when
+            && (self.pics.is_empty()
+                || scenario
+                    .all_conditions()
                     .iter()
-                    .any(|(known, matcher)| known == key && condition::holds(matcher, Some(&value)))
-            })
+                    .any(|when| self.depends(when)))
     }
 
-    /// Whether a case is wanted.
-    pub fn wants_case(&self, scenario: &Scenario, id: &str) -> bool {
-        self.patterns.is_empty()
-            || self.patterns.iter().any(|pattern| {
-                glob(pattern, &scenario.id)
-                    || glob(pattern, id)
-                    || covered(scenario)
-                        .iter()
-                        .any(|requirement| glob(pattern, requirement))
+    /// Whether conditions ask for all PICS values of the selection.
+    fn depends(&self, when: &[(String, Matcher)]) -> bool {
+        self.pics.iter().all(|(key, value)| {
+            let value = Value::String(value.clone());
+            when.iter().any(|(known, matcher)| {
+                known == key && condition::holds(key, matcher, Some(&value))
             })
+        })
+    }
+
+    /// Whether a case is wanted; `when` are its conditions.
+    pub fn wants_case(&self, scenario: &Scenario, id: &str, when: &[(String, Matcher)]) -> bool {
+        self.depends(when)
+            && (self.patterns.is_empty()
+                || self.patterns.iter().any(|pattern| {
+                    glob(pattern, &scenario.id)
+                        || glob(pattern, id)
+                        || covered(scenario)
+                            .iter()
+                            .any(|requirement| glob(pattern, requirement))
+                }))
     }
 }
 
@@ -217,7 +226,8 @@ mod tests {
         for scenario in &suite {
             for transport in ["udp", "tcp"] {
                 let id = format!("{}[t={transport}]", scenario.id);
-                if selection.wants(scenario) && selection.wants_case(scenario, &id) {
+                if selection.wants(scenario) && selection.wants_case(scenario, &id, &scenario.when)
+                {
                     ids.push(id);
                 }
             }

@@ -23,7 +23,7 @@ use names::{Names, Wanted};
 use super::early::{Early, Found};
 use super::known::Known;
 use super::load::Files;
-use super::model::{CaseUser, Step, UserState};
+use super::model::{CaseUser, Matcher, Step, UserState};
 use super::shape;
 use super::template::{self, Piece, Scope, Template};
 use crate::document::{Diagnostic, Diagnostics, Fields, Node, NodeKind, Source, Span};
@@ -34,6 +34,7 @@ pub struct Written {
     pub(crate) source: Arc<Source>,
     pub(crate) files: Files,
     pub(crate) id: Span,
+    pub(crate) when: Option<Node>,
     pub(crate) scope: Scope,
     pub(crate) users: Vec<UserNode>,
     pub(crate) matrix: Vec<(String, Vec<Node>)>,
@@ -77,6 +78,15 @@ pub(crate) fn case(
         diagnostics: decoder.diagnostics,
         undeclared: decoder.early.undeclared,
     }
+}
+
+/// The conditions of a scenario with the values of one choice from its matrix.
+pub(crate) fn conditions(written: &Written, choice: &[usize]) -> Vec<(String, Matcher)> {
+    let early =
+        Early::new(written.scope.clone(), "", "", None, 0).with_matrix(written.values(choice));
+    let known = Known::anything();
+    let mut decoder = Decoder::new(&written.source, &written.files, &known, early, Mode::Case);
+    decoder.conditions(written.when.as_ref())
 }
 
 /// What the decoder is for.

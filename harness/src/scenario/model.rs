@@ -117,10 +117,6 @@ pub struct Step {
 }
 
 /// The verbs.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "steps are few and live in lists that are built once; a box would only be in the way"
-)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verb {
     /// `register`
@@ -138,7 +134,7 @@ pub enum Verb {
     /// `restart`
     Restart(Restart),
     /// `policy`
-    Policy(Vec<(String, Template)>),
+    Policy(Vec<(String, PolicyValue)>),
     /// `invite`
     Invite(Invite),
     /// `msrp`
@@ -862,6 +858,15 @@ pub struct Restart {
     pub kill: bool,
     /// Store time that passes while the SUT is down.
     pub down: Option<Template>,
+}
+
+/// A value that `policy` sets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PolicyValue {
+    /// Of a key that has one.
+    One(Template),
+    /// Of a key that has a list.
+    List(Vec<Template>),
 }
 
 /// `raw`

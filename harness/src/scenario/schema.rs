@@ -283,7 +283,10 @@ fn kind(kind: Kind) -> Value {
         Kind::Policy => or_reference(json!({
             "type": "object",
             "propertyNames": def("pics-key"),
-            "additionalProperties": def("template"),
+            "additionalProperties": or(
+                def("template"),
+                json!({ "type": "array", "items": def("template") }),
+            ),
             "minProperties": 1,
         })),
         Kind::Readings => json!({
@@ -302,9 +305,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Sdp => or_reference(def("offer-map")),
         Kind::SdpMatchers => or_reference(json!({
             "type": "object",
-            "properties": Map::from_iter(
-                shape::SDP_NAMES.iter().map(|name| ((*name).to_owned(), def("matcher"))),
-            ),
+            "properties": sdp_names(),
             "additionalProperties": def("matcher"),
         })),
         Kind::MediaTypes => or(
@@ -365,6 +366,14 @@ fn kind(kind: Kind) -> Value {
         }),
         Kind::Counter => json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]*$" }),
     }
+}
+
+/// The names that matchers of a session description are completed from.
+fn sdp_names() -> Map<String, Value> {
+    shape::SDP_NAMES
+        .iter()
+        .map(|name| ((*name).to_owned(), def("matcher")))
+        .collect()
 }
 
 /// Header name → matcher, with `same-as` and `except`.

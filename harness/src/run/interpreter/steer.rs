@@ -9,7 +9,7 @@ use super::super::condition;
 use super::{Done, Interpreter, Trouble, Work};
 use crate::scenario::Template;
 use crate::scenario::duration;
-use crate::scenario::model::{Restart, Step, Verb, Wait, WhenStep};
+use crate::scenario::model::{PolicyValue, Restart, Step, Verb, Wait, WhenStep};
 use crate::scenario::template::Piece;
 use crate::sut::clock::{micros, signed};
 
@@ -93,7 +93,7 @@ impl Interpreter<'_> {
     pub(super) async fn policy(
         &self,
         path: &str,
-        values: &[(String, Template)],
+        values: &[(String, PolicyValue)],
     ) -> Result<Done, Trouble> {
         let settable = self.instance.policy.settable();
         if let Some((key, _)) = values.iter().find(|(key, _)| !settable.contains(key)) {
@@ -103,10 +103,18 @@ impl Interpreter<'_> {
         }
         let mut policy = BTreeMap::new();
         for (key, value) in values {
-            let text = self.text(value, path)?;
-            let value = text
-                .parse::<u64>()
-                .map_or_else(|_| text.into(), serde_json::Value::from);
+            let value = match value {
+                PolicyValue::One(value) => {
+                    let text = self.text(value, path)?;
+                    text.parse::<u64>()
+                        .map_or_else(|_| text.into(), serde_json::Value::from)
+                }
+                PolicyValue::List(values) => {
+                    let texts: Result<Vec<String>, Trouble> =
+                        values.iter().map(|value| self.text(value, path)).collect();
+                    texts?.into()
+                }
+            };
             policy.insert(key.clone(), value);
         }
         let set = self.instance.policy.set(&policy).await;

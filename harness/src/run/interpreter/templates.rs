@@ -4,7 +4,7 @@ use crate::scenario::Template;
 use crate::scenario::model::{
     Answer, Body, Chunk, Chunks, ContactChoice, Content, Expect, HeaderMatcher, HeaderValue,
     Invite, InviteBody, Matcher, MatcherKind, MsrpConnection, MsrpExpect, MsrpStep, Override,
-    Receive, ReportExpect, SessionSdp, Stored, Verb,
+    PolicyValue, Receive, ReportExpect, SessionSdp, Stored, Verb,
 };
 
 /// Shows each template of a step to `see`.
@@ -57,7 +57,14 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
             options([&step.after], see);
         }
         Verb::Restart(step) => options([&step.down], see),
-        Verb::Policy(values) => values.iter().for_each(|(_, value)| see(value)),
+        Verb::Policy(values) => {
+            for (_, value) in values {
+                match value {
+                    PolicyValue::One(value) => see(value),
+                    PolicyValue::List(values) => values.iter().for_each(&mut *see),
+                }
+            }
+        }
         Verb::Raw(step) => {
             options([&step.transport, &step.within, &step.save], see);
             content(&step.content, see);

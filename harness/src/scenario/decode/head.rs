@@ -1,5 +1,6 @@
 //! The head of a scenario, and the passes over its steps that find every mistake.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::matchers::Plain;
-use super::{Decoder, Mode, UserNode, Written};
+use super::{Decoder, Mode, UserNode, Value, Written};
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Diagnostics, Fields, Node, Source, Span, tree};
 use crate::scenario::early::Early;
@@ -15,7 +16,7 @@ use crate::scenario::known::Known;
 use crate::scenario::load::Files;
 use crate::scenario::model::{CaseUser, Matcher, Scenario, Step, User, UserState, Verb};
 use crate::scenario::shape;
-use crate::scenario::template::{RESERVED, Scope, is_name};
+use crate::scenario::template::{self, Piece, RESERVED, Reference, Scope, is_name};
 
 /// Most cases of one scenario.
 const CASES: usize = 1000;
@@ -72,6 +73,7 @@ impl Decoder<'_> {
             source: Arc::clone(self.source),
             files: self.files.clone(),
             id: id_span.clone(),
+            when: fields.get("when").cloned(),
             scope: self.early.scope.clone(),
             users: users.iter().map(|(_, node)| node.clone()).collect(),
             matrix: matrix
@@ -112,6 +114,7 @@ impl Decoder<'_> {
             let mut trial = Decoder::new(self.source, self.files, self.known, early, Mode::Trial);
             let _ = trial.name_users(written, &|role| role.to_owned(), "udp");
             trial.names.scan(&written.steps);
+            let _ = trial.conditions(written.when.as_ref());
             let steps = trial.steps(&written.steps, "steps");
             let bad = trial.diagnostics.errors() > 0;
             self.diagnostics
@@ -220,7 +223,7 @@ impl Decoder<'_> {
             .collect()
     }
 
-    fn conditions(&mut self, node: Option<&Node>) -> Vec<(String, Matcher)> {
+    pub(super) fn conditions(&mut self, node: Option<&Node>) -> Vec<(String, Matcher)> {
         let Some(node) = node else {
             return Vec::new();
         };
@@ -238,6 +241,7 @@ impl Decoder<'_> {
             let key = entry.key.as_text().unwrap_or_default().to_owned();
             self.pics_key(&entry.key);
             self.condition_values(&key, &entry.value);
+            self.condition_references(&entry.value);
             if let Some(matcher) = self.matcher(&entry.value, Plain::Choice) {
                 conditions.push((key, matcher));
             }
@@ -247,6 +251,9 @@ impl Decoder<'_> {
 
     /// The plain values in a condition must be values that the key can have.
     fn condition_values(&mut self, key: &str, node: &Node) {
+        let Value::Known(node) = &self.resolve(node) else {
+            return;
+        };
         if let Some(items) = node.as_list() {
             for item in items {
                 self.condition_values(key, item);
@@ -257,8 +264,32 @@ impl Decoder<'_> {
                     self.condition_values(key, &entry.value);
                 }
             }
-        } else if !node.is_null() {
+        } else if !node.is_null() && !node.as_text().is_some_and(|text| text.contains("${")) {
             self.pics_value(key, node);
+        }
+    }
+
+    /// A condition is looked at before the case is made: only the matrix is there by then.
+    fn condition_references(&mut self, node: &Node) {
+        if let Some(text) = node.as_text().filter(|text| text.contains("${")) {
+            let (pieces, _) = template::parse(text, &self.early.scope);
+            let other = pieces.iter().find_map(|piece| match piece {
+                Piece::Reference(Reference::Variable(_)) | Piece::Text(_) => None,
+                Piece::Reference(other) => Some(other.to_string()),
+            });
+            if let Some(other) = other {
+                self.error(
+                    &node.span,
+                    format!("`${{{other}}}` in a PICS condition"),
+                    "only a matrix variable is known before it is decided what is run",
+                );
+            }
+        }
+        for item in node.as_list().unwrap_or_default() {
+            self.condition_references(item);
+        }
+        for entry in node.as_map().unwrap_or_default() {
+            self.condition_references(&entry.value);
         }
     }
 
@@ -527,6 +558,29 @@ impl Decoder<'_> {
     }
 }
 
+impl Scenario {
+    /// What must hold for one choice from the matrix.
+    pub(crate) fn conditions(&self, choice: &[usize]) -> Cow<'_, [(String, Matcher)]> {
+        if self.written.steers_by_matrix() {
+            Cow::Owned(super::conditions(&self.written, choice))
+        } else {
+            Cow::Borrowed(&self.when)
+        }
+    }
+
+    /// What must hold for each choice from the matrix; once where it is the same for all.
+    pub(crate) fn all_conditions(&self) -> Vec<Cow<'_, [(String, Matcher)]>> {
+        if !self.written.steers_by_matrix() {
+            return vec![Cow::Borrowed(&self.when)];
+        }
+        let choices = self.written.choices();
+        choices
+            .iter()
+            .map(|choice| self.conditions(choice))
+            .collect()
+    }
+}
+
 impl Written {
     /// Where the id is written.
     pub(crate) fn id_span(&self) -> Span {
@@ -540,6 +594,20 @@ impl Written {
             .zip(choice)
             .filter_map(|((name, values), index)| Some((name.clone(), values.get(*index)?.clone())))
             .collect()
+    }
+
+    /// The values of the matrix in `when` differ from case to case.
+    fn steers_by_matrix(&self) -> bool {
+        fn has_reference(node: &Node) -> bool {
+            node.as_text().is_some_and(|text| text.contains("${"))
+                || node.as_list().unwrap_or_default().iter().any(has_reference)
+                || node
+                    .as_map()
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|entry| has_reference(&entry.value))
+        }
+        self.when.as_ref().is_some_and(has_reference)
     }
 
     /// Every combination of the matrix: one index a variable, the last variable fastest.

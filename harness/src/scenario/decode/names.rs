@@ -342,7 +342,7 @@ impl Decoder<'_> {
     fn has_field(&mut self, name: &str, thing: Thing, field: &SavedField, span: &Span) {
         use Thing::{Invitation, Invite, Received, Record, Records, Sent, Transfer};
         let (fits, needs) = match field {
-            SavedField::Itself | SavedField::Body => (true, ""),
+            SavedField::Itself | SavedField::Body | SavedField::Header(_) => (true, ""),
             SavedField::Record(_) => (
                 matches!(thing, Record | Records),
                 "a record, saved by `stored`",
@@ -355,10 +355,7 @@ impl Decoder<'_> {
                 matches!(thing, Sent | Invite),
                 "a request that the scenario sends",
             ),
-            SavedField::Header(_) | SavedField::Uri => (
-                thing != Transfer,
-                "a SIP request; header fields of a SEND are `send.NAME`",
-            ),
+            SavedField::Uri => (thing != Transfer, "a SIP request"),
             SavedField::Path | SavedField::OwnPath | SavedField::Sdp(_) => (
                 matches!(thing, Invite | Invitation),
                 "a session: a saved `invite`, or a saved `receive` of an INVITE",

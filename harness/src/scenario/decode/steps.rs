@@ -3,12 +3,13 @@
 use super::matchers::Plain;
 use super::names::{Thing, Wanted};
 use super::{Decoder, Mode, Value};
+use crate::catalogue::pics::PicsType;
 use crate::document::fields::duplicate_key;
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Entry, Node, NodeKind, Span};
 use crate::scenario::model::{
-    CheckStep, Content, MessageStep, Part, Raw, Receive, Register, Repeat, Restart, Silence, Step,
-    Stored, Verb, Wait, WhenStep,
+    CheckStep, Content, MessageStep, Part, PolicyValue, Raw, Receive, Register, Repeat, Restart,
+    Silence, Step, Stored, Verb, Wait, WhenStep,
 };
 use crate::scenario::shape::{self, STEP_KEYS, VERBS};
 use crate::scenario::template::{Template, is_name};
@@ -414,15 +415,34 @@ impl Decoder<'_> {
         let mut policy = Vec::with_capacity(entries.len());
         for entry in entries {
             self.pics_key(&entry.key);
-            if let Value::Known(value) = self.resolve(&entry.value) {
-                self.pics_value(entry.key.as_text().unwrap_or_default(), &value);
-            }
-            policy.push((
-                entry.key.as_text().unwrap_or_default().to_owned(),
-                self.template(&entry.value),
-            ));
+            let key = entry.key.as_text().unwrap_or_default();
+            let value = self.policy_value(key, &entry.value);
+            policy.push((key.to_owned(), value));
         }
         Some(Verb::Policy(policy))
+    }
+
+    fn policy_value(&mut self, key: &str, node: &Node) -> PolicyValue {
+        let Value::Known(known) = self.resolve(node) else {
+            return PolicyValue::One(self.template(node));
+        };
+        self.pics_value(key, &known);
+        if let Some(items) = known.as_list() {
+            return PolicyValue::List(items.iter().map(|item| self.template(item)).collect());
+        }
+        let kind = self.known.pics_key(key).map(|pics| pics.kind);
+        if matches!(kind, Some(PicsType::List | PicsType::Set)) {
+            let shown = known.as_text().unwrap_or_default();
+            let diagnostic = Diagnostic::error(
+                self.source,
+                &known.span,
+                format!("`{key}` is set to no list"),
+            )
+            .expected("expected the whole list that is to hold")
+            .help(format!("write `{key}: [{shown}]`"));
+            self.diagnostics.push(diagnostic);
+        }
+        PolicyValue::One(self.template(node))
     }
 
     fn raw(&mut self, node: &Node, owner: &Span) -> Made {
