@@ -55,6 +55,8 @@ pub(crate) struct Dialog {
     route: Vec<String>,
     local_cseq: u32,
     remote_cseq: Option<u32>,
+    /// The number of the peer's last INVITE that was accepted.
+    invite_cseq: Option<u32>,
 }
 
 impl Dialog {
@@ -77,6 +79,7 @@ impl Dialog {
             route: record_route(invite),
             local_cseq: 0,
             remote_cseq: cseq(invite),
+            invite_cseq: cseq(invite),
         })
     }
 
@@ -98,6 +101,7 @@ impl Dialog {
             route,
             local_cseq: cseq(invite)?,
             remote_cseq: None,
+            invite_cseq: None,
         })
     }
 
@@ -164,9 +168,14 @@ impl Dialog {
         in_order
     }
 
-    /// The `CSeq` number of the last request from the peer that was in order.
-    pub(crate) fn remote_cseq(&self) -> Option<u32> {
-        self.remote_cseq
+    /// The number that the ACK of our last 2xx has.
+    pub(crate) fn invite_cseq(&self) -> Option<u32> {
+        self.invite_cseq
+    }
+
+    /// A re-INVITE was accepted.
+    pub(crate) fn invited_again(&mut self, invite: &Message) {
+        self.invite_cseq = cseq(invite);
     }
 
     /// A target refresh request came, or the answer to one of ours (RFC 3261 §12.2.1.2, §12.2.2).
@@ -344,7 +353,7 @@ mod tests {
         assert!(!dialog.in_order(&request(7)));
         assert!(dialog.in_order(&request(9)));
         assert!(!dialog.in_order(&request(8)));
-        assert_eq!(dialog.remote_cseq(), Some(9));
+        assert_eq!(dialog.invite_cseq(), Some(7));
     }
 
     #[tokio::test]

@@ -34,7 +34,9 @@ use crate::message_id::ConfiguredIds;
 use crate::msrp::{Msrp, MsrpLimits, Untapped};
 use crate::pager::Pager;
 use crate::policy::{ExpirationPolicy, NoBye, Policy, SettingError};
+use crate::proxy::InviteProxy;
 use crate::registrar::Registrar;
+use crate::session::Sessions;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::transaction::Timers;
@@ -60,6 +62,7 @@ mod proxy;
 mod reach;
 mod registrar;
 pub mod response;
+mod session;
 pub mod store;
 pub mod tasks;
 pub mod transaction;
@@ -362,11 +365,24 @@ async fn open_rooms(
         Arc::clone(&delivery),
         Arc::clone(&expiry),
     ));
+    let proxy = Arc::new(InviteProxy::new(
+        Arc::clone(context),
+        Arc::clone(&clients),
+        Arc::clone(&delivery),
+    ));
+    let sessions = Arc::new(Sessions::new(
+        Arc::clone(context),
+        Arc::clone(&clients),
+        Arc::clone(&delivery),
+        Arc::clone(&expiry),
+    ));
     let uas = Uas::new(
         Arc::clone(context),
         clients,
         registrar,
         pager,
+        proxy,
+        sessions,
         Arc::clone(&delivery),
     );
     context.msrp.run(Arc::clone(&context.parts.tap));

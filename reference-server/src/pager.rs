@@ -236,18 +236,23 @@ pub(crate) fn is_absence(status: u16, trigger: OfflineTrigger) -> bool {
     }
 }
 
-/// The class of a message's content. A CPIM wrapper is looked into, since that is how notifications
-/// travel.
+/// The class of a message's content.
 fn content_class(request: &Message) -> ContentClass {
-    let Some(Ok(kind)) = request.typed::<MediaType>() else {
-        return ContentClass::Im;
-    };
+    match request.typed::<MediaType>() {
+        Some(Ok(kind)) => class_of(&kind, request.body()),
+        _ => ContentClass::Im,
+    }
+}
+
+/// The class of content of a type. A CPIM wrapper is looked into, since that is how notifications
+/// travel, where its body is at hand.
+pub(crate) fn class_of(kind: &MediaType, body: &[u8]) -> ContentClass {
     let name = format!("{}/{}", kind.kind, kind.subtype).to_ascii_lowercase();
     match name.as_str() {
         "application/im-iscomposing+xml" => ContentClass::IsComposing,
         "message/imdn+xml" => ContentClass::Imdn,
         "application/vnd.gsma.rcs-ft-http+xml" => ContentClass::File,
-        "message/cpim" => cpim_class(request.body()),
+        "message/cpim" => cpim_class(body),
         _ => ContentClass::Im,
     }
 }

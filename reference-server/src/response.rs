@@ -14,6 +14,7 @@ pub struct Reply {
     status: u16,
     reason: String,
     headers: Vec<(String, String)>,
+    body: Bytes,
     /// The answer of the next hop, whose other headers and body are passed on.
     relayed: Option<Box<Message>>,
 }
@@ -30,6 +31,7 @@ impl Reply {
             status,
             reason: reason.to_owned(),
             headers: Vec::new(),
+            body: Bytes::new(),
             relayed: None,
         }
     }
@@ -59,6 +61,14 @@ impl Reply {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Adds a body of that type.
+    pub fn with_body(self, content_type: &str, body: Bytes) -> Self {
+        Self {
+            body,
+            ..self.with("Content-Type", content_type)
+        }
     }
 
     /// The status code.
@@ -107,6 +117,8 @@ impl Reply {
                 }
             }
             builder = builder.body(response.body_bytes());
+        } else if !self.body.is_empty() {
+            builder = builder.body(self.body.clone());
         }
         builder.octets()
     }

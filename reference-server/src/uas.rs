@@ -13,15 +13,22 @@ use crate::clock::Timestamp;
 use crate::compose::option_tags;
 use crate::context::Context;
 use crate::delivery::Delivery;
+use crate::dialog::{Answer, DialogId, InDialog};
 use crate::pager::Pager;
+use crate::proxy::{InviteProxy, Passed};
 use crate::registrar::Registrar;
 use crate::response::{Reply, return_address};
+use crate::session::Sessions;
+use crate::store::Binding;
 use crate::transaction::client::ClientTransactions;
+use crate::transaction::invite_server::{self, InviteTicket, InviteTransactions};
 use crate::transaction::server::{Begin, ServerTransactions, Ticket};
 use crate::transaction::{MergeKey, TransactionKey};
 use crate::transport::{Flow, Inbox, Incoming};
 
-const ALLOW: &str = "MESSAGE, OPTIONS, REGISTER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, OPTIONS, REGISTER";
+/// Option tags that may stand in Require.
+pub(crate) const SUPPORTED: &str = "timer";
 
 /// Answers requests.
 #[derive(Clone)]
@@ -29,8 +36,11 @@ pub(crate) struct Uas {
     context: Arc<Context>,
     clients: Arc<ClientTransactions>,
     servers: ServerTransactions,
+    invites: InviteTransactions,
     registrar: Arc<Registrar>,
     pager: Arc<Pager>,
+    proxy: Arc<InviteProxy>,
+    sessions: Arc<Sessions>,
     delivery: Arc<Delivery>,
     /// One for each request at work.
     slots: Arc<Semaphore>,
@@ -50,8 +60,7 @@ impl Inbox for Uas {
                     tracing::debug!(remote = %flow.remote, "dropped a stray response");
                 }
             }
-            // ACK is never answered, and no INVITE of ours could be acknowledged.
-            StartLine::Request { method: "ACK", .. } => {}
+            StartLine::Request { method: "ACK", .. } => self.acknowledge(message),
             StartLine::Request { method, .. } => {
                 let method = method.to_owned();
                 self.request(message, flow, &method, broken);
@@ -66,17 +75,28 @@ impl Uas {
         clients: Arc<ClientTransactions>,
         registrar: Arc<Registrar>,
         pager: Arc<Pager>,
+        proxy: Arc<InviteProxy>,
+        sessions: Arc<Sessions>,
         delivery: Arc<Delivery>,
     ) -> Self {
         let limits = &context.config.limits;
         let servers = ServerTransactions::new(limits.transactions, context.timers.lifetime());
         let slots = Arc::new(Semaphore::new(limits.requests));
+        let invites = InviteTransactions::new(
+            context.timers,
+            Arc::clone(&context.parts.outbox),
+            context.tasks.clone(),
+            limits.transactions,
+        );
         Self {
             context,
             clients,
             servers,
+            invites,
             registrar,
             pager,
+            proxy,
+            sessions,
             delivery,
             slots,
         }
@@ -93,8 +113,8 @@ impl Uas {
             self.refuse(&request, &flow, &reply);
             return;
         }
-        if let Some(reply) = without_transaction(method) {
-            self.refuse(&request, &flow, &reply);
+        if method == "INVITE" {
+            self.invite(request, flow, received);
             return;
         }
         let key = TransactionKey::of(&request, method);
@@ -129,6 +149,107 @@ impl Uas {
         self.context
             .tasks
             .spawn(async move { uas.work(work).await });
+    }
+
+    /// ACK is never answered (RFC 3261 §13.3.1.4): it ends the repetition of a response, or is for
+    /// nobody.
+    fn acknowledge(&self, ack: Message) {
+        if self.invites.acknowledge(&ack) {
+            return;
+        }
+        if let Some(dialog) = DialogId::of_request(&ack) {
+            let ack = InDialog::Ack(Box::new(ack));
+            if self.context.dialogs.deliver(&dialog, ack).is_err() {
+                tracing::debug!("an ACK belongs to no dialog");
+            }
+        }
+    }
+
+    fn invite(&self, request: Message, flow: Flow, received: Timestamp) {
+        let ticket = match self.invites.begin(request.clone(), flow, received) {
+            invite_server::Begin::New(ticket) => ticket,
+            invite_server::Begin::Again => return,
+            invite_server::Begin::Merged => return self.refuse(&request, &flow, &Reply::new(482)),
+            invite_server::Begin::Full => {
+                return self.refuse(&request, &flow, &Reply::overloaded());
+            }
+        };
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return ticket.reject(&Reply::overloaded());
+        };
+        ticket.provisional(&Reply::new(100));
+        let uas = self.clone();
+        self.context.tasks.spawn(async move {
+            uas.answer_invite(ticket).await;
+            drop(slot);
+        });
+    }
+
+    async fn answer_invite(&self, ticket: Box<InviteTicket>) {
+        if let Some(dialog) = DialogId::of_request(ticket.request()) {
+            let invite = InDialog::Invite(ticket);
+            if let Err(InDialog::Invite(ticket)) = self.context.dialogs.deliver(&dialog, invite) {
+                ticket.reject(&Reply::new(481));
+            }
+            return;
+        }
+        let account = match self.invited(ticket.request()).await {
+            Ok(account) => account,
+            Err(reply) => return ticket.reject(&reply),
+        };
+        let bindings = match self.context.live_bindings(&account).await {
+            Ok(bindings) => bindings,
+            Err(error) => return ticket.reject(&error.into()),
+        };
+        if bindings.is_empty() {
+            return self.sessions.answer(ticket, account).await;
+        }
+        if matches!(ticket.request().typed::<MaxForwards>(), Some(Ok(MaxForwards(0)))) {
+            // As for MESSAGE: it may be taken here, but not go on.
+            return ticket.reject(&Reply::new(483));
+        }
+        if let Some(ticket) = self.pass_on(ticket, &account, bindings).await {
+            self.sessions.answer(ticket, account).await;
+        }
+    }
+
+    /// Whose session it would be.
+    async fn invited(&self, request: &Message) -> Result<String, Reply> {
+        self.check_uri_and_extensions(request)?;
+        self.context.account(request).await
+    }
+
+    /// Passes an INVITE on to somebody online. Gives it back when nobody is there after all.
+    async fn pass_on(
+        &self,
+        mut ticket: Box<InviteTicket>,
+        account: &str,
+        bindings: Vec<Binding>,
+    ) -> Option<Box<InviteTicket>> {
+        let request = self.context.believed(ticket.request());
+        let mut forwarded = self.proxy.start(account, bindings, &request, &ticket.flow());
+        let mut is_cancelled = false;
+        loop {
+            let passed = tokio::select! {
+                passed = forwarded.next() => passed,
+                () = ticket.cancelled(), if !is_cancelled => {
+                    // The callee answers 487, or was faster with something else (RFC 3261 §16.10).
+                    is_cancelled = true;
+                    forwarded.cancel();
+                    continue;
+                }
+            };
+            match passed {
+                Passed::Provisional(reply) => ticket.provisional(&reply),
+                Passed::Success(reply) => drop(ticket.succeed(&reply)),
+                Passed::Final(reply) => {
+                    ticket.reject(&reply);
+                    return None;
+                }
+                Passed::Absent => return Some(ticket),
+                Passed::Ended => return None,
+            }
+        }
     }
 
     /// Answers without a transaction: a retransmission gets the same answer anew.
@@ -255,25 +376,17 @@ impl Uas {
 
     async fn answer(&self, request: &Message, flow: &Flow, received: Timestamp) -> Done {
         let method = request.method().unwrap_or_default();
-        // RFC 3261 §8.2.2.1 before §8.2.2.3
-        let uri = request.request_uri().unwrap_or_default();
-        match self.context.domains.addressee(uri) {
-            Addressee::UnsupportedScheme => return Reply::new(416).into(),
-            Addressee::Malformed => return Reply::new(400).into(),
-            Addressee::User(_) | Addressee::Domain | Addressee::Foreign => {}
+        if method == "CANCEL" {
+            let status = if self.invites.cancel(request) { 200 } else { 481 };
+            return Reply::new(status).into();
         }
-        let mut unsupported = option_tags(request, "Require");
-        // What a privacy service does about `id` is done here (RFC 3323 §5, RFC 3325 §7).
-        let proxy = option_tags(request, "Proxy-Require");
-        unsupported.extend(
-            proxy
-                .into_iter()
-                .filter(|tag| !tag.eq_ignore_ascii_case("privacy")),
-        );
-        if !unsupported.is_empty() {
-            return Reply::new(420)
-                .with("Unsupported", unsupported.join(", "))
-                .into();
+        if let Some(dialog) = DialogId::of_request(request)
+            && method != "REGISTER"
+        {
+            return self.answer_in_dialog(&dialog, request, received).await.into();
+        }
+        if let Err(reply) = self.check_uri_and_extensions(request) {
+            return reply.into();
         }
         match method {
             "REGISTER" => {
@@ -286,13 +399,48 @@ impl Uas {
             "MESSAGE" => self.pager.message(request, flow, received).await.into(),
             "OPTIONS" => Reply::new(200)
                 .with("Allow", ALLOW)
-                .with("Accept", "*/*")
+                .with("Accept", "*/*, application/sdp")
                 .with("Accept-Encoding", "*")
                 .with("Accept-Language", "*")
-                .with("Supported", "")
+                .with("Supported", SUPPORTED)
                 .into(),
+            // Outside a dialog there is no session to end or to change.
+            "BYE" | "UPDATE" => Reply::new(481).into(),
             _ => Reply::new(405).with("Allow", ALLOW).into(),
         }
+    }
+
+    /// RFC 3261 §8.2.2.1, then §8.2.2.3.
+    fn check_uri_and_extensions(&self, request: &Message) -> Result<(), Reply> {
+        let uri = request.request_uri().unwrap_or_default();
+        match self.context.domains.addressee(uri) {
+            Addressee::UnsupportedScheme => return Err(Reply::new(416)),
+            Addressee::Malformed => return Err(Reply::new(400)),
+            Addressee::User(_) | Addressee::Domain | Addressee::Foreign => {}
+        }
+        check_extensions(request)
+    }
+
+    /// RFC 3261 §12.2.2: the dialog's task answers, or there is none.
+    async fn answer_in_dialog(
+        &self,
+        dialog: &DialogId,
+        request: &Message,
+        received: Timestamp,
+    ) -> Reply {
+        if let Err(reply) = check_extensions(request) {
+            return reply;
+        }
+        let (answer, answered) = Answer::new();
+        let event = InDialog::Request {
+            request: Box::new(request.clone()),
+            received,
+            answer,
+        };
+        if self.context.dialogs.deliver(dialog, event).is_err() {
+            return Reply::new(481);
+        }
+        answered.await.unwrap_or_else(|_| Reply::new(500))
     }
 }
 
@@ -323,15 +471,20 @@ impl std::convert::From<Reply> for Done {
     }
 }
 
-/// Methods that have transactions of another kind than ours. They are answered without state
-/// (RFC 3261 §8.2.7): the sender repeats the request, and gets the same answer.
-fn without_transaction(method: &str) -> Option<Reply> {
-    match method {
-        "INVITE" => Some(Reply::new(405).with("Allow", ALLOW)),
-        // RFC 3261 §9.2: there is never anything to cancel.
-        "CANCEL" => Some(Reply::new(481)),
-        _ => None,
+/// RFC 3261 §8.2.2.3.
+fn check_extensions(request: &Message) -> Result<(), Reply> {
+    let mut unsupported = option_tags(request, "Require");
+    if request.method() != Some("MESSAGE") {
+        unsupported.retain(|tag| !tag.eq_ignore_ascii_case(SUPPORTED));
     }
+    // What a privacy service does about `id` is done here (RFC 3323 §5, RFC 3325 §7).
+    let proxy = option_tags(request, "Proxy-Require");
+    let others = proxy.into_iter().filter(|tag| !tag.eq_ignore_ascii_case("privacy"));
+    unsupported.extend(others);
+    if unsupported.is_empty() {
+        return Ok(());
+    }
+    Err(Reply::new(420).with("Unsupported", unsupported.join(", ")))
 }
 
 /// A To tag that is the same for every copy of a request (RFC 3261 §8.2.7).

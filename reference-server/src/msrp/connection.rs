@@ -101,15 +101,17 @@ pub(super) fn start(
         let mut closed = own.close.subscribe();
         let mut writer = std::pin::pin!(write(&msrp, writing, queued, own.close.subscribe()));
         let mut reader = std::pin::pin!(reader.run(reading));
-        let reason = tokio::select! {
-            reason = &mut reader => reason,
-            () = &mut writer => "writing failed, or the connection was closed",
-            _ = closed.wait_for(|closed| *closed) => "closed",
+        let (reason, has_written) = tokio::select! {
+            reason = &mut reader => (reason, false),
+            () = &mut writer => ("writing failed, or the connection was closed", true),
+            _ = closed.wait_for(|closed| *closed) => ("closed", false),
         };
         drop(bindings);
         own.close();
-        // A last answer may be queued.
-        let _ = timeout(Duration::from_secs(1), writer).await;
+        if !has_written {
+            // A last answer may be queued.
+            let _ = timeout(Duration::from_secs(1), writer).await;
+        }
         tracing::debug!(%remote, reason, "MSRP connection closed");
         drop(slot);
     });
