@@ -3,13 +3,19 @@
 //! A [`View`] answers "what was `sent`, what came back, what did the store hold" from the trace alone.
 //! The interpreter asks it while a case runs, the judge asks it afterwards, and so both see the same.
 
+pub mod content;
 pub mod delivery;
+pub mod fields;
+pub mod frame;
 pub mod record;
+pub mod sdp;
+pub mod session;
 mod value;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use imspec_reports::record::trace::{Packet, StoreResult};
+use imspec_reports::record::trace::{Packet, Protocol, StoreResult};
 use imspec_reports::record::{Event, EventKind, Outcome, StoreTime, StoredMessage, Trace};
 use imspec_wire::sip::Message;
 
@@ -17,7 +23,10 @@ use crate::scenario::Case;
 use crate::scenario::model::{Step, Verb};
 use crate::scenario::template::{Piece, Template};
 
-pub use value::{Unresolved, Value, field_of, state_name};
+pub use content::Content;
+pub use frame::{Frame, frame_of};
+pub use session::SessionMessage;
+pub use value::{Unresolved, Value, field_of, mode_name, state_name};
 
 /// A case and (the beginning of) its trace.
 #[derive(Debug, Clone)]
@@ -40,6 +49,17 @@ pub enum Saved<'a> {
         /// The final response.
         response: Option<(&'a Event, Message)>,
     },
+    /// A message that went through a session, either way.
+    Transfer(SessionMessage<'a>),
+    /// Octets that the harness sent on a connection of MSRP, where they are no message with content.
+    Frame {
+        /// The event in which they were sent.
+        sent: &'a Event,
+        /// The frame, where they are one.
+        frame: Option<Frame>,
+        /// The response.
+        response: Option<(&'a Event, Frame)>,
+    },
     /// A request that a user received.
     Received {
         /// The event.
@@ -52,7 +72,7 @@ pub enum Saved<'a> {
         /// The read.
         event: &'a Event,
         /// The records.
-        records: Vec<&'a StoredMessage>,
+        records: Vec<Cow<'a, StoredMessage>>,
     },
 }
 
@@ -151,6 +171,18 @@ impl<'a> View<'a> {
     pub fn saved(&self, name: &str) -> Option<Saved<'a>> {
         let event = *self.saved.get(name)?;
         match &event.kind {
+            EventKind::Transfer(_) => self.session_message(event).map(Saved::Transfer),
+            EventKind::Sent(packet) if packet.protocol == Protocol::Msrp => {
+                let frame = frame_of(event);
+                let response = frame
+                    .as_ref()
+                    .and_then(|frame| self.response_to(event, frame));
+                Some(Saved::Frame {
+                    sent: event,
+                    frame,
+                    response,
+                })
+            }
             EventKind::Sent(packet) => {
                 let request = Message::parse(packet.octets.0.clone()).ok();
                 let response = event
@@ -188,26 +220,38 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The message saved under a name: what was sent, or what was received.
+    /// The SIP message saved under a name: what was sent, or what was received.
     pub fn message(&self, name: &str) -> Option<(&'a Event, Message)> {
         match self.saved(name)? {
             Saved::Request { sent, request, .. } => request.map(|request| (sent, request)),
             Saved::Received { event, request } => Some((event, request)),
-            Saved::Records { .. } => None,
+            Saved::Transfer(_) | Saved::Frame { .. } | Saved::Records { .. } => None,
         }
     }
 
-    /// Store time from the sending of `name` to its final response (or the end of waiting for one).
+    /// Store time from the sending of `name` to its final response (or the end of waiting for one). Of a
+    /// message through a session: of the last chunk that its step sent.
     pub fn window(&self, name: &str) -> Option<(StoreTime, StoreTime)> {
-        let Some(Saved::Request { sent, response, .. }) = self.saved(name) else {
-            return None;
-        };
-        let last = response.map(|(event, _)| event).or_else(|| {
-            sent.step
-                .as_deref()
-                .and_then(|step| self.step(step).last().copied())
-        })?;
-        Some((sent.store?, last.store?))
+        match self.saved(name)? {
+            Saved::Request { sent, response, .. } => {
+                let last = response.map(|(event, _)| event).or_else(|| {
+                    sent.step
+                        .as_deref()
+                        .and_then(|step| self.step(step).last().copied())
+                })?;
+                Some((sent.store?, last.store?))
+            }
+            Saved::Transfer(message) => {
+                let (event, frame) = self.last_chunk(&message)?;
+                self.window_of(event, &frame)
+            }
+            Saved::Frame {
+                sent,
+                frame: Some(frame),
+                ..
+            } => self.window_of(sent, &frame),
+            Saved::Frame { .. } | Saved::Received { .. } | Saved::Records { .. } => None,
+        }
     }
 
     /// The text of a template whose late references the trace can answer.
@@ -235,9 +279,11 @@ impl<'a> View<'a> {
     }
 }
 
-/// The message of a `Sent` or `Received` event, where its octets are one.
+/// The SIP message of a `Sent` or `Received` event, where its octets are one.
 pub fn message_of(event: &Event) -> Option<Message> {
-    packet_of(event).and_then(|packet| Message::parse(packet.octets.0.clone()).ok())
+    packet_of(event)
+        .filter(|packet| packet.protocol == Protocol::Sip)
+        .and_then(|packet| Message::parse(packet.octets.0.clone()).ok())
 }
 
 /// The packet of a `Sent` or `Received` event.

@@ -3,7 +3,10 @@
 
 mod aspect;
 mod compare;
+mod delivered;
+mod invite;
 mod matcher;
+mod msrp;
 mod outcome;
 mod receive;
 mod request;
@@ -15,7 +18,7 @@ mod weigh;
 
 use imspec_reports::record::trace::StoreResult;
 use imspec_reports::record::{
-    Check, EventKind, Evidence, Location, Observation, Outcome, Trace, Verdict,
+    Check, EventKind, Evidence, Location, Observation, Outcome, StoredMessage, Trace, Verdict,
 };
 
 use crate::catalogue::Catalogue;
@@ -101,9 +104,15 @@ fn declared(pics: &Pics, trace: &Trace) -> Pics {
 fn store_in(trace: &Trace) -> Store {
     let seen = trace.events.iter().any(|event| {
         matches!(&event.kind, EventKind::StoreRead { result: StoreResult::Records(records), .. }
-            if records.iter().any(|record| record.headers_complete && record.body.known().is_some()))
+            if records.iter().any(shows_content))
     });
     if seen { Store::Seen } else { Store::Hidden }
+}
+
+fn shows_content(record: &StoredMessage) -> bool {
+    let body = record.body.known().is_some() || record.body_digest.known().is_some();
+    let send = record.send.known();
+    body && (record.headers_complete || send.is_some_and(|send| send.headers_complete))
 }
 
 /// The verdict algebra: the worst wins, in whatever order; nothing is `none`.
@@ -212,7 +221,10 @@ impl Sheet<'_, '_> {
         match &step.verb {
             Verb::Register(register) => request::judge(self, step, register.expect.as_ref()),
             Verb::Message(message) => request::judge(self, step, message.expect.as_ref()),
-            Verb::Invite(_) | Verb::Msrp(_) | Verb::Bye(_) | Verb::Cancel(_) => {}
+            Verb::Invite(wanted) => invite::judge(self, step, wanted),
+            Verb::Msrp(wanted) => msrp::judge(self, step, wanted),
+            Verb::Bye(wanted) => invite::judge_bye(self, step, wanted),
+            Verb::Cancel(wanted) => invite::judge_cancel(self, step, wanted),
             Verb::Raw(raw) if raw.expect.is_none() => {}
             Verb::Raw(raw) => request::judge(self, step, raw.expect.as_ref()),
             Verb::Receive(wanted) => receive::judge(self, step, wanted),
@@ -370,6 +382,10 @@ impl Sheet<'_, '_> {
             crate::evidence::Saved::Request { sent, response, .. } => {
                 response.map_or(sent, |(event, _)| event)
             }
+            crate::evidence::Saved::Frame { sent, response, .. } => {
+                response.map_or(sent, |(event, _)| event)
+            }
+            crate::evidence::Saved::Transfer(message) => message.event,
             crate::evidence::Saved::Received { event, .. }
             | crate::evidence::Saved::Records { event, .. } => event,
         };

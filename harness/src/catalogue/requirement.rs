@@ -58,6 +58,16 @@ pub enum About {
     Bodies,
     /// The Message-ID.
     MessageId,
+    /// What is kept of the INVITE that began a message session.
+    SessionStart,
+    /// What is kept of the 200 to it.
+    SessionAnswer,
+    /// The SEND requests of a message session and what is in them.
+    Send,
+    /// What is kept of the BYE that ended it.
+    SessionEnd,
+    /// The time at which a message was there.
+    ReceiptTime,
 }
 
 /// All requirements, those of the specification first, in the order of its clauses.
@@ -336,6 +346,11 @@ impl Reader<'_> {
                         ("headers", About::Headers),
                         ("bodies", About::Bodies),
                         ("message-id", About::MessageId),
+                        ("session-start", About::SessionStart),
+                        ("session-answer", About::SessionAnswer),
+                        ("send", About::Send),
+                        ("session-end", About::SessionEnd),
+                        ("receipt-time", About::ReceiptTime),
                     ],
                 )?,
             },

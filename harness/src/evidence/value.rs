@@ -1,9 +1,10 @@
 //! Late references: what `${sent.header.Call-ID}` is in this trace.
 
-use imspec_reports::record::{EventKind, Field, State, StoredMessage};
+use imspec_reports::record::{EventKind, Field, Mode, State, StoredMessage};
 use imspec_wire::sip::Message;
 
-use super::{Saved, View};
+use super::fields::Fields;
+use super::{Frame, Saved, SessionMessage, View, sdp};
 use crate::scenario::template::{RecordField, Reference, SavedField};
 
 /// The value of a template.
@@ -80,11 +81,11 @@ fn saved(view: &View<'_>, name: &str, field: &SavedField) -> Value {
     };
     match (saved, field) {
         (_, SavedField::Itself) => Value::text("present"),
+        (_, SavedField::Path | SavedField::OwnPath | SavedField::Sdp(_)) => {
+            of_description(view, name, field)
+        }
         (Saved::Request { response, .. }, SavedField::Status) => {
-            match response.and_then(|(_, r)| r.status()) {
-                Some(status) => Value::text(status.to_string()),
-                None => Value::Absent,
-            }
+            status(response.and_then(|(_, r)| r.status()))
         }
         (Saved::Request { response, .. }, SavedField::ResponseHeader(header)) => match response {
             Some((_, response)) => header_value(&response, header),
@@ -103,27 +104,39 @@ fn saved(view: &View<'_>, name: &str, field: &SavedField) -> Value {
         (Saved::Request { request: None, .. }, _) => {
             Value::Unknown(format!("`{name}` is no SIP message"))
         }
-        (Saved::Records { records, .. }, SavedField::Record(field)) => match records.as_slice() {
-            [one] => field_of(one, *field),
-            several => Value::List(
-                several
-                    .iter()
-                    .map(|record| field_of(record, *field))
-                    .collect(),
-            ),
-        },
-        (Saved::Records { records, .. }, SavedField::Body) => match records.as_slice() {
-            [one] => field_value(&one.body, |body| body.to_vec(), "body"),
-            several => Value::List(
-                several
-                    .iter()
-                    .map(|r| field_value(&r.body, |body| body.to_vec(), "body"))
-                    .collect(),
-            ),
-        },
-        (Saved::Records { .. }, _) => Value::Unknown(format!(
-            "`{name}` is a record of the store, which has no such field"
-        )),
+        (Saved::Transfer(message), field) => of_transfer(view, &message, name, field),
+        (
+            Saved::Frame {
+                frame, response, ..
+            },
+            field,
+        ) => of_frame(
+            frame.as_ref(),
+            response.map(|(_, frame)| frame).as_ref(),
+            name,
+            field,
+        ),
+        (Saved::Records { records, .. }, field) => {
+            let of_one = |record: &StoredMessage| match field {
+                SavedField::Record(field) => field_of(record, *field),
+                SavedField::Body => match (&record.body, &record.body_digest) {
+                    (Field::Unknown, Field::Known(_)) => {
+                        Value::Unknown("the body is too long to be shown".into())
+                    }
+                    (body, _) => field_value(body, |body| body.to_vec(), "body"),
+                },
+                SavedField::Mode => {
+                    field_value(&record.mode, |mode| mode_name(*mode).into(), "mode")
+                }
+                _ => Value::Unknown(format!(
+                    "`{name}` is a record of the store, which has no such field"
+                )),
+            };
+            match records.as_slice() {
+                [one] => of_one(one),
+                several => Value::List(several.iter().map(|record| of_one(record)).collect()),
+            }
+        }
     }
 }
 
@@ -134,20 +147,126 @@ fn of_message(message: &Message, name: &str, field: &SavedField) -> Value {
             .request_uri()
             .map_or(Value::Absent, |uri| Value::Octets(uri.to_vec())),
         SavedField::Header(header) => header_value(message, header),
+        SavedField::Mode => Value::text(mode_name(match message.method() {
+            Some("INVITE") => Mode::Session,
+            _ => Mode::Pager,
+        })),
         SavedField::Status | SavedField::ResponseHeader(_) => Value::Unknown(format!(
             "`{name}` is a received request; it has no response"
         )),
         SavedField::Itself | SavedField::Record(_) => {
             Value::Unknown(format!("`{name}` is a message, not a record"))
         }
-        SavedField::Path
-        | SavedField::OwnPath
-        | SavedField::Sdp(_)
-        | SavedField::MsrpId
-        | SavedField::Report
-        | SavedField::Send(_)
-        | SavedField::Mode => Value::Unknown(format!("`{name}` came through no session")),
+        _ => Value::Unknown(format!(
+            "`{name}` is a SIP message, which has no such field"
+        )),
     }
+}
+
+fn of_transfer(
+    view: &View<'_>,
+    message: &SessionMessage<'_>,
+    name: &str,
+    field: &SavedField,
+) -> Value {
+    let send = message.send.as_ref().map(|(_, send)| send);
+    match field {
+        SavedField::Mode => Value::text(mode_name(Mode::Session)),
+        SavedField::MsrpId => Value::text(message.transfer.message_id.clone()),
+        SavedField::Status => {
+            let last = view.last_chunk(message);
+            let response = last.and_then(|(event, frame)| view.response_to(event, &frame));
+            status(response.and_then(|(_, response)| response.head.status()))
+        }
+        SavedField::ResponseHeader(header) => {
+            let last = view.last_chunk(message);
+            let response = last.and_then(|(event, frame)| view.response_to(event, &frame));
+            response.map_or(Value::Absent, |(_, response)| {
+                field_in(&Fields::from(&response.head), header)
+            })
+        }
+        SavedField::Report => {
+            let reports = view.reports_on(message, u32::MAX);
+            status(reports.last().and_then(|(_, report)| report_status(report)))
+        }
+        SavedField::Send(header) => send.map_or(Value::Absent, |send| {
+            field_in(&Fields::from(&send.head), header)
+        }),
+        SavedField::Header(header) => field_in(&message.fields(), header),
+        SavedField::Body => match view.content(message.event) {
+            Some(content) => match content.octets() {
+                Some(octets) => Value::Octets(octets.to_vec()),
+                None => Value::Unknown(format!("the body of `{name}` is not held as a whole")),
+            },
+            None => Value::Absent,
+        },
+        SavedField::Uri => message
+            .invite
+            .as_ref()
+            .and_then(|(_, invite)| invite.request_uri())
+            .map_or(Value::Absent, |uri| Value::Octets(uri.to_vec())),
+        _ => Value::Unknown(format!("`{name}` is a message, not a record")),
+    }
+}
+
+fn of_frame(
+    frame: Option<&Frame>,
+    response: Option<&Frame>,
+    name: &str,
+    field: &SavedField,
+) -> Value {
+    let in_frame = |header: &str| {
+        frame.map_or(Value::Absent, |frame| {
+            field_in(&Fields::from(&frame.head), header)
+        })
+    };
+    match field {
+        SavedField::Status => status(response.and_then(|response| response.head.status())),
+        SavedField::ResponseHeader(header) => response.map_or(Value::Absent, |response| {
+            field_in(&Fields::from(&response.head), header)
+        }),
+        SavedField::Send(header) | SavedField::Header(header) => in_frame(header),
+        SavedField::MsrpId => in_frame("Message-ID"),
+        SavedField::Report => Value::Absent,
+        SavedField::Mode => Value::text(mode_name(Mode::Session)),
+        SavedField::Body => match frame.and_then(|frame| frame.body.as_ref()) {
+            Some(body) => Value::Octets(body.to_vec()),
+            None => Value::Absent,
+        },
+        _ => Value::Unknown(format!(
+            "`{name}` is a frame of MSRP, which has no such field"
+        )),
+    }
+}
+
+/// What the session descriptions of a session say.
+fn of_description(view: &View<'_>, name: &str, field: &SavedField) -> Value {
+    let Some((theirs, own)) = view.descriptions(name) else {
+        return Value::Unknown(format!("`{name}` is no session"));
+    };
+    let (description, what) = match field {
+        SavedField::OwnPath => (own, "path"),
+        SavedField::Sdp(what) => (theirs, what.as_str()),
+        _ => (theirs, "path"),
+    };
+    let value = description.and_then(|description| sdp::value(&description, what));
+    value.map_or(Value::Absent, Value::text)
+}
+
+fn status(status: Option<u16>) -> Value {
+    status.map_or(Value::Absent, |status| Value::text(status.to_string()))
+}
+
+/// The status that a REPORT tells.
+pub(super) fn report_status(report: &Frame) -> Option<u16> {
+    let status = report.head.status_header()?.ok()?;
+    Some(status.code)
+}
+
+fn field_in(fields: &Fields, name: &str) -> Value {
+    fields
+        .first(name)
+        .map_or(Value::Absent, |field| Value::Octets(field.value.clone()))
 }
 
 fn header_value(message: &Message, name: &str) -> Value {
@@ -187,6 +306,14 @@ pub fn field_of(record: &StoredMessage, field: RecordField) -> Value {
                 }
             },
         },
+    }
+}
+
+/// As written in scenarios.
+pub fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Pager => "pager",
+        Mode::Session => "session",
     }
 }
 

@@ -23,6 +23,18 @@ pub(super) enum Aspect {
     StoredBody,
     /// The Message-ID of a record.
     MessageId,
+    /// Whether a record of a session waits, or does not.
+    SessionPresence,
+    /// What is kept of the INVITE of a session.
+    StoredInvite,
+    /// What is kept of the 200 to it.
+    StoredOk,
+    /// What is kept of the SEND and its body.
+    StoredSend,
+    /// What is kept of the BYE.
+    StoredBye,
+    /// When a message of a session is said to have come.
+    ReceiptTime,
     /// Anything else: all that the scenario covers.
     Any,
 }
@@ -40,10 +52,21 @@ impl Aspect {
     fn concerns(self, about: About) -> bool {
         match self {
             Self::Any => true,
-            Self::Arrival | Self::Presence => about == About::Behaviour,
-            Self::Header | Self::StoredHeader => matches!(about, About::Content | About::Headers),
-            Self::Body | Self::StoredBody => matches!(about, About::Content | About::Bodies),
+            Self::Arrival | Self::Presence | Self::SessionPresence => about == About::Behaviour,
+            // A delivery shows what was kept of the session's start, and of the SEND.
+            Self::Header => matches!(
+                about,
+                About::Content | About::Headers | About::SessionStart | About::Send
+            ),
+            Self::StoredHeader => matches!(about, About::Content | About::Headers),
+            Self::Body => matches!(about, About::Content | About::Bodies | About::Send),
+            Self::StoredBody => matches!(about, About::Content | About::Bodies),
             Self::MessageId => about == About::MessageId,
+            Self::StoredInvite => matches!(about, About::Content | About::SessionStart),
+            Self::StoredOk => matches!(about, About::Content | About::SessionAnswer),
+            Self::StoredSend => matches!(about, About::Content | About::Bodies | About::Send),
+            Self::StoredBye => matches!(about, About::Content | About::SessionEnd),
+            Self::ReceiptTime => about == About::ReceiptTime,
         }
     }
 
@@ -56,6 +79,12 @@ impl Aspect {
             Self::StoredHeader => Some("DM-STORE-02"),
             Self::StoredBody => Some("DM-STORE-03"),
             Self::MessageId => Some("DM-MID-01"),
+            // The five names of the start are told apart by requirement; the group stands for any other.
+            Self::SessionPresence | Self::StoredInvite => Some("DM-STORE-10"),
+            Self::StoredOk => Some("DM-STORE-16"),
+            Self::StoredSend => Some("DM-STORE-18"),
+            Self::StoredBye => Some("DM-STORE-21"),
+            Self::ReceiptTime => Some("DM-STORE-19"),
             Self::Any => None,
         }
     }
@@ -110,6 +139,25 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn each_part_of_a_session_is_blamed_on_its_own_requirement() {
+        let catalogue = Catalogue::bundled().unwrap();
+        let covers: Vec<String> = [11, 16, 18, 19, 20, 21]
+            .map(|n| format!("DM-STORE-{n}"))
+            .into();
+        let of = |aspect: Aspect| aspect.speaks_for(&covers, &catalogue, Store::Seen);
+        assert_eq!(of(Aspect::StoredInvite), ["DM-STORE-11"]);
+        assert_eq!(of(Aspect::StoredOk), ["DM-STORE-16"]);
+        assert_eq!(of(Aspect::StoredSend), ["DM-STORE-18"]);
+        assert_eq!(of(Aspect::ReceiptTime), ["DM-STORE-19"]);
+        assert_eq!(of(Aspect::SessionPresence), ["DM-STORE-20"]);
+        assert_eq!(of(Aspect::StoredBye), ["DM-STORE-21"]);
+        assert_eq!(
+            Aspect::StoredOk.speaks_for(&["DM-EXP-20".into()], &catalogue, Store::Seen),
+            ["DM-STORE-16"]
+        );
+    }
 
     #[test]
     fn a_damaged_body_is_no_wrong_expiry() {

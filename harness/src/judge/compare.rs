@@ -2,9 +2,13 @@
 //! bodies always octet for octet.
 
 use imspec_reports::record::Verdict;
-use imspec_wire::sip::{Message, Relation, compare};
+use imspec_wire::msrp::{ByteRange, Path};
+use imspec_wire::sip::{Relation, compare};
 
 use super::outcome::{Ruling, Seen, show};
+use crate::evidence::content::{Content, Likeness};
+use crate::evidence::fields::Fields;
+use crate::evidence::{Frame, fields};
 
 /// How the wanted values of one header relate to the fields seen, and the clauses that make them equal.
 pub(super) fn fields(name: &str, wanted: &[Vec<u8>], seen: &[Seen]) -> (Relation, String) {
@@ -20,32 +24,17 @@ pub(super) fn fields(name: &str, wanted: &[Vec<u8>], seen: &[Seen]) -> (Relation
 /// octets are asked for only by what the profile declares, so that equality in meaning is a mismatch.
 pub(super) fn header(
     name: &str,
-    sent: &Message,
+    sent: &Fields,
     seen: &[Seen],
     exact: bool,
     declared: bool,
 ) -> Ruling {
     let left: Vec<(&str, &[u8])> = sent
-        .headers_named(name)
-        .map(|h| (h.name(), h.raw_value().trim_ascii()))
+        .named(name)
+        .map(|field| (field.name.as_str(), field.raw.trim_ascii()))
         .collect();
     let comparison = compare::header(name, &left, &pairs(name, seen));
-    let expected = if left.is_empty() {
-        "no such header, as in the message sent".to_owned()
-    } else {
-        sent.headers_named(name)
-            .map(|h| show(&h.value()))
-            .collect::<Vec<_>>()
-            .join(" and ")
-    };
-    let observed = if seen.is_empty() {
-        "no such header".to_owned()
-    } else {
-        seen.iter()
-            .map(|one| show(&one.value))
-            .collect::<Vec<_>>()
-            .join(" and ")
-    };
+    let (expected, observed) = sides(name, sent, seen);
     match comparison.relation {
         Relation::Identical => Ruling::new(Verdict::Pass, expected, observed),
         Relation::Different => Ruling::new(Verdict::Fail, expected, observed),
@@ -65,6 +54,98 @@ pub(super) fn header(
                 comparison.clauses.join(", ")
             ))
         },
+    }
+}
+
+fn sides(name: &str, sent: &Fields, seen: &[Seen]) -> (String, String) {
+    let mut wanted = sent.named(name).map(|field| show(&field.value)).peekable();
+    let expected = if wanted.peek().is_none() {
+        "no such header, as in the message sent".to_owned()
+    } else {
+        wanted.collect::<Vec<_>>().join(" and ")
+    };
+    let observed = if seen.is_empty() {
+        "no such header".to_owned()
+    } else {
+        let seen: Vec<_> = seen.iter().map(|one| show(&one.value)).collect();
+        seen.join(" and ")
+    };
+    (expected, observed)
+}
+
+/// A header field of a SEND in the store against the SENDs of the message. Every chunk has one, and a store
+/// keeps that of the one that it takes for the first; a Byte-Range may be that of the whole message, since
+/// who puts chunks together has no other (RFC 4976 §6.4.1 lets relays cut anew).
+pub(super) fn of_send(name: &str, sends: &[Frame], seen: &[Seen]) -> Ruling {
+    let all: Vec<Fields> = sends.iter().map(|send| Fields::from(&send.head)).collect();
+    let first = all.first().cloned().unwrap_or_default();
+    let (expected, observed) = sides(name, &first, seen);
+    let same = |fields: &Fields| {
+        let wanted: Vec<&[u8]> = fields.named(name).map(|field| &field.value[..]).collect();
+        let seen: Vec<&[u8]> = seen.iter().map(|one| one.value.trim_ascii()).collect();
+        wanted == seen
+            || (wanted.len() == seen.len()
+                && wanted
+                    .iter()
+                    .zip(&seen)
+                    .all(|(a, b)| equal_in_meaning(name, a, b)))
+    };
+    let holds =
+        all.iter().any(same) || (name.eq_ignore_ascii_case("Byte-Range") && whole(sends, seen));
+    Ruling::of(holds, expected, observed)
+}
+
+fn equal_in_meaning(name: &str, a: &[u8], b: &[u8]) -> bool {
+    if name.eq_ignore_ascii_case("To-Path") || name.eq_ignore_ascii_case("From-Path") {
+        return match (Path::parse(a), Path::parse(b)) {
+            (Ok(a), Ok(b)) => a.equivalent(&b),
+            _ => false,
+        };
+    }
+    fields::is_of_content(name)
+        && compare::header(name, &[(name, a)], &[(name, b)]).relation != Relation::Different
+}
+
+/// Whether the Byte-Range seen is that of all chunks together.
+fn whole(sends: &[Frame], seen: &[Seen]) -> bool {
+    let [one] = seen else {
+        return false;
+    };
+    let Ok(range) = ByteRange::parse(one.value.trim_ascii()) else {
+        return false;
+    };
+    let end = sends.iter().map(|send| send.range().end).max().unwrap_or(0);
+    range.start == 1
+        && range.end.is_none_or(|last| last == end)
+        && range.total.is_none_or(|total| total == end)
+}
+
+/// Contents of any length. Where the octets of either are not at hand, by digest.
+pub(super) fn content(sent: &Content, seen: &Content, range: Option<(u32, u32)>) -> Ruling {
+    if let (Some(wanted), Some(octets)) = (sent.octets(), seen.octets()) {
+        let seen = Seen {
+            range,
+            ..Seen::value(octets.to_vec())
+        };
+        return body(wanted, &[seen]);
+    }
+    let (expected, observed) = (in_words(sent), in_words(seen));
+    match seen.likeness(sent) {
+        Likeness::Same => Ruling::new(Verdict::Pass, expected, "the same octets"),
+        Likeness::Untold => Ruling::new(Verdict::Inconclusive, expected, observed)
+            .note("it is wrapped in message/cpim, and too long for the trace to hold it"),
+        Likeness::Carries | Likeness::Partly(_) => Ruling::new(Verdict::Fail, expected, observed),
+    }
+}
+
+fn in_words(content: &Content) -> String {
+    match content.digest() {
+        Some(digest) => format!(
+            "{} octets with SHA-256 {}…",
+            digest.octets,
+            digest.sha256.get(..16).unwrap_or(&digest.sha256)
+        ),
+        None => "a message that was never finished".into(),
     }
 }
 

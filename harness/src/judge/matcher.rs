@@ -3,14 +3,18 @@
 use std::collections::HashSet;
 
 use imspec_reports::record::{Field, StoreTime, StoredMessage, UtcTime, Verdict};
+use imspec_wire::msrp;
+use imspec_wire::sip::name as header_name;
 use imspec_wire::sip::typed::{SipDate, TypedHeader, Uri};
 use regex::bytes::Regex;
 
 use super::compare;
 use super::outcome::{Observed, Ruling, Seen, show};
 use super::{Context, Sheet};
-use crate::evidence::{Unresolved, Value};
-use crate::scenario::model::{Matcher, MatcherKind, Property};
+use crate::evidence::content::contains;
+use crate::evidence::fields::Fields;
+use crate::evidence::{Content, Unresolved, Value};
+use crate::scenario::model::{Matcher, MatcherKind, Part, Property};
 
 /// What kind of thing is looked at: it decides what *equal* means.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +27,11 @@ pub(super) enum Subject<'s> {
         name: &'s str,
         /// Whether it lies in the store, where `store.fidelity` may ask for octets.
         stored: bool,
+        /// The part of a session that it belongs to, where it is kept of one.
+        part: Option<Part>,
     },
     /// A body: equal octet for octet.
-    Body,
+    Body(BodySeen<'s>),
     /// A URI: RFC 3261 §19.1.4.
     Uri,
     /// The mark of a record, and what it may be counted from.
@@ -34,11 +40,26 @@ pub(super) enum Subject<'s> {
     Instant,
 }
 
+/// A body whose octets may be too many to be at hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodySeen<'s> {
+    /// What is known of it; `None`: nothing.
+    pub(super) content: Option<&'s Content>,
+    /// Whether it was delivered, so that it may have got a wrapper.
+    pub(super) delivered: bool,
+}
+
 /// What a mark that is kept as an instant may be counted from.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MarkBase {
     /// Store time from the sending of the message to its answer.
     pub(super) window: Option<(StoreTime, StoreTime)>,
+    /// The same of its first chunk, where time may count from there (WD-25).
+    pub(super) first: Option<(StoreTime, StoreTime)>,
+    /// The same of the BYE.
+    pub(super) bye: Option<(StoreTime, StoreTime)>,
+    /// Whether the profile declares that time counts from one of these and not from the receipt.
+    pub(super) elsewhere: bool,
     /// Its Date, where the profile declares that time counts from there (WD-25).
     pub(super) date: Option<UtcTime>,
 }
@@ -75,6 +96,16 @@ impl Case<'_, '_, '_> {
         let seen = match observed {
             Observed::Known(seen) => seen,
             Observed::Unknown(why) => {
+                if let Some(ruling) = self.by_digest(matcher)? {
+                    return Ok(ruling);
+                }
+                let combined = matches!(
+                    matcher.kind,
+                    MatcherKind::OneOf(_) | MatcherKind::AllOf(_) | MatcherKind::Not(_)
+                );
+                if combined {
+                    return self.combine(matcher, observed);
+                }
                 return Ok(Ruling::new(
                     Verdict::Inconclusive,
                     self.words(matcher)?,
@@ -95,20 +126,8 @@ impl Case<'_, '_, '_> {
             MatcherKind::IdenticalTo(name) => self
                 .same_as(&self.text(name)?, seen, true)
                 .map(|r| or_range(r, range)),
-            MatcherKind::OneOf(choices) => self.one_of(matcher, choices, observed),
-            MatcherKind::AllOf(all) => self.all_of(matcher, all, observed),
-            MatcherKind::Not(inner) => {
-                let ruling = self.rule(inner, observed)?;
-                let verdict = match ruling.verdict {
-                    Verdict::Pass => Verdict::Fail,
-                    Verdict::Fail => Verdict::Pass,
-                    other => other,
-                };
-                Ok(Ruling {
-                    verdict,
-                    expected: self.words(matcher)?,
-                    ..ruling
-                })
+            MatcherKind::OneOf(_) | MatcherKind::AllOf(_) | MatcherKind::Not(_) => {
+                self.combine(matcher, observed)
             }
             MatcherKind::Matches(pattern) => {
                 let pattern = self.text(pattern)?;
@@ -172,6 +191,49 @@ impl Case<'_, '_, '_> {
         }
     }
 
+    fn combine(&self, matcher: &Matcher, observed: &Observed) -> Result<Ruling, Unresolved> {
+        match &matcher.kind {
+            MatcherKind::OneOf(choices) => self.one_of(matcher, choices, observed),
+            MatcherKind::AllOf(all) => self.all_of(matcher, all, observed),
+            MatcherKind::Not(inner) => {
+                let ruling = self.rule(inner, observed)?;
+                let verdict = match ruling.verdict {
+                    Verdict::Pass => Verdict::Fail,
+                    Verdict::Fail => Verdict::Pass,
+                    other => other,
+                };
+                Ok(Ruling {
+                    verdict,
+                    expected: self.words(matcher)?,
+                    ..ruling
+                })
+            }
+            _ => self.rule(matcher, observed),
+        }
+    }
+
+    /// What can be said of a body of which only number and digest of the octets are known.
+    fn by_digest(&self, matcher: &Matcher) -> Result<Option<Ruling>, Unresolved> {
+        let Subject::Body(BodySeen {
+            content: Some(content),
+            ..
+        }) = self.subject
+        else {
+            return Ok(None);
+        };
+        Ok(match &matcher.kind {
+            MatcherKind::SameAs(name) => Some(self.same_as(&self.text(name)?, &[], false)?),
+            MatcherKind::IdenticalTo(name) => Some(self.same_as(&self.text(name)?, &[], true)?),
+            MatcherKind::Present | MatcherKind::Absent => {
+                let there = content.length() > 0;
+                let holds = there == matches!(matcher.kind, MatcherKind::Present);
+                let observed = format!("{} octets", content.length());
+                Some(Ruling::of(holds, self.words(matcher)?, observed))
+            }
+            _ => None,
+        })
+    }
+
     fn equal(&self, matcher: &Matcher, seen: &[Seen]) -> Result<Ruling, Unresolved> {
         let wanted = match &matcher.kind {
             MatcherKind::List(list) => {
@@ -230,7 +292,7 @@ impl Case<'_, '_, '_> {
                 .zip(&wanted)
                 .all(|(seen, wanted)| match self.subject {
                     Subject::Uri => same_uri(&seen.value, wanted),
-                    Subject::Body => seen.value == *wanted,
+                    Subject::Body(_) => seen.value == *wanted,
                     _ => same_value(&seen.value, wanted),
                 });
         Ok(Ruling::of(holds, expected, observed))
@@ -300,24 +362,51 @@ impl Case<'_, '_, '_> {
     }
 
     fn same_as(&self, name: &str, seen: &[Seen], octets: bool) -> Result<Ruling, Unresolved> {
-        let (event, message) = self.sheet.view.message(name).ok_or_else(|| {
+        let view = self.sheet.view;
+        let never = || {
             Unresolved(format!(
                 "`{name}` was never sent, so there is nothing to compare with"
             ))
-        })?;
-        let mut ruling = match self.subject {
+        };
+        let (event, mut ruling) = match self.subject {
             Subject::Header {
                 name: header,
                 stored,
+                part,
             } => {
+                let (event, original) = view.original(name, *part).ok_or_else(never)?;
                 let must = octets || (*stored && octet_fidelity(self.sheet.context));
-                compare::header(header, &message, seen, must, !octets)
+                let sends = view.sends_of(name);
+                let ruling = if *part == Some(Part::Send) && !sends.is_empty() {
+                    compare::of_send(header, &sends, seen)
+                } else if let Some(ruling) =
+                    added_date(header, *stored, event.store, &original, seen)
+                {
+                    ruling
+                } else {
+                    compare::header(header, &original, seen, must, !octets)
+                };
+                (event, ruling)
             }
-            Subject::Body => compare::body(message.body(), seen),
+            Subject::Body(body) => {
+                let (event, sent) = view.saved_content(name).ok_or_else(never)?;
+                let range = seen.first().and_then(|one| one.range);
+                let ruling = match body.content {
+                    None => compare::body(sent.octets().map_or(&[], |octets| &octets[..]), seen),
+                    Some(content) if body.delivered => {
+                        let inner = content.unwrapped(&sent);
+                        let range = range.filter(|_| inner == *content);
+                        compare::content(&sent, &inner, range)
+                    }
+                    Some(content) => compare::content(&sent, content, range),
+                };
+                (event, ruling)
+            }
             Subject::Uri => {
+                let (event, message) = view.message(name).ok_or_else(never)?;
                 let wanted = message.request_uri().unwrap_or_default();
                 let holds = matches!(seen, [one] if if octets { one.value == wanted } else { same_uri(&one.value, wanted) });
-                Ruling::of(holds, show(wanted), words_of(seen))
+                (event, Ruling::of(holds, show(wanted), words_of(seen)))
             }
             Subject::Value | Subject::Mark(..) | Subject::Instant => {
                 return Err(Unresolved(
@@ -437,6 +526,44 @@ impl Case<'_, '_, '_> {
     }
 }
 
+/// A Date where the sender had written none: any element may add one (RFC 3261 §20, table 2). In the
+/// store it must be about the time of receipt (WD-12).
+fn added_date(
+    header: &str,
+    stored: bool,
+    sent_at: Option<StoreTime>,
+    original: &Fields,
+    seen: &[Seen],
+) -> Option<Ruling> {
+    const NEAR_US: i64 = 60_000_000;
+    let (true, None, [one]) = (
+        header_name::same(header, "Date"),
+        original.first("Date"),
+        seen,
+    ) else {
+        return None;
+    };
+    let date = SipDate::parse_value(&one.value).ok()?;
+    let (expected, observed) = ("no Date, or one that was added", show(&one.value));
+    if !stored {
+        return Some(
+            Ruling::new(Verdict::Pass, expected, observed).note("added (RFC 3261 table 2)"),
+        );
+    }
+    let Some(sent_at) = sent_at else {
+        return Some(Ruling::new(
+            Verdict::Inconclusive,
+            expected,
+            format!("{observed}, and the store clock is not known"),
+        ));
+    };
+    let apart = date.unix_seconds.saturating_mul(1_000_000) - sent_at.at.unix_us;
+    Some(
+        Ruling::of(apart.abs() <= NEAR_US, expected, observed)
+            .note("a Date that is added must be that of the receipt (WD-12)"),
+    )
+}
+
 fn or_range(ruling: Ruling, range: Option<(u32, u32)>) -> Ruling {
     if ruling.range.is_some() {
         ruling
@@ -477,16 +604,24 @@ fn mark_is(record: &StoredMessage, base: MarkBase, wanted: &[u8]) -> bool {
     if base.date.is_some_and(near) {
         return true;
     }
-    match (record.received_at.known(), base.window) {
-        (Some(received), _) => near(*received),
-        (None, Some((from, to))) => {
+    let inside = |window: Option<(StoreTime, StoreTime)>| {
+        window.is_some_and(|(from, to)| {
             let from = from
                 .at
                 .plus_us(-STEP_US - 1000 * i64::from(from.uncertainty_ms));
             let to = to.at.plus_us(STEP_US + 1000 * i64::from(to.uncertainty_ms));
             (from..=to).contains(&counted_from)
-        }
-        (None, None) => false,
+        })
+    };
+    if inside(base.first) || inside(base.bye) {
+        return true;
+    }
+    if base.elsewhere {
+        return false;
+    }
+    match record.received_at.known() {
+        Some(received) => near(*received),
+        None => inside(base.window),
     }
 }
 
@@ -521,13 +656,6 @@ fn number(text: &str) -> Result<f64, Unresolved> {
         .map_err(|_| Unresolved(format!("`{text}` is no number")))
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty()
-        || haystack
-            .windows(needle.len())
-            .any(|window| window == needle)
-}
-
 // ---- named properties -------------------------------------------------------------------------------
 
 fn property_words(property: Property) -> &'static str {
@@ -554,11 +682,8 @@ fn property_holds(property: Property, seen: &[Seen], context: Context<'_>) -> Ru
             observed,
         ),
         Property::Uri => Ruling::of(all(&|v| Uri::parse(v).is_ok()), expected, observed),
-        Property::MsrpId | Property::MsrpUri => Ruling::new(
-            Verdict::Inconclusive,
-            expected,
-            "message sessions cannot be judged yet",
-        ),
+        Property::MsrpId => Ruling::of(all(&is_msrp_id), expected, observed),
+        Property::MsrpUri => Ruling::of(all(&|v| msrp::Uri::parse(v).is_ok()), expected, observed),
         Property::MessageIdHost => {
             let declared = context.pics.get("mid.host").and_then(|v| v.as_str());
             let pattern = declared.unwrap_or(HOST);
@@ -605,6 +730,14 @@ fn property_holds(property: Property, seen: &[Seen], context: Context<'_>) -> Ru
             }
         }
     }
+}
+
+/// RFC 4975 §9: 4 to 32 characters, the first a letter or digit.
+fn is_msrp_id(value: &[u8]) -> bool {
+    let may_stand = |octet: &u8| octet.is_ascii_alphanumeric() || b".-+%=".contains(octet);
+    (4..=32).contains(&value.len())
+        && value[0].is_ascii_alphanumeric()
+        && value.iter().all(may_stand)
 }
 
 /// Host part of a Message-ID where the profile says nothing (WD-17).

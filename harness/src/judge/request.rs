@@ -4,10 +4,11 @@ use imspec_reports::record::{Observation, Outcome, Verdict};
 use imspec_wire::sip::Message;
 
 use super::aspect::Aspect;
-use super::matcher::{self, Subject};
+use super::matcher::{self, BodySeen, Subject};
 use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet};
-use crate::evidence::message_of;
+use crate::evidence::fields::Fields;
+use crate::evidence::{Content, message_of};
 use crate::scenario::model::{Expect, HeaderMatcher, Matcher, StatusPattern, Step};
 
 /// Judges the final response; without `expect` the step is set-up and only its failure is worth a word.
@@ -49,12 +50,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
         entry = entry.seen_in(event);
     }
     let holds = expect.status.iter().any(|pattern| fits(*pattern, status));
-    let words = expect
-        .status
-        .iter()
-        .map(|pattern| pattern_words(*pattern))
-        .collect::<Vec<_>>()
-        .join(" or ");
+    let words = patterns_words(&expect.status);
     let range = response
         .as_ref()
         .map(|(_, message)| (0, first_line_end(message)));
@@ -91,45 +87,145 @@ pub(super) fn headers(
     event: u32,
     how: (Aspect, Option<&Vec<String>>),
 ) {
+    let seen = |name: &str| fields(message, name);
+    headers_in(sheet, step, matchers, &seen, event, how);
+}
+
+/// The same against whatever has header fields.
+pub(super) fn headers_in(
+    sheet: &mut Sheet<'_, '_>,
+    step: &Step,
+    matchers: &[HeaderMatcher],
+    seen: &dyn Fn(&str) -> Vec<Seen>,
+    event: u32,
+    how: (Aspect, Option<&Vec<String>>),
+) {
     let (aspect, covers) = how;
-    for matcher in matchers {
-        match matcher {
-            HeaderMatcher::Named { name, matcher, at } => {
-                let Ok(name) = sheet.view.text(name, &step.path) else {
-                    continue;
-                };
-                let observed = Observed::Known(fields(message, &name));
+    for wanted in wanted_headers(sheet, step, matchers) {
+        let ruling = wanted.rule(sheet, step, &Observed::Known(seen(&wanted.name)), None);
+        let entry = Entry::of(step, format!("header {}", wanted.name), Observation::Wire);
+        let entry = entry.about(aspect).at(wanted.at).covers(covers);
+        sheet.write(entry.seen_in(event), ruling);
+    }
+}
+
+/// What is asked of the fields of one name in something that was received.
+pub(super) struct WantedHeader<'s> {
+    pub(super) name: String,
+    pub(super) at: &'s imspec_reports::record::Location,
+    kind: Asked<'s>,
+}
+
+enum Asked<'s> {
+    /// By a matcher.
+    Matcher(&'s Matcher),
+    /// As part of a set: that they are those of the original.
+    Original {
+        name: String,
+        event: u32,
+        fields: Fields,
+    },
+}
+
+impl WantedHeader<'_> {
+    /// Rules on the fields observed.
+    pub(super) fn rule(
+        &self,
+        sheet: &Sheet<'_, '_>,
+        step: &Step,
+        observed: &Observed,
+        range: Option<(u32, u32)>,
+    ) -> Ruling {
+        match (&self.kind, observed) {
+            (Asked::Matcher(matcher), observed) => {
                 let subject = Subject::Header {
-                    name: &name,
+                    name: &self.name,
                     stored: false,
+                    part: None,
                 };
-                let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
-                let entry =
-                    Entry::of(step, format!("header {name}"), Observation::Wire).about(aspect);
-                sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+                matcher::rule(sheet, matcher, observed, &subject, &step.path)
             }
-            HeaderMatcher::SameAs { of, except, at } => {
-                let sent = sheet
-                    .view
-                    .text(of, &step.path)
-                    .ok()
-                    .and_then(|name| sheet.view.message(&name));
-                let Some((sent_event, sent)) = sent else {
-                    continue;
-                };
-                for name in super::stored::names_to_compare(&sent, except, true) {
-                    let seen = fields(message, &name);
-                    let range = seen.first().and_then(|one| one.range);
-                    let mut ruling =
-                        super::compare::header(&name, &sent, &seen, false, false).range(range);
-                    ruling.against = Some(sent_event.id);
-                    let entry =
-                        Entry::of(step, format!("header {name}"), Observation::Wire).about(aspect);
-                    sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+            (Asked::Original { event, fields, .. }, Observed::Known(seen)) => {
+                let range = range.or_else(|| seen.first().and_then(|one| one.range));
+                let ruling = super::compare::header(&self.name, fields, seen, false, false);
+                Ruling {
+                    against: Some(*event),
+                    ..ruling.range(range)
                 }
+            }
+            (Asked::Original { .. }, Observed::Unknown(why)) => {
+                Ruling::new(Verdict::Inconclusive, "as in the message sent", why.clone())
             }
         }
     }
+
+    /// The name of the message with which it is compared, where it is.
+    pub(super) fn original(&self, sheet: &Sheet<'_, '_>, step: &Step) -> Option<String> {
+        match &self.kind {
+            Asked::Original { name, .. } => Some(name.clone()),
+            Asked::Matcher(matcher) => {
+                original_of(matcher).and_then(|template| sheet.view.text(template, &step.path).ok())
+            }
+        }
+    }
+
+    /// Whether it is asked that something does not stand there.
+    pub(super) fn denies(&self) -> bool {
+        use crate::scenario::model::MatcherKind;
+        matches!(&self.kind, Asked::Matcher(matcher)
+            if matches!(matcher.kind, MatcherKind::Not(_) | MatcherKind::Absent))
+    }
+}
+
+/// The message that a matcher compares with.
+fn original_of(matcher: &Matcher) -> Option<&crate::scenario::Template> {
+    use crate::scenario::model::MatcherKind;
+    match &matcher.kind {
+        MatcherKind::SameAs(name) | MatcherKind::IdenticalTo(name) => Some(name),
+        MatcherKind::Not(inner) => original_of(inner),
+        MatcherKind::OneOf(all) | MatcherKind::AllOf(all) | MatcherKind::List(all) => {
+            all.iter().find_map(original_of)
+        }
+        _ => None,
+    }
+}
+
+/// Takes header matchers apart: one entry a name.
+pub(super) fn wanted_headers<'s>(
+    sheet: &Sheet<'_, '_>,
+    step: &Step,
+    matchers: &'s [HeaderMatcher],
+) -> Vec<WantedHeader<'s>> {
+    let mut wanted = Vec::new();
+    for matcher in matchers {
+        match matcher {
+            HeaderMatcher::Named { name, matcher, at } => {
+                if let Ok(name) = sheet.view.text(name, &step.path) {
+                    let kind = Asked::Matcher(matcher);
+                    wanted.push(WantedHeader { name, at, kind });
+                }
+            }
+            HeaderMatcher::SameAs { of, except, at } => {
+                let Ok(of) = sheet.view.text(of, &step.path) else {
+                    continue;
+                };
+                let Some((event, fields)) = sheet.view.original(&of, None) else {
+                    continue;
+                };
+                let names = super::stored::names_to_compare(&fields, except, true);
+                wanted.extend(names.into_iter().map(|name| WantedHeader {
+                    name,
+                    at,
+                    kind: Asked::Original {
+                        name: of.clone(),
+                        event: event.id,
+                        fields: fields.clone(),
+                    },
+                }));
+            }
+        }
+    }
+    wanted
 }
 
 /// Checks a body matcher against a message that was received; `how` as in [`headers`].
@@ -143,23 +239,42 @@ pub(super) fn body(
 ) {
     let (aspect, covers) = how;
     let range = message.body_range();
-    let seen = Seen {
-        name: String::new(),
-        value: message.body().to_vec(),
-        raw: message.body().to_vec(),
-        range: Some((offset(range.start), offset(range.end))),
-    };
-    // A message without a body has no octets, which is also what an empty body is.
-    let absent = message.body().is_empty()
-        && matches!(
-            matcher.kind,
-            crate::scenario::model::MatcherKind::Present
-                | crate::scenario::model::MatcherKind::Absent
-        );
-    let observed = Observed::Known(if absent { Vec::new() } else { vec![seen] });
-    let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Body, &step.path);
+    let range = Some((offset(range.start), offset(range.end)));
+    let ruling = rule_on_body(sheet, step, matcher, &Content::from(message), range, false);
     let entry = Entry::of(step, "body", Observation::Wire).about(aspect);
     sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
+}
+
+/// Rules on a body, of which perhaps only number and digest of the octets are known.
+pub(super) fn rule_on_body(
+    sheet: &Sheet<'_, '_>,
+    step: &Step,
+    matcher: &Matcher,
+    content: &Content,
+    range: Option<(u32, u32)>,
+    delivered: bool,
+) -> Ruling {
+    use crate::scenario::model::MatcherKind;
+    let observed = match content.octets() {
+        // A message without a body has no octets, which is also what an empty body is.
+        Some(octets)
+            if octets.is_empty()
+                && matches!(matcher.kind, MatcherKind::Present | MatcherKind::Absent) =>
+        {
+            Observed::Known(Vec::new())
+        }
+        Some(octets) => Observed::Known(vec![Seen {
+            range,
+            ..Seen::value(octets.to_vec())
+        }]),
+        None => Observed::Unknown(format!(
+            "a body of {} octets, too long for the trace to hold it",
+            content.length()
+        )),
+    };
+    let content = Some(content);
+    let subject = Subject::Body(BodySeen { content, delivered });
+    matcher::rule(sheet, matcher, &observed, &subject, &step.path)
 }
 
 /// All fields of a name in a message.
@@ -178,13 +293,19 @@ pub(super) fn fields(message: &Message, name: &str) -> Vec<Seen> {
         .collect()
 }
 
-fn fits(pattern: StatusPattern, status: Option<u16>) -> bool {
+pub(super) fn fits(pattern: StatusPattern, status: Option<u16>) -> bool {
     match (pattern, status) {
         (StatusPattern::Code(wanted), Some(status)) => status == wanted,
         (StatusPattern::Class(class), Some(status)) => status / 100 == class,
         (StatusPattern::Silence, None) => true,
         (StatusPattern::Silence, Some(_)) | (_, None) => false,
     }
+}
+
+/// Statuses for a sentence.
+pub(super) fn patterns_words(patterns: &[StatusPattern]) -> String {
+    let words: Vec<String> = patterns.iter().copied().map(pattern_words).collect();
+    words.join(" or ")
 }
 
 fn pattern_words(pattern: StatusPattern) -> String {
@@ -195,7 +316,7 @@ fn pattern_words(pattern: StatusPattern) -> String {
     }
 }
 
-fn status_line(message: &Message) -> String {
+pub(super) fn status_line(message: &Message) -> String {
     String::from_utf8_lossy(&message.octets()[..first_line_end(message) as usize])
         .trim()
         .to_owned()

@@ -1,18 +1,22 @@
 //! What lies in the store.
 
 use imspec_reports::record::trace::StoreResult;
-use imspec_reports::record::{Field, Mode, Observation, StoredMessage, UtcTime, Verdict};
+use imspec_reports::record::{
+    Field, Observation, StoredHeader, StoredMessage, StoredPart, UtcTime, Verdict,
+};
+use imspec_wire::sip::name;
 use imspec_wire::sip::typed::SipDate;
-use imspec_wire::sip::{Message, name};
 
 use super::aspect::Aspect;
-use super::matcher::{self, MarkBase, Subject};
+use super::matcher::{self, BodySeen, MarkBase, Subject};
 use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet, compare};
-use crate::evidence::record::{Found, assign, waits};
-use crate::evidence::{Value, View, field_of, state_name};
+use crate::evidence::fields::{self, Fields};
+use crate::evidence::record::{Found, assign, content_of, is_of_session, messages_in, waits};
+use crate::evidence::{Saved, Value, field_of, mode_name, state_name};
 use crate::scenario::model::{
-    HeaderMatcher, Matcher, Presence, RecordKey, RecordMatcher, Step, Stored,
+    HeaderMatcher, Matcher, MatcherKind, Part, PartMatcher, Presence, RecordKey, RecordMatcher,
+    Step, Stored,
 };
 use crate::scenario::template::RecordField;
 
@@ -50,23 +54,32 @@ const NEW_REQUEST: &[&str] = &[
     "Privacy",
 ];
 
+/// Header fields of an INVITE that are about the call, not about a message in it.
+const OF_CALL: &[&str] = &[
+    "Session-Expires",
+    "Min-SE",
+    "Allow-Events",
+    "Accept-Contact",
+    "Reject-Contact",
+    "Recv-Info",
+];
+
 /// The names of `sent` that `same-as` compares, each once, in order.
-pub(super) fn names_to_compare(sent: &Message, except: &[String], delivered: bool) -> Vec<String> {
+pub(super) fn names_to_compare(sent: &Fields, except: &[String], delivered: bool) -> Vec<String> {
     let left_out = |header: &str| {
         let in_set = |set: &[&str]| set.iter().any(|one| name::same(one, header));
-        (delivered && (in_set(NEW_REQUEST) || in_set(HOP_BY_HOP)))
+        (delivered
+            && (in_set(NEW_REQUEST)
+                || in_set(HOP_BY_HOP)
+                || in_set(OF_CALL)
+                || fields::is_framing(header)))
             || except.iter().any(|one| match one.as_str() {
                 "hop-by-hop" => in_set(HOP_BY_HOP),
                 one => name::same(one, header),
             })
     };
-    let mut names: Vec<String> = Vec::new();
-    for header in sent.headers() {
-        let canonical = header.canonical_name();
-        if !left_out(&canonical) && !names.iter().any(|known| name::same(known, &canonical)) {
-            names.push(canonical.into_owned());
-        }
-    }
+    let mut names = sent.names();
+    names.retain(|name| !left_out(name));
     names
 }
 
@@ -102,7 +115,12 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
     for (expected, found) in wanted.messages.iter().zip(given) {
         let record = found.record(records);
         let ruling = rule_on_presence(sheet, step, wanted, expected, found, records);
-        let entry = Entry::of(step, "record", Observation::Store).about(Aspect::Presence);
+        let presence = if of_session(sheet, step, expected) {
+            Aspect::SessionPresence
+        } else {
+            Aspect::Presence
+        };
+        let entry = Entry::of(step, "record", Observation::Store).about(presence);
         sheet.write(
             entry
                 .at(&expected.at)
@@ -111,7 +129,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Stored) {
             ruling,
         );
         if let Some(record) = record {
-            fields(sheet, step, expected, record, event.id);
+            judge_record(sheet, step, expected, &record, event.id);
         }
     }
 }
@@ -133,6 +151,17 @@ fn rule_on_count(
         .filter(|record| record.state == Field::Unknown)
         .count();
     let ruling = rule(waiting);
+    // One record of a whole session is as good as one for each of its messages (WD-13).
+    let messages = records.iter().filter(|record| waits(record));
+    let messages: usize = messages.map(messages_in).sum();
+    if ruling.verdict == Verdict::Fail && messages != waiting {
+        let by_message = rule(messages);
+        if by_message.verdict == Verdict::Pass {
+            return by_message.note(format!(
+                "{waiting} records hold {messages} messages (WD-13)"
+            ));
+        }
+    }
     let may_hold = || ((waiting - unsure)..waiting).any(|n| rule(n).verdict == Verdict::Pass);
     if ruling.verdict == Verdict::Fail && may_hold() {
         return unsure_of_state(ruling);
@@ -152,9 +181,12 @@ fn rule_on_presence(
         .of
         .as_ref()
         .and_then(|of| sheet.view.text(of, &step.path).ok());
-    let sent = of.as_deref().and_then(|name| sheet.view.message(name));
+    let sent = of
+        .as_deref()
+        .and_then(|name| sheet.view.saved_content(name));
     let which = of.map_or_else(|| "a message".to_owned(), |name| format!("`{name}`"));
     let record = found.record(records);
+    let record = record.as_deref();
     let alive = record.is_some_and(waits);
     let (holds, words) = match expected.presence {
         Presence::Waiting => (
@@ -174,8 +206,7 @@ fn rule_on_presence(
     if found == Found::Untold {
         ruling.verdict = Verdict::Inconclusive;
         ruling.observed =
-            "the store adapter reads neither body nor Call-ID, so records cannot be told apart"
-                .into();
+            "the store adapter reads nothing by which records could be told apart".into();
     } else if !holds && record.is_some_and(|record| record.state == Field::Unknown) {
         return unsure_of_state(ruling);
     }
@@ -189,7 +220,7 @@ fn unsure_of_state(ruling: Ruling) -> Ruling {
     }
 }
 
-fn fields(
+fn judge_record(
     sheet: &mut Sheet<'_, '_>,
     step: &Step,
     expected: &RecordMatcher,
@@ -201,22 +232,7 @@ fn fields(
         .of
         .as_ref()
         .and_then(|of| sheet.view.text(of, &step.path).ok());
-    let declared_date = sheet
-        .context
-        .pics
-        .get("expire.base")
-        .and_then(|v| v.as_str())
-        == Some("date");
-    let base = MarkBase {
-        window: of.as_deref().and_then(|name| sheet.view.window(name)),
-        date: of
-            .filter(|_| declared_date)
-            .and_then(|name| sheet.view.message(&name))
-            .and_then(|(_, sent)| sent.typed::<SipDate>()?.ok())
-            .map(|date| UtcTime {
-                unix_us: date.unix_seconds.saturating_mul(1_000_000),
-            }),
-    };
+    let base = mark_base(sheet, of.as_deref());
     for (key, matcher) in &expected.fields {
         let (subject_name, mut observed) = observe(record, *key);
         let instant_only = record
@@ -240,98 +256,388 @@ fn fields(
             RecordKey::MessageId | RecordKey::State | RecordKey::Mode => Subject::Value,
         };
         let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
-        let entry = Entry::of(step, subject_name, Observation::Store).about(aspect_of(*key));
+        let aspect = match key {
+            RecordKey::ReceivedAt if is_of_session(record) => Aspect::ReceiptTime,
+            key => aspect_of(*key),
+        };
+        let entry = Entry::of(step, subject_name, Observation::Store).about(aspect);
         sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
     }
-    for matcher in &expected.headers {
-        headers(sheet, step, matcher, record, event, covers);
+    let whole = Kept::of_record(record);
+    judge_headers(sheet, step, &expected.headers, &whole, event, covers);
+    for part in &expected.parts {
+        judge_part(sheet, step, part, record, event, covers);
     }
     if let Some(matcher) = &expected.body {
-        let observed = match &record.body {
-            Field::Known(body) => Observed::one(body.to_vec()),
-            Field::Absent => Observed::one(Vec::new()),
-            Field::Unknown => Observed::Unknown("the store adapter cannot read `body`".into()),
+        let ruling = rule_on_body(sheet, step, matcher, record);
+        let aspect = if is_of_session(record) {
+            Aspect::StoredSend
+        } else {
+            Aspect::StoredBody
         };
-        let ruling = matcher::rule(sheet, matcher, &observed, &Subject::Body, &step.path);
-        let entry = Entry::of(step, "stored body", Observation::Store).about(Aspect::StoredBody);
+        let entry = Entry::of(step, "stored body", Observation::Store).about(aspect);
         sheet.write(entry.at(&matcher.at).covers(covers).seen_in(event), ruling);
     }
 }
 
-fn headers(
+/// What the mark of a message may be counted from: the receipt, its Date (`expire.base`), and of a message
+/// through a session also its first chunk or the BYE (`lm.base`). Where nothing is declared, each is right
+/// (WD-25).
+fn mark_base(sheet: &Sheet<'_, '_>, of: Option<&str>) -> MarkBase {
+    let declared = |key: &str| sheet.context.pics.get(key).and_then(|v| v.as_str());
+    let Some(name) = of else {
+        return MarkBase::default();
+    };
+    let view = sheet.view;
+    let date = || {
+        let (_, sent) = view.message(name)?;
+        let date = sent.typed::<SipDate>()?.ok()?;
+        Some(UtcTime {
+            unix_us: date.unix_seconds.saturating_mul(1_000_000),
+        })
+    };
+    let by_session = matches!(view.saved(name), Some(Saved::Transfer(_)));
+    let lm = declared("lm.base").filter(|_| by_session);
+    MarkBase {
+        window: view.window(name),
+        first: view
+            .begun(name)
+            .filter(|_| lm.is_none_or(|base| base == "first-chunk")),
+        bye: view
+            .ended(name)
+            .filter(|_| lm.is_none_or(|base| base == "bye")),
+        elsewhere: matches!(lm, Some("first-chunk" | "bye")),
+        date: (declared("expire.base") == Some("date"))
+            .then(date)
+            .flatten(),
+    }
+}
+
+fn rule_on_body(
+    sheet: &Sheet<'_, '_>,
+    step: &Step,
+    matcher: &Matcher,
+    record: &StoredMessage,
+) -> Ruling {
+    let content = content_of(record);
+    let observed = match (&record.body, &record.body_digest) {
+        (Field::Known(body), _) => Observed::one(body.to_vec()),
+        (_, Field::Known(digest)) => Observed::Unknown(format!(
+            "the store adapter shows only number and digest of the {} octets",
+            digest.octets
+        )),
+        (Field::Absent, _) => Observed::one(Vec::new()),
+        (Field::Unknown, _) => Observed::Unknown("the store adapter cannot read `body`".into()),
+    };
+    let seen = BodySeen {
+        content: content.as_ref(),
+        delivered: false,
+    };
+    matcher::rule(sheet, matcher, &observed, &Subject::Body(seen), &step.path)
+}
+
+/// Whether an entry is about a message that was sent through a session.
+fn of_session(sheet: &Sheet<'_, '_>, step: &Step, expected: &RecordMatcher) -> bool {
+    let name = expected
+        .of
+        .as_ref()
+        .and_then(|of| sheet.view.text(of, &step.path).ok());
+    let saved = name.and_then(|name| sheet.view.saved(&name));
+    matches!(saved, Some(Saved::Transfer(_) | Saved::Frame { .. }))
+}
+
+// ---- header fields ----------------------------------------------------------------------------------
+
+/// Header fields that are kept, of a record or of a part of one.
+struct Kept<'r> {
+    part: Option<Part>,
+    lists: Vec<&'r StoredPart>,
+    /// What is kept of a MESSAGE.
+    own: Option<&'r StoredMessage>,
+    aspect: Aspect,
+}
+
+impl<'r> Kept<'r> {
+    /// Of the record as a whole. A record of a session keeps what describes the content with the SEND, all
+    /// else with the INVITE.
+    fn of_record(record: &'r StoredMessage) -> Self {
+        let parts = [&record.invite, &record.send];
+        let lists: Vec<&StoredPart> = parts.into_iter().filter_map(Field::known).collect();
+        Self {
+            part: None,
+            own: lists.is_empty().then_some(record),
+            lists,
+            aspect: Aspect::StoredHeader,
+        }
+    }
+
+    fn of_part(part: Part, kept: &'r StoredPart) -> Self {
+        Self {
+            part: Some(part),
+            lists: vec![kept],
+            own: None,
+            aspect: aspect_of_part(part),
+        }
+    }
+
+    fn fields(&self, header: &str) -> Observed {
+        let own = self
+            .own
+            .map(|record| (record.headers.as_slice(), record.headers_complete));
+        let of_content = fields::is_of_content(header);
+        let mut lists: Vec<(&[StoredHeader], bool)> = self
+            .lists
+            .iter()
+            .map(|part| (part.headers.as_slice(), part.headers_complete))
+            .chain(own)
+            .collect();
+        // Of a session the Content-… fields of the INVITE are about its SDP.
+        if self.part.is_none() && lists.len() > 1 && of_content {
+            lists.remove(0);
+        }
+        let mut complete = true;
+        for (headers, all) in lists {
+            let seen: Vec<Seen> = headers
+                .iter()
+                .filter(|stored| name::same(&stored.name, header))
+                .map(|stored| Seen {
+                    name: stored.name.clone(),
+                    ..Seen::value(stored.value.to_vec())
+                })
+                .collect();
+            if !seen.is_empty() {
+                return Observed::Known(seen);
+            }
+            complete &= all;
+        }
+        if complete {
+            Observed::Known(Vec::new())
+        } else {
+            Observed::Unknown(format!(
+                "the store adapter cannot tell whether {header} is stored"
+            ))
+        }
+    }
+
+    fn subject(&self, header: &str) -> String {
+        match self.part {
+            None => format!("stored header {header}"),
+            Some(part) => format!("stored header {header} of the {}", part_name(part)),
+        }
+    }
+}
+
+fn judge_part(
     sheet: &mut Sheet<'_, '_>,
     step: &Step,
-    matcher: &HeaderMatcher,
+    wanted: &PartMatcher,
     record: &StoredMessage,
     event: u32,
     covers: Option<&Vec<String>>,
 ) {
-    let subject_of = |name: &str| format!("stored header {name}");
-    match matcher {
-        HeaderMatcher::Named { name, matcher, at } => {
-            let Ok(name) = sheet.view.text(name, &step.path) else {
-                return;
-            };
-            let observed = stored_fields(record, &name);
-            let subject = Subject::Header {
-                name: &name,
-                stored: true,
-            };
-            let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
-            let entry =
-                Entry::of(step, subject_of(&name), Observation::Store).about(Aspect::StoredHeader);
-            sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+    let (part, kept) = match wanted.part {
+        Part::Invite => (Part::Invite, &record.invite),
+        Part::Ok => (Part::Ok, &record.ok),
+        Part::Bye => (Part::Bye, &record.bye),
+        Part::Send => (Part::Send, &record.send),
+    };
+    let what = part_name(part);
+    let entry = || {
+        Entry::of(step, format!("stored {what}"), Observation::Store)
+            .about(aspect_of_part(part))
+            .at(&wanted.at)
+            .covers(covers)
+            .seen_in(event)
+    };
+    let observed = match kept {
+        Field::Known(kept) => format!("{} header fields of it", kept.headers.len()),
+        Field::Absent => "nothing of it".to_owned(),
+        Field::Unknown => format!("the store adapter cannot read what is kept of the {what}"),
+    };
+    match (kept, wanted.absent) {
+        (Field::Unknown, _) => {
+            let expected = format!("what is kept of the {what}");
+            sheet.write(
+                entry(),
+                Ruling::new(Verdict::Inconclusive, expected, observed),
+            );
         }
-        HeaderMatcher::SameAs { of, except, at } => {
-            let Some((sent_event, sent)) = sent(sheet.view, of, step) else {
-                return;
+        (kept, true) => {
+            let expected = format!("nothing of a {what}");
+            let holds = *kept == Field::Absent;
+            sheet.write(entry(), Ruling::of(holds, expected, observed));
+        }
+        (Field::Absent, false) => {
+            let expected = format!("something of the {what}");
+            let ruling = match undeclared(sheet, part, None) {
+                Some(why) => Ruling::new(
+                    Verdict::Inconclusive,
+                    expected,
+                    format!("{observed}; {why}"),
+                ),
+                None => Ruling::new(Verdict::Fail, expected, observed),
             };
-            let exact = sheet
-                .context
-                .pics
-                .get("store.fidelity")
-                .and_then(|v| v.as_str())
-                == Some("octet");
-            for name in names_to_compare(&sent, except, false) {
-                let mut ruling = match stored_fields(record, &name) {
-                    Observed::Known(seen) => compare::header(&name, &sent, &seen, exact, true),
-                    Observed::Unknown(why) => Ruling::new(
-                        Verdict::Inconclusive,
-                        format!("{name} as in the message sent"),
-                        why,
-                    ),
+            sheet.write(entry(), ruling);
+        }
+        (Field::Known(kept), false) => {
+            let kept = Kept::of_part(part, kept);
+            judge_headers(sheet, step, &wanted.headers, &kept, event, covers);
+        }
+    }
+}
+
+fn judge_headers(
+    sheet: &mut Sheet<'_, '_>,
+    step: &Step,
+    matchers: &[HeaderMatcher],
+    kept: &Kept<'_>,
+    event: u32,
+    covers: Option<&Vec<String>>,
+) {
+    for matcher in matchers {
+        match matcher {
+            HeaderMatcher::Named { name, matcher, at } => {
+                let Ok(name) = sheet.view.text(name, &step.path) else {
+                    continue;
                 };
-                ruling.against = Some(sent_event);
-                let entry = Entry::of(step, subject_of(&name), Observation::Store)
-                    .about(Aspect::StoredHeader);
+                let observed = kept.fields(&name);
+                let subject = Subject::Header {
+                    name: &name,
+                    stored: true,
+                    part: kept.part,
+                };
+                let ruling = matcher::rule(sheet, matcher, &observed, &subject, &step.path);
+                let denies = matches!(matcher.kind, MatcherKind::Absent | MatcherKind::Not(_));
+                let ruling = excuse_missing(sheet, ruling, kept, (&name, &observed), denies);
+                let entry =
+                    Entry::of(step, kept.subject(&name), Observation::Store).about(kept.aspect);
                 sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+            }
+            HeaderMatcher::SameAs { of, except, at } => {
+                let Ok(of) = sheet.view.text(of, &step.path) else {
+                    continue;
+                };
+                let Some((sent_event, sent)) = sheet.view.original(&of, kept.part) else {
+                    continue;
+                };
+                let exact = sheet
+                    .context
+                    .pics
+                    .get("store.fidelity")
+                    .and_then(|v| v.as_str())
+                    == Some("octet");
+                let sends = sheet.view.sends_of(&of);
+                for name in names_to_compare(&sent, except, false) {
+                    // Of the start and end of a session the relevant fields are kept, and no others need be.
+                    if kept
+                        .part
+                        .is_some_and(|part| undeclared(sheet, part, Some(&name)).is_some())
+                    {
+                        continue;
+                    }
+                    let observed = kept.fields(&name);
+                    let mut ruling = match &observed {
+                        Observed::Known(seen)
+                            if kept.part == Some(Part::Send) && !sends.is_empty() =>
+                        {
+                            compare::of_send(&name, &sends, seen)
+                        }
+                        Observed::Known(seen) => compare::header(&name, &sent, seen, exact, true),
+                        Observed::Unknown(why) => Ruling::new(
+                            Verdict::Inconclusive,
+                            format!("{name} as in the message sent"),
+                            why.clone(),
+                        ),
+                    };
+                    ruling.against = Some(sent_event.id);
+                    let entry =
+                        Entry::of(step, kept.subject(&name), Observation::Store).about(kept.aspect);
+                    sheet.write(entry.at(at).covers(covers).seen_in(event), ruling);
+                }
             }
         }
     }
 }
 
-fn sent(view: &View<'_>, of: &crate::scenario::Template, step: &Step) -> Option<(u32, Message)> {
-    let name = view.text(of, &step.path).ok()?;
-    view.message(&name)
-        .map(|(event, message)| (event.id, message))
+/// That a field of the session's start or end is not kept is a failure only where the draft names it or the
+/// profile declares that it is kept (WD-10, WD-11, WD-14). One that is kept must be right in any case.
+fn excuse_missing(
+    sheet: &Sheet<'_, '_>,
+    ruling: Ruling,
+    kept: &Kept<'_>,
+    (name, observed): (&str, &Observed),
+    denies: bool,
+) -> Ruling {
+    let missing = matches!(observed, Observed::Known(seen) if seen.is_empty());
+    if ruling.verdict != Verdict::Fail || !missing || denies {
+        return ruling;
+    }
+    let why = match kept.part {
+        Some(part) => undeclared(sheet, part, Some(name)),
+        // Asked of a record of a session as a whole: the SEND is kept in full, of the INVITE what is relevant.
+        None if kept.own.is_none() && !fields::is_of_content(name) => {
+            undeclared(sheet, Part::Invite, Some(name))
+        }
+        None => None,
+    };
+    match why {
+        Some(why) => Ruling {
+            verdict: Verdict::Inconclusive,
+            observed: format!("{}; {why}", ruling.observed),
+            ..ruling
+        },
+        None => ruling,
+    }
 }
 
-fn stored_fields(record: &StoredMessage, header: &str) -> Observed {
-    let seen: Vec<Seen> = record
-        .headers
-        .iter()
-        .filter(|stored| name::same(&stored.name, header))
-        .map(|stored| Seen {
-            name: stored.name.clone(),
-            ..Seen::value(stored.value.to_vec())
-        })
-        .collect();
-    if seen.is_empty() && !record.headers_complete {
-        return Observed::Unknown(format!(
-            "the store adapter cannot tell whether {header} is stored"
-        ));
+/// Why a field of a part (or the part) need not be kept; `None` where it must.
+fn undeclared(sheet: &Sheet<'_, '_>, part: Part, header: Option<&str>) -> Option<String> {
+    // 9.3.2.4: these are kept of the session's start.
+    const NAMED: [&str; 5] = ["From", "To", "P-Asserted-Identity", "Subject", "Date"];
+    let key = match part {
+        Part::Send => return None,
+        Part::Invite => "lm.invite_headers",
+        Part::Ok => "lm.ok_headers",
+        Part::Bye => "lm.bye_headers",
+    };
+    let in_list = |list: &[&str], header: &str| list.iter().any(|one| name::same(one, header));
+    if part == Part::Invite && header.is_none_or(|header| in_list(&NAMED, header)) {
+        return None;
     }
-    Observed::Known(seen)
+    let declared = sheet.context.pics.get(key);
+    let Some(declared) = declared else {
+        return Some(format!("the profile does not declare {key}"));
+    };
+    let list: Vec<&str> = match declared {
+        serde_json::Value::Array(list) => list.iter().filter_map(|one| one.as_str()).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    let all = list.iter().any(|one| one.eq_ignore_ascii_case("all"));
+    match header {
+        _ if all => None,
+        None if !list.is_empty() => None,
+        Some(header) if in_list(&list, header) => None,
+        None => Some(format!("the profile declares an empty {key}")),
+        Some(header) => Some(format!("{key} of the profile does not name {header}")),
+    }
+}
+
+fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Invite => "INVITE",
+        Part::Ok => "200 to the INVITE",
+        Part::Bye => "BYE",
+        Part::Send => "SEND",
+    }
+}
+
+fn aspect_of_part(part: Part) -> Aspect {
+    match part {
+        Part::Invite => Aspect::StoredInvite,
+        Part::Ok => Aspect::StoredOk,
+        Part::Bye => Aspect::StoredBye,
+        Part::Send => Aspect::StoredSend,
+    }
 }
 
 fn aspect_of(key: RecordKey) -> Aspect {
@@ -360,8 +666,7 @@ fn observe(record: &StoredMessage, key: RecordKey) -> (&'static str, Observed) {
         RecordKey::Account => ("account", of(RecordField::Account)),
         RecordKey::Mode => {
             let observed = match record.mode {
-                Field::Known(Mode::Pager) => Observed::one("pager"),
-                Field::Known(Mode::Session) => Observed::one("session"),
+                Field::Known(mode) => Observed::one(mode_name(mode)),
                 Field::Absent => Observed::Known(Vec::new()),
                 Field::Unknown => {
                     Observed::Unknown("the store adapter cannot read how a message came".into())
@@ -370,7 +675,12 @@ fn observe(record: &StoredMessage, key: RecordKey) -> (&'static str, Observed) {
             ("mode", observed)
         }
         RecordKey::RequestUri => {
-            let observed = match &record.start_line {
+            // A record of a session keeps the first line of its INVITE, where it keeps one.
+            let line = match record.invite.known() {
+                Some(invite) => &invite.start_line,
+                None => &record.start_line,
+            };
+            let observed = match line {
                 Field::Known(line) => match line.split(|octet| *octet == b' ').nth(1) {
                     Some(uri) => Observed::one(uri.to_vec()),
                     None => Observed::Known(Vec::new()),

@@ -680,7 +680,12 @@ fn nothing_comes_is_a_failure_only_where_it_must_come_this_way() {
     let steps = format!("{SEND}- receive: {{ at: bob, of: sent }}");
     for (form, trigger, verdict) in [
         (Some("message"), Some("on-register"), Verdict::Fail),
-        (Some("session"), Some("on-register"), Verdict::Inconclusive),
+        (Some("session"), Some("on-register"), Verdict::Fail),
+        (
+            Some("notify-then-fetch"),
+            Some("on-register"),
+            Verdict::Inconclusive,
+        ),
         (None, None, Verdict::Inconclusive),
     ] {
         let mut story = Story::new(&steps);
