@@ -252,12 +252,20 @@ impl Msrp {
             }
         };
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        match lock(&self.sessions).get_mut(endpoint.session_id().unwrap_or_default()) {
-            Some(entry) if entry.binding == Binding::None => entry.binding = Binding::To(id),
+        let session = endpoint.session_id().unwrap_or_default();
+        let events = match lock(&self.sessions).get_mut(session) {
+            Some(entry) if entry.binding == Binding::None => {
+                entry.binding = Binding::To(id);
+                entry.events.clone()
+            }
             _ => return Err(io::Error::other("the session is over, or has a connection")),
-        }
-        let bound = endpoint.session_id().map(str::to_owned);
-        Ok(connection::start(self, stream, id, (local, remote), bound, slot))
+        };
+        let bound = Some(session.to_owned());
+        let announce = |link: &Link| {
+            // Before anything that the peer says. A new session's queue has room.
+            let _ = events.try_send(Event::Bound(link.clone()));
+        };
+        Ok(connection::start(self, stream, id, (local, remote), bound, slot, announce))
     }
 
     fn tap(&self) -> Arc<dyn Tap> {
@@ -346,14 +354,14 @@ async fn accept(msrp: Arc<Msrp>, listener: TcpListener, secure: bool) {
         };
         let id = msrp.next_connection.fetch_add(1, Ordering::Relaxed);
         if !secure {
-            connection::start(&msrp, Box::new(stream), id, (local, remote), None, slot);
+            connection::start(&msrp, Box::new(stream), id, (local, remote), None, slot, |_| {});
             continue;
         }
         let own = Arc::clone(&msrp);
         msrp.tasks.spawn(async move {
             match timeout(own.limits.first, own.identity.accept(stream)).await {
                 Ok(Ok(stream)) => {
-                    connection::start(&own, Box::new(stream), id, (local, remote), None, slot);
+                    connection::start(&own, Box::new(stream), id, (local, remote), None, slot, |_| {});
                 }
                 Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS came about"),
                 Err(_) => tracing::debug!(%remote, "TLS took too long"),

@@ -76,6 +76,7 @@ pub(super) fn start(
     (local, remote): (SocketAddr, SocketAddr),
     bound: Option<String>,
     slot: OwnedSemaphorePermit,
+    announce: impl FnOnce(&Link),
 ) -> Link {
     let (reading, writing) = tokio::io::split(stream);
     let (queue, queued) = mpsc::channel(WRITE_QUEUE);
@@ -93,6 +94,7 @@ pub(super) fn start(
         bound: bound.into_iter().collect(),
         current: Current::None,
     };
+    announce(&link);
     let msrp = Arc::clone(msrp);
     let (own, tasks) = (link.clone(), msrp.tasks.clone());
     tasks.spawn(async move {

@@ -45,8 +45,8 @@ pub(super) struct Running {
     ending: Option<Ending>,
     delivered: broadcast::Receiver<i64>,
     /// How opening the connection went, when that was our part.
-    connected: mpsc::Receiver<Option<Link>>,
-    connecting: mpsc::Sender<Option<Link>>,
+    connected: mpsc::Receiver<bool>,
+    connecting: mpsc::Sender<bool>,
     /// How a refresh of ours went.
     refreshed: mpsc::Receiver<bool>,
     refreshing: mpsc::Sender<bool>,
@@ -135,9 +135,8 @@ impl Running {
                         self.intake.delivered(number, self.link.as_ref()).await;
                     }
                 }
-                Some(link) = self.connected.recv() => match link {
-                    Some(link) => self.link = Some(link),
-                    None => self.end(true),
+                Some(is_open) = self.connected.recv() => if !is_open {
+                    self.end(true);
                 },
                 Some(is_alive) = self.refreshed.recv() => self.refresh_answered(is_alive),
                 () = tokio::time::sleep_until(wake.into()) => self.on_time().await,
@@ -398,13 +397,13 @@ impl Running {
         let tell = self.connecting.clone();
         self.sessions.context.tasks.spawn(async move {
             let opened = match msrp.connect(&own, &host, port, &security).await {
-                Ok(link) => link.send(first_send(&own, &peer)).await.map(|()| link),
+                Ok(link) => link.send(first_send(&own, &peer)).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = &opened {
                 tracing::info!(%error, "an MSRP connection could not be opened");
             }
-            let _ = tell.send(opened.ok()).await;
+            let _ = tell.send(opened.is_ok()).await;
         });
     }
 

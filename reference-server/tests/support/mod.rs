@@ -9,6 +9,8 @@
     reason = "test support, of which each test uses a part"
 )]
 
+pub mod sender;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -43,7 +45,8 @@ pub fn config(path: &std::path::Path, extra: &str) -> Config {
         Err(_) => "127.0.0.1:0",
     };
     let yaml = format!(
-        "listen: {{ udp: ['127.0.0.1:0', '{second}'], tcp: ['127.0.0.1:0', '{second}'] }}\n\
+        "listen: {{ udp: ['127.0.0.1:0', '{second}'], tcp: ['127.0.0.1:0', '{second}'], \
+         msrp: ['127.0.0.1:0', '{second}'], msrps: ['127.0.0.1:0'] }}\n\
          control: '127.0.0.1:0'\n\
          store: {{ path: '{}' }}\n\
          accounts: ['{ALICE}', '{BOB}', '{CAROL}']\n{extra}",
