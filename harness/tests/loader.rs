@@ -14,6 +14,7 @@ static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     ScenarioFile::bundled()
         .into_iter()
         .map(|file| file.text)
+        .chain([include_str!("sessions/MS-01.yaml").to_owned()])
         .collect()
 });
 
@@ -30,7 +31,7 @@ fn look_at(text: String) -> imspec::document::Diagnostics {
 }
 
 /// Words that mean something somewhere, put where they mean nothing.
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 28] = [
     "- repeat: { times: 1000, steps: [] }\n",
     "${n}",
     "${",
@@ -55,6 +56,10 @@ const WORDS: [&str; 24] = [
     "<<: ",
     "${random.text(9)}",
     "é\u{0}",
+    "- msrp: { session: call, continues: ",
+    "octets: 1-${",
+    "absent",
+    "18446744073709551615GiB",
 ];
 
 proptest! {
@@ -86,6 +91,21 @@ proptest! {
         let line = line.index(lines.len());
         let text: Vec<&str> = lines.iter().enumerate().filter(|(n, _)| *n != line).map(|(_, l)| *l).collect();
         look_at(text.join("\n"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_edit_of_a_session(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..40, 0..WORDS.len()), 1..4),
+    ) {
+        let mut chars: Vec<char> = include_str!("sessions/MS-01.yaml").chars().collect();
+        for (at, cut, word) in edits {
+            let at = at.index(chars.len());
+            let end = (at + cut).min(chars.len());
+            chars.splice(at..end, WORDS[word].chars());
+        }
+        look_at(chars.into_iter().collect());
     }
 }
 

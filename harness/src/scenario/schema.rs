@@ -300,6 +300,7 @@ fn kind(kind: Kind) -> Value {
             "anyOf": [{ "type": "array", "items": def("matcher") }, def("template")],
         }),
         Kind::MediaType => json!({ "type": ["string", "null"] }),
+        Kind::Within => or(text(), def("within-map")),
         Kind::Size => or_reference(size()),
         Kind::Offer => or_reference(or(json!({ "const": "none" }), def("offer-map"))),
         Kind::Sdp => or_reference(def("offer-map")),
@@ -492,6 +493,9 @@ mod tests {
         assert!(good(
             "{ register: bob }, { wait: 5s }, { wait: { until: '5s + tolerance' } }"
         ));
+        assert!(good(
+            "{ bye: call }, { cancel: call }, { msrp: { session: call, body: { generate: 64MiB } } }"
+        ));
         for bad in [
             "{ registre: bob }",
             "{ register: bob, wait: 5s }",
@@ -502,6 +506,19 @@ mod tests {
             "{ policy: { policy.expird: delete } }",
             "{ receive: { at: bob, body: { matchs: x } } }",
             "{ note: x }",
+            "{ invite: { from: bob, to: bob, offer: { setup: activ } } }",
+            "{ invite: { from: bob, to: bob, offer: sdp } }",
+            "{ message: { from: bob, to: bob, body: { generate: 5MB } } }",
+            "{ msrp: { body: x } }",
+            "{ msrp: { session: a, chunks: [] } }",
+            "{ msrp: { session: a, chunks: [{ octets: 1- }] } }",
+            "{ msrp: { session: a, chunks: [{ flag: '!' }] } }",
+            "{ msrp: { session: a, chunks: { size: 2 octets } } }",
+            "{ msrp: { session: a, cut: off } }",
+            "{ msrp: { session: a, expect: { report: sucess } } }",
+            "{ bye: { session: a, expect: { sdp: { path: x } } } }",
+            "{ stored: { for: bob, messages: [{ bye: gone }] } }",
+            "{ receive: { at: bob, answer: { msrp: silence } } }",
         ] {
             assert!(!good(bad), "{bad}");
         }

@@ -90,6 +90,8 @@ pub enum Kind {
     MediaType,
     /// Name of a counter.
     Counter,
+    /// The message of an instant, perhaps with a margin.
+    Within,
     /// A session that a step saved.
     SavedSession,
     /// A number of octets: `2048`, `100KiB`.
@@ -1192,7 +1194,7 @@ pub const MATCHERS: Shape = Shape {
         may("unique", Kind::True, "All values of the list differ."),
         may(
             "within",
-            Kind::Template,
+            Kind::Within,
             "An instant between sending and final response of a message.",
         ),
         may("is", Kind::Text, "A named property."),
@@ -1204,7 +1206,7 @@ pub const MATCHERS: Shape = Shape {
 pub const WITHIN: Shape = Shape {
     name: "within",
     doc: "An instant between sending and final response of a message.",
-    short: None,
+    short: Some(Kind::SavedName),
     keys: &[
         must("of", Kind::SavedName, "The message."),
         may(

@@ -240,8 +240,9 @@ impl Decoder<'_> {
         for entry in entries {
             let key = entry.key.as_text().unwrap_or_default().to_owned();
             self.pics_key(&entry.key);
-            self.condition_values(&key, &entry.value);
-            self.condition_references(&entry.value);
+            if self.only_variables(&entry.value) {
+                self.condition_values(&key, &entry.value);
+            }
             if let Some(matcher) = self.matcher(&entry.value, Plain::Choice) {
                 conditions.push((key, matcher));
             }
@@ -270,7 +271,7 @@ impl Decoder<'_> {
     }
 
     /// A condition is looked at before the case is made: only the matrix is there by then.
-    fn condition_references(&mut self, node: &Node) {
+    fn only_variables(&mut self, node: &Node) -> bool {
         if let Some(text) = node.as_text().filter(|text| text.contains("${")) {
             let (pieces, _) = template::parse(text, &self.early.scope);
             let other = pieces.iter().find_map(|piece| match piece {
@@ -283,14 +284,16 @@ impl Decoder<'_> {
                     format!("`${{{other}}}` in a PICS condition"),
                     "only a matrix variable is known before it is decided what is run",
                 );
+                return false;
             }
         }
-        for item in node.as_list().unwrap_or_default() {
-            self.condition_references(item);
-        }
-        for entry in node.as_map().unwrap_or_default() {
-            self.condition_references(&entry.value);
-        }
+        let items = node.as_list().unwrap_or_default();
+        let entries = node.as_map().unwrap_or_default();
+        let within = items.iter().chain(entries.iter().map(|entry| &entry.value));
+        within
+            .map(|node| self.only_variables(node))
+            .min()
+            .unwrap_or(true)
     }
 
     fn users(&mut self, node: Option<&Node>) -> Vec<(User, UserNode)> {

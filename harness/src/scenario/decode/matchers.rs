@@ -1,6 +1,7 @@
 //! Matchers: what a value, a header set, a response or a record must be.
 
-use super::names::Wanted;
+use super::names::{Thing, Wanted};
+use super::steps::long_form;
 use super::{Decoder, Value};
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Fields, Node, Span};
@@ -205,6 +206,7 @@ impl Decoder<'_> {
             return None;
         };
         let span = value.span.clone();
+        let value = long_form(value, "of", &span);
         let fields = self.fields("`within`", &span, &value, &shape::WITHIN)?;
         let of = self.thing_named(fields.get("of")?, "within", Wanted::Sent);
         let tolerance = match fields.get("margin") {
@@ -383,7 +385,7 @@ impl Decoder<'_> {
                         format!("unknown name `{name}` in SDP"),
                     )
                     .expected(format!(
-                        "expected {} or another attribute",
+                        "expected the name of an attribute, or {}",
                         one_of(shape::SDP_NAMES)
                     ))
                     .meant(Some(known));
@@ -495,7 +497,7 @@ impl Decoder<'_> {
                 matchers.push((key, matcher));
             }
         }
-        self.mode_of_record(&fields);
+        self.mode_of_record(&fields, of.as_ref());
         let save = self.save_name(fields.get("save"));
         if let (Some(save), Some(node)) = (&save, fields.get("save")) {
             saves.push((save.clone(), node.span.clone()));
@@ -516,7 +518,7 @@ impl Decoder<'_> {
     }
 
     /// A record is of one mode, and a session-mode record keeps its headers by part.
-    fn mode_of_record(&mut self, fields: &Fields<'_>) {
+    fn mode_of_record(&mut self, fields: &Fields<'_>, of: Option<&Template>) {
         let part = PARTS
             .iter()
             .find_map(|(name, _)| Some((*name, fields.key_span(name)?)));
@@ -535,22 +537,24 @@ impl Decoder<'_> {
                     .meant(closest(text, shape::MODES));
             self.diagnostics.push(diagnostic);
         }
-        if let (Some(("pager", _)), Some((name, span))) = (mode, part) {
+        let thing = of.and_then(|of| self.thing_of(of));
+        let is = |wanted: &str| mode.is_some_and(|(text, _)| text == wanted);
+        if let Some((name, span)) = part
+            && (is("pager") || thing == Some(Thing::Sent))
+        {
             self.error(
                 span,
                 format!("`{name}` of a pager-mode record"),
                 "only a session-mode record has such a part",
             );
         }
-        let session = part.map(|(name, _)| format!("`{name}`")).or_else(|| {
-            mode.is_some_and(|(text, _)| text == "session")
-                .then(|| "`mode: session`".to_owned())
-        });
-        if let (Some(beside), Some(span)) = (session, fields.key_span("headers")) {
+        if let Some(span) = fields.key_span("headers")
+            && (part.is_some() || is("session") || thing == Some(Thing::Transfer))
+        {
             self.error(
                 span,
-                format!("`headers` beside {beside}"),
-                "a session-mode record keeps headers by part: `invite`, `ok`, `bye`, `send`",
+                "`headers` of a session-mode record",
+                "it keeps headers by part: expected `invite`, `ok`, `bye` or `send`",
             );
         }
     }

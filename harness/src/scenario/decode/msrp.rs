@@ -44,7 +44,10 @@ impl Decoder<'_> {
                 .and_then(|node| self.octets(node, "`raw`")),
             connection: self.msrp_connection(fields.get("connection")),
             writes: self.writes(fields.get("writes")),
-            cut: fields.get("cut").and_then(|node| self.cut(node, owner)),
+            cut: fields.get("cut").and_then(|node| {
+                let owner = fields.key_span("cut").unwrap_or(owner);
+                self.cut(node, owner)
+            }),
             within: self.duration(fields.get("within")),
             expect: self.msrp_expect(&fields),
             save: self.save_name(fields.get("save")),
@@ -227,10 +230,14 @@ impl Decoder<'_> {
         {
             let label = match length {
                 0 => "there is no body".to_owned(),
-                1 => "the body has 1 octet".to_owned(),
-                length => format!("the body has {length} octets"),
+                1 => "it has 1 octet".to_owned(),
+                length => format!("it has {length} octets"),
             };
-            self.error(&known.span, format!("octets `{text}` of too few"), label);
+            self.error(
+                &known.span,
+                format!("the body has no octets `{text}`"),
+                label,
+            );
         }
         let end = |octet: &u64| Template::plain(octet.to_string(), template.at.clone());
         Some(Some((end(range.start()), end(range.end()))))

@@ -302,6 +302,12 @@ impl Decoder<'_> {
         template
     }
 
+    /// What a name stands for here, if that is known.
+    pub(super) fn thing_of(&self, name: &Template) -> Option<Thing> {
+        let saved = self.names.saved.get(name.as_text()?)?;
+        Some(saved.thing)
+    }
+
     /// Decodes something in which `same-as` and `identical-to` need a thing of this kind.
     pub(super) fn comparing<T>(
         &mut self,

@@ -426,12 +426,16 @@ impl Decoder<'_> {
         let Value::Known(known) = self.resolve(node) else {
             return PolicyValue::One(self.template(node));
         };
-        self.pics_value(key, &known);
+        let kind = self.known.pics_key(key).map(|pics| pics.kind);
+        let is_list = matches!(kind, Some(PicsType::List | PicsType::Set));
+        match known.as_list() {
+            Some(items) if is_list => items.iter().for_each(|item| self.pics_value(key, item)),
+            _ => self.pics_value(key, &known),
+        }
         if let Some(items) = known.as_list() {
             return PolicyValue::List(items.iter().map(|item| self.template(item)).collect());
         }
-        let kind = self.known.pics_key(key).map(|pics| pics.kind);
-        if matches!(kind, Some(PicsType::List | PicsType::Set)) {
+        if is_list {
             let shown = known.as_text().unwrap_or_default();
             let diagnostic = Diagnostic::error(
                 self.source,

@@ -241,10 +241,13 @@ impl Decoder<'_> {
             Some(size) if (least..=most).contains(&size) => {
                 return Template::plain(size.to_string(), self.at(&node.span));
             }
-            Some(_) => self.mistyped(
-                &known,
-                "number of octets here",
-                &format!("from {least} to {most} octets"),
+            Some(size) => self.error(
+                &known.span,
+                format!(
+                    "`{text}` is too {}",
+                    if size < least { "small" } else { "large" }
+                ),
+                format!("expected {least} to {most} octets"),
             ),
             None => self.mistyped(&known, "number of octets", octets::EXPECTED),
         }
@@ -260,8 +263,11 @@ impl Decoder<'_> {
         match size {
             Some(size) if size <= octets::LARGEST => Some(size),
             Some(_) => {
-                let most = format!("at most {} octets", octets::LARGEST);
-                self.mistyped(&known, "number of octets here", &most);
+                self.error(
+                    &known.span,
+                    format!("`{}` is too large", known.as_text().unwrap_or_default()),
+                    format!("expected at most {} octets", octets::LARGEST),
+                );
                 None
             }
             None => {
@@ -276,6 +282,8 @@ impl Decoder<'_> {
         if let Value::Known(known) = self.resolve(node) {
             let text = known.as_text().unwrap_or_default();
             if !words.contains(&text) {
+                // Of single characters each is as close to any other.
+                let meant = closest(text, words.iter().copied()).filter(|_| text.len() > 1);
                 let diagnostic = Diagnostic::error(
                     self.source,
                     &known.span,
@@ -285,7 +293,7 @@ impl Decoder<'_> {
                     ),
                 )
                 .expected(format!("expected {}", one_of(words.iter().copied())))
-                .meant(closest(text, words.iter().copied()));
+                .meant(meant);
                 self.diagnostics.push(diagnostic);
                 return Template::plain("", self.at(&node.span));
             }
