@@ -331,6 +331,30 @@ fn deliveries_in_either_form_and_invites() {
     assert_eq!(text(deaf.answer_msrp.bye_after.as_ref()), "0");
 }
 
+/// The manual's examples load, and it names every key of every verb.
+#[test]
+fn the_manual_is_about_this_language() {
+    let manual = include_str!("../../docs/language.md");
+    let examples: Vec<&str> = manual
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(examples.len(), 2);
+    let head = examples[0].split("matrix:").next().unwrap();
+    for text in [examples[0].to_owned(), format!("{head}{}", examples[1])] {
+        let loaded = load::load_str(&text, "PG-06.yaml", &Known::bundled());
+        assert!(loaded.is_ok(), "{text}\n{}", loaded.unwrap_err());
+    }
+    for verb in shape::VERBS {
+        for key in verb.keys {
+            let named = [format!("`{}`", key.name), format!("{}: ", key.name)];
+            let there = named.iter().any(|named| manual.contains(named.as_str()));
+            assert!(there, "{} {}", verb.name, key.name);
+        }
+    }
+}
+
 /// The positive control of a silence may come through a session.
 #[test]
 fn a_session_delivery_is_a_positive_control() {
