@@ -120,6 +120,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
 pub struct Msrp {
     pub stream: Box<dyn Octets>,
     pub held: Vec<u8>,
+    /// Reports that came before the response that was awaited.
+    pub earlier: Vec<String>,
     /// The server's path.
     pub to: String,
     /// Our own.
@@ -138,6 +140,7 @@ impl Msrp {
         Self {
             stream,
             held: Vec::new(),
+            earlier: Vec::new(),
             to: to.to_owned(),
             from: from.to_owned(),
         }
@@ -180,9 +183,13 @@ impl Msrp {
         self.send(&range, body, '$').await
     }
 
-    /// The status of the response to that transaction, which is to come next.
+    /// The status of the response to that transaction, which is to come next but for reports.
     pub async fn status(&mut self, tid: &str) -> u16 {
-        let frame = self.frame().await;
+        let mut frame = self.frame().await;
+        while frame.lines().next().unwrap().ends_with(" REPORT") {
+            self.earlier.push(frame);
+            frame = self.frame().await;
+        }
         let (mine, rest) = frame.strip_prefix("MSRP ").unwrap().split_once(' ').unwrap();
         assert_eq!(mine, tid, "{frame}");
         rest[..3].parse().unwrap()
