@@ -3,7 +3,8 @@
 //! A message for somebody online is forwarded as a proxy does it (RFC 3261 §16.6). A deferred one is
 //! sent again as a request of the server's own, with what belongs to the sender kept: From but for its
 //! tag, To, every end-to-end header field as written, the body octet for octet (RFC 5365 §7.2 is the
-//! closest model).
+//! closest model). Where it goes by a session, what stands in its head is divided: the INVITE says who
+//! and what about, the SENDs say what the content is and how long it lives.
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,7 @@ use imspec_wire::sip::{Builder, Header, Message};
 use crate::clock::Timestamp;
 use crate::policy::DeliveryExpires;
 use crate::response::via_as_received;
-use crate::store::StoredMessage;
+use crate::store::{Form, StoredMessage};
 use crate::transport::Flow;
 
 /// What a deferred delivery needs to know beside the record.
@@ -36,8 +37,28 @@ pub struct Deferred<'a> {
 
 /// Writes requests to recipients.
 pub trait Composer: Send + Sync + 'static {
-    /// A stored message as a new request.
+    /// A stored message as a new request. `request` is the stored MESSAGE, or what [`as_message`] makes
+    /// of a session.
     fn deferred(&self, stored: &StoredMessage, request: &Message, how: &Deferred<'_>) -> Bytes;
+    /// The INVITE to a session that brings a stored message. `request` is the stored MESSAGE or the
+    /// stored INVITE, `contact` is where the recipient reaches us, `offer` our session description.
+    fn invitation(
+        &self,
+        stored: &StoredMessage,
+        request: &Message,
+        how: &Deferred<'_>,
+        contact: &str,
+        offer: Bytes,
+    ) -> Bytes;
+    /// The header fields of the SENDs that bring one message of a record, but for those that MSRP
+    /// itself needs. `part` counts the messages of a session from 0.
+    fn send_fields(
+        &self,
+        stored: &StoredMessage,
+        request: &Message,
+        part: usize,
+        how: &Deferred<'_>,
+    ) -> Vec<Field>;
     /// A request that came on `flow`, forwarded with our Via on top.
     fn forwarded(&self, request: &Message, flow: &Flow, contact: &str, via: &str) -> Bytes;
 }
@@ -62,6 +83,109 @@ const HOP: &[&str] = &[
 
 /// Fields that a new request of our own has itself. RFC 3428 §4 forbids Contact.
 const OWN: &[&str] = &["From", "To", "Call-ID", "CSeq", "Contact"];
+
+/// Fields of an INVITE that belong to the sender's own session with this server, not to the message.
+/// Expires is among them: it limits the invitation (RFC 3261 §13.2.1).
+const SESSION: &[&str] = &[
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Allow",
+    "Allow-Events",
+    "Expires",
+    "Join",
+    "MIME-Version",
+    "Min-SE",
+    "RAck",
+    "Replaces",
+    "Require",
+    "Session-Expires",
+    "Supported",
+    "Timestamp",
+];
+
+/// Fields of a SEND that belong to one hop or one session.
+const SEND: &[&str] = &[
+    "To-Path",
+    "From-Path",
+    "Message-ID",
+    "Byte-Range",
+    "Success-Report",
+    "Failure-Report",
+    "Status",
+    "Use-Path",
+    "WWW-Authenticate",
+    "Authorization",
+    "Authentication-Info",
+    "Min-Expires",
+    "Max-Expires",
+];
+
+/// A header field of a SEND.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Name.
+    pub name: String,
+    /// Value, on one line.
+    pub value: Vec<u8>,
+}
+
+impl Field {
+    fn new(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
+
+    /// Whether this is the field of that name (RFC 4975 §9: names are as in SIP).
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    fn is_mime(&self) -> bool {
+        let start = self.name.get(..8).unwrap_or_default();
+        start.eq_ignore_ascii_case("Content-") && !self.is("Content-Length")
+    }
+}
+
+/// The fields of a stored head of a SEND, start line left out.
+pub fn fields_of_send(head: &[u8]) -> Vec<Field> {
+    head.split(|octet| *octet == b'\n')
+        .skip(1)
+        .filter_map(|line| {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let colon = line.iter().position(|octet| *octet == b':')?;
+            let name = std::str::from_utf8(line.get(..colon)?).ok()?;
+            let value = line.get(colon + 1..)?.trim_ascii();
+            (!name.is_empty()).then(|| Field::new(name, value))
+        })
+        .collect()
+}
+
+/// What a MIME field of a SIP message is called where there are no compact names.
+fn mime_field(field: &Header<'_>) -> Option<Field> {
+    let name = field.canonical_name().into_owned();
+    Some(Field::new(name, field.value().into_owned())).filter(Field::is_mime)
+}
+
+/// The MESSAGE that a message of a session could have been: what the INVITE said of it, the MIME
+/// fields and the Expires of its SEND, its octets.
+pub fn as_message(invite: &Message, send_head: &[u8], body: Bytes) -> Bytes {
+    let mut builder = Builder::request("MESSAGE", invite.request_uri().unwrap_or_default());
+    for field in invite.headers() {
+        let is_sessions = SESSION.iter().any(|name| field.is(name));
+        if !is_sessions && mime_field(&field).is_none() && !field.is("Content-Length") {
+            builder = builder.header_line(field.line());
+        }
+    }
+    for field in fields_of_send(send_head) {
+        if field.is_mime() || field.is("Expires") {
+            builder = builder.header(&field.name, &field.value);
+        }
+    }
+    builder.body(body).octets()
+}
 
 /// Fields that are left out of the record where `store.hop_headers` is `drop`.
 pub fn is_hop_field(field: &Header<'_>) -> bool {
@@ -113,12 +237,13 @@ fn after_line(octets: &[u8], end: usize) -> usize {
         .map_or(0, |at| at + 1)
 }
 
-impl Composer for PlainComposer {
-    fn deferred(&self, stored: &StoredMessage, request: &Message, how: &Deferred<'_>) -> Bytes {
+impl PlainComposer {
+    /// A request of the server's own, in the sender's name.
+    fn begin(method: &str, request: &Message, how: &Deferred<'_>) -> Builder {
         let value = |name| request.header(name).map(|field| field.value().into_owned());
         let mut from = without_tag(&value("From").unwrap_or_default());
         from.extend_from_slice(format!(";tag={:012x}", fastrand::u64(..1 << 48)).as_bytes());
-        let mut builder = Builder::request("MESSAGE", how.contact)
+        Builder::request(method, how.contact)
             .header("Via", how.via)
             .header("Max-Forwards", "70")
             .header("From", from)
@@ -127,36 +252,16 @@ impl Composer for PlainComposer {
                 "Call-ID",
                 format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
             )
-            .header("CSeq", "1 MESSAGE");
-        let hidden = hides_identity(request);
-        let mut has_expires = false;
-        for field in request.headers() {
-            let left_out = HOP.iter().chain(OWN).any(|name| field.is(name))
-                || (hidden && field.is("P-Asserted-Identity"))
-                // A sender must not be able to say in the server's name that a message has expired.
-                || how.marker.is_some_and(|name| field.is(name));
-            if left_out {
-                continue;
-            }
-            if field.is("Expires") {
-                match (how.expires, &stored.message.mark) {
-                    (DeliveryExpires::Dropped, _) => continue,
-                    (DeliveryExpires::Remaining, Some(mark)) => {
-                        if !has_expires {
-                            let left = mark.at.seconds_from(how.now).to_string();
-                            builder = builder.header("Expires", left);
-                        }
-                        has_expires = true;
-                        continue;
-                    }
-                    (DeliveryExpires::Remaining, None) | (DeliveryExpires::AsStored, _) => {
-                        has_expires = true;
-                    }
-                }
-            }
-            builder = builder.header_line(field.line());
-        }
-        if has_expires && how.expires == DeliveryExpires::AsStored && value("Date").is_none() {
+            .header("CSeq", format!("1 {method}"))
+    }
+
+    fn end(
+        mut builder: Builder,
+        stored: &StoredMessage,
+        lacks_date: bool,
+        how: &Deferred<'_>,
+    ) -> Builder {
+        if lacks_date {
             // Without a Date the recipient would count the life from now on (RFC 3428 §7).
             let received = SipDate {
                 unix_seconds: stored.message.received_at.seconds(),
@@ -166,7 +271,145 @@ impl Composer for PlainComposer {
         if let Some(name) = how.marker.filter(|_| how.expired) {
             builder = builder.header(name, "true");
         }
-        builder.body(request.body_bytes()).octets()
+        builder
+    }
+}
+
+/// Whether a field of the sender's stays behind.
+fn stays(field: &Header<'_>, hidden: bool, how: &Deferred<'_>) -> bool {
+    HOP.iter().chain(OWN).any(|name| field.is(name))
+        || (hidden && field.is("P-Asserted-Identity"))
+        // A sender must not be able to say in the server's name that a message has expired.
+        || how.marker.is_some_and(|name| field.is(name))
+}
+
+/// What becomes of an Expires of the sender's: the value that goes out in its place, if any.
+fn expires_as_chosen(
+    value: Vec<u8>,
+    stored: &StoredMessage,
+    how: &Deferred<'_>,
+) -> Option<Vec<u8>> {
+    match (how.expires, &stored.message.mark) {
+        (DeliveryExpires::Dropped, _) => None,
+        (DeliveryExpires::Remaining, Some(mark)) => {
+            Some(mark.at.seconds_from(how.now).to_string().into_bytes())
+        }
+        (DeliveryExpires::Remaining, None) | (DeliveryExpires::AsStored, _) => Some(value),
+    }
+}
+
+impl Composer for PlainComposer {
+    fn deferred(&self, stored: &StoredMessage, request: &Message, how: &Deferred<'_>) -> Bytes {
+        let mut builder = Self::begin("MESSAGE", request, how);
+        let hidden = hides_identity(request);
+        let mut has_expires = false;
+        for field in request.headers() {
+            if stays(&field, hidden, how) {
+                continue;
+            }
+            if field.is("Expires") {
+                let value = field.value().into_owned();
+                match expires_as_chosen(value.clone(), stored, how) {
+                    None => continue,
+                    Some(changed) if changed != value => {
+                        if !std::mem::replace(&mut has_expires, true) {
+                            builder = builder.header("Expires", changed);
+                        }
+                        continue;
+                    }
+                    Some(_) => has_expires = true,
+                }
+            }
+            builder = builder.header_line(field.line());
+        }
+        let lacks_date = has_expires
+            && how.expires == DeliveryExpires::AsStored
+            && request.header("Date").is_none();
+        Self::end(builder, stored, lacks_date, how)
+            .body(request.body_bytes())
+            .octets()
+    }
+
+    fn invitation(
+        &self,
+        stored: &StoredMessage,
+        request: &Message,
+        how: &Deferred<'_>,
+        contact: &str,
+        offer: Bytes,
+    ) -> Bytes {
+        let mut builder = Self::begin("INVITE", request, how)
+            .header("Contact", format!("<{contact}>"))
+            .header("Allow", "INVITE, ACK, BYE, CANCEL");
+        let hidden = hides_identity(request);
+        for field in request.headers() {
+            let is_sessions = SESSION.iter().any(|name| field.is(name));
+            if !is_sessions && mime_field(&field).is_none() && !stays(&field, hidden, how) {
+                builder = builder.header_line(field.line());
+            }
+        }
+        let has_expires = match &stored.message.form {
+            Form::Pager(_) => request.header("Expires").is_some(),
+            Form::Session(record) => record.parts.iter().any(|part| {
+                let fields = fields_of_send(part.head());
+                fields.iter().any(|field| field.is("Expires"))
+            }),
+        };
+        let lacks_date = has_expires
+            && how.expires == DeliveryExpires::AsStored
+            && request.header("Date").is_none();
+        Self::end(builder, stored, lacks_date, how)
+            .header("Content-Type", "application/sdp")
+            .body(offer)
+            .octets()
+    }
+
+    fn send_fields(
+        &self,
+        stored: &StoredMessage,
+        request: &Message,
+        part: usize,
+        how: &Deferred<'_>,
+    ) -> Vec<Field> {
+        let (mut fields, expires) = match &stored.message.form {
+            Form::Pager(_) => {
+                let expires = request.header("Expires");
+                (
+                    request
+                        .headers()
+                        .filter_map(|field| mime_field(&field))
+                        .collect(),
+                    expires.map(|field| field.value().into_owned()),
+                )
+            }
+            Form::Session(record) => {
+                let head = record.parts.get(part).map_or(&[][..], |part| part.head());
+                let (expires, mut others): (Vec<_>, Vec<_>) = fields_of_send(head)
+                    .into_iter()
+                    .partition(|field| field.is("Expires"));
+                others.retain(|field| {
+                    !SEND.iter().any(|name| field.is(name))
+                        && !how.marker.is_some_and(|name| field.is(name))
+                });
+                // Which chunk's Expires counts is the provider's choice (`lm.expires.chunk`).
+                let chosen = match (&record.parts[..], &stored.message.mark) {
+                    ([_], Some(mark)) => mark.raw.clone().map(String::into_bytes),
+                    _ => None,
+                };
+                let first = expires.into_iter().next().map(|field| field.value);
+                (others, chosen.or(first))
+            }
+        };
+        if let Some(value) = expires.and_then(|value| expires_as_chosen(value, stored, how)) {
+            fields.push(Field::new("Expires", value));
+        }
+        // The grammar wants Content-Type last (RFC 4975 §9), and content needs one.
+        let (kinds, mut fields): (Vec<_>, Vec<_>) = fields
+            .into_iter()
+            .partition(|field: &Field| field.is("Content-Type"));
+        let kind = kinds.into_iter().next();
+        fields.push(kind.unwrap_or_else(|| Field::new("Content-Type", "text/plain")));
+        fields
     }
 
     fn forwarded(&self, request: &Message, flow: &Flow, contact: &str, via: &str) -> Bytes {
@@ -321,7 +564,7 @@ mod tests {
         let message = NewMessage {
             account: "sip:bob@example.org".into(),
             message_id: "7@m".into(),
-            request: Bytes::from_static(REQUEST),
+            form: Form::Pager(Bytes::from_static(REQUEST)),
             received_at: received,
             stored_at: received,
             mark: Some(Mark {
@@ -408,6 +651,105 @@ mod tests {
         let via = "SIP/2.0/UDP 192.0.2.5:5060;branch=z9hG4bKnew";
         let octets = PlainComposer.forwarded(&request, &flow, "sip:bob@192.0.2.7", via);
         insta::assert_snapshot!(octets.escape_ascii().to_string().replace("\\r\\n", "\n"));
+    }
+
+    fn shown(octets: &[u8]) -> String {
+        octets.escape_ascii().to_string().replace("\\r\\n", "\n")
+    }
+
+    fn how<'a>(stored: &StoredMessage) -> Deferred<'a> {
+        Deferred {
+            contact: "sip:bob@192.0.2.7",
+            via: "SIP/2.0/UDP 192.0.2.5:5060;branch=z9hG4bKnew",
+            expires: DeliveryExpires::AsStored,
+            marker: Some("X-Mark"),
+            expired: true,
+            now: stored.message.received_at.plus_seconds(15),
+        }
+    }
+
+    #[test]
+    fn a_session_divides_what_is_said_between_invite_and_send() {
+        let (stored, request) = stored();
+        let how = how(&stored);
+        let offer = Bytes::from_static(b"v=0\r\n");
+        let contact = "sip:192.0.2.5:5060";
+        let invite = PlainComposer.invitation(&stored, &request, &how, contact, offer);
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(";tag=[0-9a-f]{12}\n", ";tag=NEW\n");
+        settings.add_filter("Call-ID: [0-9a-f]{32}", "Call-ID: NEW");
+        settings.bind(|| insta::assert_snapshot!(shown(&invite)));
+        let fields = PlainComposer.send_fields(&stored, &request, 0, &how);
+        let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["Expires", "Content-Type"]);
+        let dropped = Deferred {
+            expires: DeliveryExpires::Dropped,
+            ..how
+        };
+        let fields = PlainComposer.send_fields(&stored, &request, 0, &dropped);
+        assert_eq!(fields, [Field::new("Content-Type", "text/plain")]);
+    }
+
+    const INVITE: &[u8] = b"INVITE sip:bob@example.org SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa\r\n\
+        From: <sip:alice@example.org>;tag=a1\r\n\
+        To: <sip:bob@example.org>\r\n\
+        Call-ID: 1@x\r\n\
+        CSeq: 9 INVITE\r\n\
+        Contact: <sip:alice@192.0.2.1>\r\n\
+        s: Dinner\r\n\
+        Expires: 30\r\n\
+        x: 1800\r\n\
+        Supported: timer\r\n\
+        Contribution-ID: 7\r\n\
+        c: application/sdp\r\n\
+        l: 0\r\n\r\n";
+    const SEND: &[u8] = b"MSRP a1b2 SEND\r\nTo-Path: msrp://x:1/a;tcp\r\n\
+        From-Path: msrp://y:1/b;tcp\r\nMessage-ID: 7\r\nByte-Range: 1-2/2\r\n\
+        Expires: 60\r\nx-mark: true\r\nX-Other: 1\r\nContent-ID: <1@x>\r\n\
+        Content-Type: text/plain;charset=UTF-8\r\n";
+
+    #[test]
+    fn a_message_of_a_session_becomes_a_message() {
+        let invite = Message::parse(Bytes::from_static(INVITE)).unwrap();
+        let message = as_message(&invite, SEND, Bytes::from_static(b"hi"));
+        insta::assert_snapshot!(shown(&message));
+        assert!(Message::parse(message).is_ok());
+    }
+
+    #[test]
+    fn a_send_is_sent_again_without_what_belonged_to_its_session() {
+        let (mut stored, _) = stored();
+        let invite = Message::parse(Bytes::from_static(INVITE)).unwrap();
+        let part = crate::store::Part {
+            content: 1,
+            octets: 2,
+            sha256: [0; 32],
+            origin: String::new(),
+            heads: vec![Bytes::from_static(SEND)],
+            first: 0,
+            all_heads: true,
+        };
+        stored.message.form = Form::Session(crate::store::SessionRecord {
+            invite: Bytes::from_static(INVITE),
+            ok: Bytes::new(),
+            bye: None,
+            parts: vec![part],
+        });
+        let fields = PlainComposer.send_fields(&stored, &invite, 0, &how(&stored));
+        let lines: Vec<_> = fields
+            .iter()
+            .map(|field| format!("{}: {}", field.name, field.value.escape_ascii()))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "X-Other: 1",
+                "Content-ID: <1@x>",
+                "Expires: 60",
+                "Content-Type: text/plain;charset=UTF-8"
+            ]
+        );
     }
 
     #[test]

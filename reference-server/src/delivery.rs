@@ -1,8 +1,9 @@
 //! Brings deferred messages to users who came back.
 //!
 //! One task for each account that has messages and somewhere to bring them: it sends one request at a
-//! time (RFC 3428 §8), in the order in which they came, and waits for nobody else. A message leaves
-//! the store only after a final answer that says that it was delivered.
+//! time (RFC 3428 §8), or has one session, in the order in which the messages came, and waits for nobody
+//! else. A message leaves the store only after a final answer that says that it was delivered; what a
+//! session brings, only after all of it was acknowledged ([`session`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +12,20 @@ use std::time::Duration;
 use imspec_wire::sip::Message;
 use tokio::sync::watch;
 
+use self::parcel::{Parcel, Unreadable};
+use self::session::{Bringing, Closing};
 use crate::clock::{Timestamp, wait_until};
-use crate::compose::{Deferred, expiry_notice};
+use crate::compose::{Deferred, as_message, expiry_notice};
 use crate::context::Context;
 use crate::expiry::{Expiry, InFlight};
-use crate::policy::{ExpiredHandling, Indication};
+use crate::policy::{DeliveryForm, ExpiredHandling, Indication};
 use crate::reach::{self, Destination};
-use crate::store::{Binding, StoreError, StoredMessage};
+use crate::store::{Binding, Form, StoreError, StoredMessage, reparse};
 use crate::transaction::client::{ClientTransactions, Outcome, Pending};
+
+mod outgoing;
+mod parcel;
+mod session;
 
 /// Longest pause between attempts, in seconds of store time.
 const LONGEST_PAUSE: u32 = 3600;
@@ -71,16 +78,38 @@ enum Woken {
 }
 
 /// How one message fared.
-#[derive(Debug, PartialEq, Eq)]
 enum Attempt {
-    /// 2xx, or 6xx: delivered, but refused by the user (RFC 3428 §7).
-    Over,
+    /// It was taken; by a session, which is to be ended when the record is gone.
+    Delivered(Option<Box<Closing>>),
+    /// 6xx: delivered, but refused by the user (RFC 3428 §7).
+    Refused,
     /// This message was not taken; another may be.
     Rejected,
     /// Nobody is there.
     Unreachable,
     /// The binding that was tried is gone, or there is a newer one.
     Overtaken,
+}
+
+/// A record to be brought.
+struct Item<'a> {
+    stored: &'a StoredMessage,
+    /// The stored MESSAGE or INVITE, or the MESSAGE made of a session.
+    request: &'a Message,
+    by_session: bool,
+    expired: bool,
+}
+
+/// The longest Via that could be written, to measure a request by.
+const LONGEST_VIA: &str = "SIP/2.0/UDP [ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535\
+                           ;branch=z9hG4bK0123456789abcdef;rport";
+
+/// The header that tells of an expired message, where the provider has one.
+fn marker(indication: &Indication) -> Option<&str> {
+    match indication {
+        Indication::Header(name) => Some(name),
+        Indication::None | Indication::Notify => None,
+    }
 }
 
 /// What a final response says about a message.
@@ -318,90 +347,194 @@ impl Delivery {
                     continue;
                 }
             };
-            let attempt = self
-                .attempt(&bindings, &stored, &request, expired, wake)
-                .await;
-            match attempt {
-                Attempt::Over => self.remove_delivered(stored.number).await?,
-                Attempt::Rejected => rejected = true,
-                Attempt::Unreachable | Attempt::Overtaken => {}
+            let message = self.as_message(&stored, &request, &bindings).await?;
+            let item = Item {
+                stored: &stored,
+                request: message.as_ref().unwrap_or(&request),
+                by_session: message.is_none(),
+                expired,
+            };
+            let (by, attempt) = self.attempt(&bindings, &item, wake).await;
+            let is_over = matches!(attempt, Attempt::Delivered(_) | Attempt::Refused);
+            if is_over {
+                self.remove_delivered(stored.number).await?;
             }
             drop(flight);
-            if attempt != Attempt::Over && has_expired(self.context.now()) {
+            if !is_over && has_expired(self.context.now()) {
                 // The sweep has passed it by while it was in flight.
                 self.expiry.look_again();
             }
             match attempt {
+                Attempt::Delivered(closing) => {
+                    self.tell_delivered(stored.number);
+                    if let Some(closing) = closing {
+                        closing.end(self).await;
+                    }
+                    if let Some(binding) = by.filter(|_| expired) {
+                        self.notify_expired(binding, &stored).await;
+                    }
+                }
+                Attempt::Refused => {}
+                Attempt::Rejected => rejected = true,
                 Attempt::Unreachable => return Ok(Round::Unreachable),
                 Attempt::Overtaken => return Ok(Round::Again),
-                Attempt::Over | Attempt::Rejected => {}
             }
         }
     }
 
-    /// Tries the bindings one after the other, newest first.
-    async fn attempt(
-        self: &Arc<Self>,
-        bindings: &[Binding],
+    /// The record as the MESSAGE that brings it; `None` where a session is to bring it.
+    async fn as_message(
+        &self,
         stored: &StoredMessage,
         request: &Message,
-        expired: bool,
+        bindings: &[Binding],
+    ) -> Result<Option<Message>, StoreError> {
+        let context = &self.context;
+        let settings = context.policy.settings();
+        let record = match (&stored.message.form, settings.delivery_form) {
+            (_, DeliveryForm::Session) => return Ok(None),
+            (Form::Pager(_), DeliveryForm::Message) => return Ok(Some(request.clone())),
+            (Form::Session(record), DeliveryForm::Message) => record,
+        };
+        let most = context.config.delivery.message_octets;
+        let [part] = &record.parts[..] else {
+            return Ok(None);
+        };
+        let mut parcel = Parcel::of(stored, request, |_| Vec::new());
+        let body = match parcel.first_mut() {
+            Some(parcel) => parcel.read_whole(&*context.parts.store, most).await,
+            None => Ok(None),
+        };
+        let body = match body {
+            Ok(Some(body)) => body,
+            // Of what is damaged the session will say so.
+            Ok(None) | Err(Unreadable::Short) => return Ok(None),
+            Err(Unreadable::Store(error)) => return Err(error),
+        };
+        let Ok(message) = reparse(as_message(request, part.head(), body)) else {
+            return Ok(None);
+        };
+        // RFC 3428 §8 counts the whole request.
+        let contacts = bindings.iter().map(|binding| binding.contact.as_str());
+        let how = Deferred {
+            contact: contacts.max_by_key(|uri| uri.len()).unwrap_or_default(),
+            via: LONGEST_VIA,
+            ..self.how(false)
+        };
+        let indication = context.parts.expiration.indication();
+        let how = Deferred {
+            marker: marker(&indication),
+            ..how
+        };
+        let octets = context.parts.composer.deferred(stored, &message, &how);
+        Ok((octets.len() <= most).then_some(message))
+    }
+
+    /// How deferred messages are written, but for where to and by which way.
+    fn how(&self, expired: bool) -> Deferred<'static> {
+        Deferred {
+            contact: "",
+            via: "",
+            expires: self.context.policy.settings().delivery_expires,
+            marker: None,
+            expired,
+            now: self.context.now(),
+        }
+    }
+
+    /// Tries the bindings one after the other, newest first. Tells also which one took the message.
+    async fn attempt<'b>(
+        self: &Arc<Self>,
+        bindings: &'b [Binding],
+        item: &Item<'_>,
         wake: &mut watch::Receiver<Wake>,
-    ) -> Attempt {
+    ) -> (Option<&'b Binding>, Attempt) {
         let mut result = Attempt::Unreachable;
         for binding in bindings {
-            match self.send(binding, stored, request, expired).await {
-                Err(error) => {
-                    tracing::info!(account = stored.message.account, %error, "not delivered");
-                }
-                Ok(pending) => match self
-                    .await_answer(binding, bindings, stored, pending, wake)
-                    .await
-                {
-                    None => return Attempt::Overtaken,
-                    Some(Outcome::Broken | Outcome::TimedOut) => {}
-                    Some(Outcome::Final(response)) => {
-                        match Meaning::of(response.status().unwrap_or(500)) {
-                            Meaning::Delivered => {
-                                if expired {
-                                    self.notify_expired(binding, stored).await;
-                                }
-                                return Attempt::Over;
-                            }
-                            Meaning::Refused => return Attempt::Over,
-                            Meaning::Rejected => result = Attempt::Rejected,
-                            Meaning::Absent => {}
-                        }
-                    }
-                },
+            let attempt = if item.by_session {
+                self.by_session(binding, bindings, item, wake).await
+            } else {
+                self.by_message(binding, bindings, item, wake).await
+            };
+            match attempt {
+                Attempt::Rejected => result = Attempt::Rejected,
+                Attempt::Unreachable => {}
+                last => return (Some(binding), last),
             }
         }
-        result
+        (None, result)
+    }
+
+    async fn by_session(
+        self: &Arc<Self>,
+        binding: &Binding,
+        known: &[Binding],
+        item: &Item<'_>,
+        wake: &mut watch::Receiver<Wake>,
+    ) -> Attempt {
+        let indication = self.context.parts.expiration.indication();
+        let bringing = Bringing {
+            delivery: self,
+            binding,
+            known,
+            stored: item.stored,
+            request: item.request,
+            how: Deferred {
+                contact: reach::request_uri(&binding.contact),
+                marker: marker(&indication),
+                ..self.how(item.expired)
+            },
+        };
+        // Large, and rarely needed.
+        Box::pin(bringing.run(wake)).await
+    }
+
+    async fn by_message(
+        self: &Arc<Self>,
+        binding: &Binding,
+        known: &[Binding],
+        item: &Item<'_>,
+        wake: &mut watch::Receiver<Wake>,
+    ) -> Attempt {
+        let pending = match self.send(binding, item).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::info!(account = item.stored.message.account, %error, "not delivered");
+                return Attempt::Unreachable;
+            }
+        };
+        let outcome = self
+            .await_answer(binding, known, item.stored, pending, wake)
+            .await;
+        match outcome {
+            None => Attempt::Overtaken,
+            Some(Outcome::Broken | Outcome::TimedOut) => Attempt::Unreachable,
+            Some(Outcome::Final(response)) => match Meaning::of(response.status().unwrap_or(500)) {
+                Meaning::Delivered => Attempt::Delivered(None),
+                Meaning::Refused => Attempt::Refused,
+                Meaning::Rejected => Attempt::Rejected,
+                Meaning::Absent => Attempt::Unreachable,
+            },
+        }
     }
 
     async fn send(
         &self,
         binding: &Binding,
-        stored: &StoredMessage,
-        request: &Message,
-        expired: bool,
+        item: &Item<'_>,
     ) -> Result<Pending, reach::Unreachable> {
         let context = &self.context;
         let indication = context.parts.expiration.indication();
-        let marker = match &indication {
-            Indication::Header(name) => Some(name.as_str()),
-            Indication::None | Indication::Notify => None,
-        };
-        reach::send(&self.clients, &Destination::of(binding), "MESSAGE", |via| {
+        let to = Destination::of(binding);
+        reach::send(&self.clients, &to, "MESSAGE", |via| {
             let how = Deferred {
                 contact: reach::request_uri(&binding.contact),
                 via,
-                expires: context.policy.settings().delivery_expires,
-                marker,
-                expired,
-                now: context.now(),
+                marker: marker(&indication),
+                ..self.how(item.expired)
             };
-            context.parts.composer.deferred(stored, request, &how)
+            let composer = &context.parts.composer;
+            composer.deferred(item.stored, item.request, &how)
         })
         .await
     }
@@ -435,14 +568,8 @@ impl Delivery {
                 biased;
                 outcome = pending.outcome() => return Some(outcome),
                 changed = wake.changed() => {
-                    let bindings = self.context.live_bindings(&stored.message.account).await;
-                    let is_known = |b: &Binding| known.iter().any(|k| same_binding(k, b));
-                    // While the store does not say, nobody has moved.
-                    let stays = bindings.map_or(true, |bindings| {
-                        bindings.iter().any(|b| same_binding(b, binding))
-                            && bindings.iter().all(is_known)
-                    });
-                    if changed.is_ok() && stays {
+                    let account = &stored.message.account;
+                    if changed.is_ok() && !self.has_moved(account, binding, known).await {
                         continue;
                     }
                     // No second copy goes to this URI while the first is repeated (RFC 3428 §8), and an
@@ -455,6 +582,30 @@ impl Delivery {
         }
     }
 
+    /// Whether the binding is gone, or there is one that was not among the `known`.
+    async fn has_moved(&self, account: &str, binding: &Binding, known: &[Binding]) -> bool {
+        let is_known = |b: &Binding| known.iter().any(|k| same_binding(k, b));
+        // While the store does not say, nobody has moved.
+        match self.context.live_bindings(account).await {
+            Ok(now) => !now.iter().any(|b| same_binding(b, binding)) || !now.iter().all(is_known),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the binding is still there.
+    async fn still_bound(&self, account: &str, binding: &Binding) -> bool {
+        match self.context.live_bindings(account).await {
+            Ok(now) => now.iter().any(|b| same_binding(b, binding)),
+            Err(_) => true,
+        }
+    }
+
+    /// Who stored it may want to know (`lm.success_report: on-delivery`).
+    fn tell_delivered(&self, number: i64) {
+        // An error only means that nobody does.
+        let _ = self.context.delivered.send(number);
+    }
+
     /// Removes a message whose delivery is confirmed after it was given up.
     pub(crate) fn expect_late(self: &Arc<Self>, mut pending: Pending, number: i64) {
         let delivery = Arc::clone(self);
@@ -463,10 +614,13 @@ impl Delivery {
                 return;
             };
             let meaning = Meaning::of(response.status().unwrap_or(500));
-            if matches!(meaning, Meaning::Delivered | Meaning::Refused)
-                && let Err(error) = delivery.remove_delivered(number).await
-            {
-                tracing::debug!(%error, "a late answer came too late");
+            if !matches!(meaning, Meaning::Delivered | Meaning::Refused) {
+                return;
+            }
+            match delivery.remove_delivered(number).await {
+                Ok(()) if meaning == Meaning::Delivered => delivery.tell_delivered(number),
+                Ok(()) => {}
+                Err(error) => tracing::debug!(%error, "a late answer came too late"),
             }
         });
     }

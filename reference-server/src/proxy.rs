@@ -6,7 +6,6 @@
 //! the session itself, as for somebody offline.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use imspec_wire::sip::Message;
 use tokio::sync::{mpsc, watch};
@@ -100,12 +99,6 @@ impl InviteProxy {
             .spawn(async move { walk.run(bindings).await });
         Forwarded { passed, cancel }
     }
-
-    /// Timer C, for a telephone that rings for ever: above three minutes (RFC 3261 §16.6 item 11)
-    /// where T1 is 500 ms, and in that proportion.
-    fn timer_c(&self) -> Duration {
-        self.context.timers.lifetime() * 6
-    }
 }
 
 /// One INVITE on its way from contact to contact.
@@ -174,7 +167,7 @@ impl Walk {
 
     /// Passes back what a contact says, until its final response, or until the last copy of its 2xx.
     async fn listen(&self, mut calling: Calling) -> Answer {
-        let mut deadline = Instant::now() + self.proxy.timer_c();
+        let mut deadline = Instant::now() + self.proxy.context.timers.ringing();
         let mut taken = false;
         let mut may_cancel = true;
         let mut cancelled = self.cancelled.clone();
@@ -183,7 +176,7 @@ impl Walk {
                 biased;
                 heard = calling.next() => match heard {
                     Heard::Provisional(response) => {
-                        deadline = Instant::now() + self.proxy.timer_c();
+                        deadline = Instant::now() + self.proxy.context.timers.ringing();
                         // RFC 3261 §16.7 item 5: each hop has its own 100.
                         if response.status() != Some(100) {
                             self.pass(Passed::Provisional(Reply::relayed(&response))).await;
@@ -211,7 +204,7 @@ impl Walk {
                 () = sleep_until(deadline), if !taken => {
                     // RFC 3261 §16.8: what rang is taken back; its 487 is the answer, or its silence.
                     calling.cancel();
-                    deadline = Instant::now() + self.proxy.timer_c();
+                    deadline = Instant::now() + self.proxy.context.timers.ringing();
                 }
             }
         }

@@ -47,6 +47,11 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
+    /// A URI, and a place that its owner can be reached at if the URI does not serve.
+    pub(crate) fn new(uri: String, flow: Option<Target>) -> Self {
+        Self { uri, flow }
+    }
+
     /// The contact of a binding.
     pub(crate) fn of(binding: &Binding) -> Self {
         Self {
@@ -62,6 +67,23 @@ impl Destination {
             flow: self.flow,
         }
     }
+}
+
+/// Where a destination is, for what must be known before a request to it can be written.
+pub(crate) async fn address(destination: &Destination) -> Result<SocketAddr, Unreachable> {
+    Ok(Ways::to(destination).await?.address)
+}
+
+/// The URI at which the peer reaches this server, out of the Via of a request to it.
+pub(crate) fn own_contact(via: &str) -> String {
+    let mut words = via.split(' ');
+    let protocol = words.next().and_then(|word| word.rsplit('/').next());
+    let sent_by = words.next().and_then(|word| word.split(';').next());
+    let transport = match protocol {
+        Some("TCP") => ";transport=tcp",
+        _ => "",
+    };
+    format!("sip:{}{transport}", sent_by.unwrap_or_default())
 }
 
 /// Sends a request other than INVITE. `compose` writes it, given the value of the top Via.
@@ -279,6 +301,14 @@ mod tests {
             resolve(&sip("sip:b@127.0.0.1")).await,
             "127.0.0.1:5060".parse().ok()
         );
+    }
+
+    #[test]
+    fn our_contact_is_where_via_wants_the_answers() {
+        let contact = own_contact("SIP/2.0/TCP [::1]:5060;branch=z9hG4bKa;rport");
+        assert_eq!(contact, "sip:[::1]:5060;transport=tcp");
+        let contact = own_contact("SIP/2.0/UDP 192.0.2.5:5060;branch=z9hG4bKa;rport");
+        assert_eq!(contact, "sip:192.0.2.5:5060");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use imspec_reference_server::compose::{Composer, Deferred};
+use imspec_reference_server::compose::{Composer, Deferred, Field};
 use imspec_reference_server::message_id::MessageIds;
 use imspec_reference_server::store::{Answer, StoreError, StoredMessage};
 use imspec_reference_server::transport::Flow;
@@ -77,6 +77,27 @@ impl Composer for Shouting {
         String::from_utf8_lossy(&octets)
             .replace("hello", "HELLO")
             .into()
+    }
+
+    fn invitation(
+        &self,
+        stored: &StoredMessage,
+        request: &Message,
+        how: &Deferred<'_>,
+        contact: &str,
+        offer: Bytes,
+    ) -> Bytes {
+        self.0.invitation(stored, request, how, contact, offer)
+    }
+
+    fn send_fields(
+        &self,
+        stored: &StoredMessage,
+        request: &Message,
+        part: usize,
+        how: &Deferred<'_>,
+    ) -> Vec<Field> {
+        self.0.send_fields(stored, request, part, how)
     }
 
     fn forwarded(&self, request: &Message, flow: &Flow, contact: &str, via: &str) -> Bytes {

@@ -176,7 +176,7 @@ impl InviteMachine {
 pub struct Calling {
     heard: mpsc::Receiver<Heard>,
     wish: watch::Sender<Wish>,
-    target: Target,
+    request: Bytes,
 }
 
 /// What is wanted of a call, one more than the other.
@@ -205,9 +205,9 @@ impl Calling {
             .send_if_modified(|wish| std::mem::replace(wish, Wish::Silence.max(*wish)) != *wish);
     }
 
-    /// Where the INVITE went.
-    pub fn target(&self) -> Target {
-        self.target
+    /// The INVITE as it was sent.
+    pub fn request(&self) -> &Bytes {
+        &self.request
     }
 }
 
@@ -229,7 +229,7 @@ impl ClientTransactions {
             clients: Arc::clone(self),
             target,
             branch,
-            octets,
+            octets: octets.clone(),
             machine,
             tell,
         };
@@ -241,7 +241,7 @@ impl ClientTransactions {
         Ok(Calling {
             heard,
             wish,
-            target,
+            request: octets,
         })
     }
 }
