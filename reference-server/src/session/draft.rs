@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use imspec_wire::msrp::{Chunk, Flag, Head, Limits, Outcome, Reassembly, Refusal};
+use imspec_wire::msrp::{Chunk, Conflict, Flag, Head, Limits, Outcome, Reassembly, Refusal};
 use ring::digest;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -26,6 +26,16 @@ pub(super) enum Trouble {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What chunks that contradict one another make.
+pub(super) enum Settled {
+    /// A message of that many octets.
+    Complete(u64),
+    /// Nothing yet.
+    Open,
+    /// Nothing ever.
+    Never,
 }
 
 /// A message that is not complete. Dropped, what it has in the store goes.
@@ -162,7 +172,23 @@ impl Draft {
         self.reassembly.end(chunk, flag)
     }
 
-    /// Why its chunks make no message, if they do not.
+    /// What follows from a contradiction. Totals that are claimed may be wrong: the chunk that ends in
+    /// `$` ends the message where it does (RFC 4975 §7.3.1). Two such ends, or octets beyond the one,
+    /// cannot be settled.
+    pub(super) fn settle(&self, conflict: Conflict) -> Settled {
+        if matches!(conflict, Conflict::Ends { .. }) {
+            return Settled::Never;
+        }
+        if !self.reassembly.is_covered() {
+            return Settled::Open;
+        }
+        match self.reassembly.total() {
+            Some(end) if self.reassembly.coverage().end() <= end => Settled::Complete(end),
+            _ => Settled::Never,
+        }
+    }
+
+    /// How many octets are there.
     pub(super) fn coverage_octets(&self) -> u64 {
         self.reassembly.coverage().octets()
     }

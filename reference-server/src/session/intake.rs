@@ -14,7 +14,7 @@ use imspec_wire::sdp::FormatList;
 use imspec_wire::sip::Message;
 
 use super::Sessions;
-use super::draft::{Draft, Trouble};
+use super::draft::{Draft, Settled, Trouble};
 use crate::clock::Timestamp;
 use crate::msrp::{Link, respond, transaction_id};
 use crate::pager::class_of;
@@ -247,23 +247,27 @@ impl Intake {
                 self.drafts.remove(id);
                 (200, "OK")
             }
-            Outcome::Conflict(conflict) => {
-                tracing::debug!(%conflict, "chunks that make no message");
-                self.drafts.remove(id);
-                (400, "Byte-Ranges Contradict")
-            }
-            Outcome::Complete(octets) => {
-                let Some(draft) = self.drafts.remove(id) else {
-                    return;
-                };
-                return self.completed(head, id, draft, octets, link).await;
-            }
+            Outcome::Conflict(conflict) => match draft.settle(conflict) {
+                Settled::Complete(octets) => {
+                    return self.completed(head, id, octets, link).await;
+                }
+                Settled::Open => (200, "OK"),
+                Settled::Never => {
+                    tracing::debug!(%conflict, "chunks that make no message");
+                    self.drafts.remove(id);
+                    (400, "Byte-Ranges Contradict")
+                }
+            },
+            Outcome::Complete(octets) => return self.completed(head, id, octets, link).await,
         };
         self.answer(head, status, comment, link).await;
     }
 
     /// All octets of a message are there.
-    async fn completed(&mut self, head: &Head, id: &str, draft: Draft, octets: u64, link: &Link) {
+    async fn completed(&mut self, head: &Head, id: &str, octets: u64, link: &Link) {
+        let Some(draft) = self.drafts.remove(id) else {
+            return;
+        };
         let wants_report = draft.success_report;
         let stored = match self.store(id, draft, octets).await {
             Ok(Inserted::Stored(number)) => Some(number),
