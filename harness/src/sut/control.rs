@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use imspec_reports::record::{Expire, Field, State, StoredHeader, StoredMessage, UtcTime};
+use imspec_reports::record::{
+    BodyDigest, Expire, Field, FurtherMessage, Mode, Octets, State, StoredHeader, StoredMessage,
+    StoredPart, UtcTime,
+};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -185,11 +188,23 @@ struct Wire {
     #[serde(default)]
     message_id: Key<String>,
     #[serde(default)]
+    kind: Key<Mode>,
+    #[serde(default)]
     start_line: Key<String>,
     #[serde(default)]
     headers: Vec<WireHeader>,
     #[serde(default)]
     headers_complete: bool,
+    #[serde(default)]
+    invite: Key<WirePart>,
+    #[serde(default)]
+    ok: Key<WirePart>,
+    #[serde(default)]
+    bye: Key<WirePart>,
+    #[serde(default)]
+    send: Key<WirePart>,
+    #[serde(default)]
+    further: Vec<WireFurther>,
     #[serde(default)]
     body: Key<WireBody>,
     #[serde(default)]
@@ -234,10 +249,33 @@ struct WireHeader {
     value_base64: Option<String>,
 }
 
+/// What is kept of one message of a session.
+#[derive(Deserialize)]
+struct WirePart {
+    #[serde(default)]
+    start_line: Key<String>,
+    #[serde(default)]
+    headers: Vec<WireHeader>,
+    #[serde(default)]
+    headers_complete: bool,
+}
+
+/// A message after the first in a record of a whole session.
+#[derive(Deserialize)]
+struct WireFurther {
+    #[serde(default)]
+    send: Key<WirePart>,
+    #[serde(default)]
+    body: Key<WireBody>,
+}
+
+/// Octets, or number and digest of very many.
 #[derive(Deserialize)]
 struct WireBody {
     text: Option<String>,
     base64: Option<String>,
+    octets: Option<u64>,
+    sha256: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -250,22 +288,22 @@ struct WireExpire {
 
 impl Wire {
     fn into_record(self) -> Result<StoredMessage, String> {
-        let headers = self.headers.into_iter().map(|header| {
-            let value = octets(header.value, header.value_base64)?;
-            Ok(StoredHeader {
-                name: header.name,
-                value: value.into(),
-            })
-        });
+        let (body, body_digest) = body_of(self.body)?;
+        let further = self.further.into_iter().map(WireFurther::into_message);
         Ok(StoredMessage {
             account: self.account.field(Ok)?,
             message_id: self.message_id.field(Ok)?,
-            start_line: self.start_line.field(|line| Ok(line.into_bytes().into()))?,
-            headers: headers.collect::<Result<_, String>>()?,
+            mode: self.kind.field(Ok)?,
+            start_line: self.start_line.field(line)?,
+            headers: headers_of(self.headers)?,
             headers_complete: self.headers_complete,
-            body: self
-                .body
-                .field(|body| octets(body.text, body.base64).map(Into::into))?,
+            invite: self.invite.field(WirePart::into_part)?,
+            ok: self.ok.field(WirePart::into_part)?,
+            bye: self.bye.field(WirePart::into_part)?,
+            send: self.send.field(WirePart::into_part)?,
+            further: further.collect::<Result<_, String>>()?,
+            body,
+            body_digest,
             received_at: self.received_at.field(Ok)?,
             stored_at: self.stored_at.field(Ok)?,
             expire: self.expire.field(|expire| {
@@ -275,8 +313,64 @@ impl Wire {
                 })
             })?,
             state: self.state.field(Ok)?,
-            ..StoredMessage::default()
         })
+    }
+}
+
+impl WirePart {
+    fn into_part(self) -> Result<StoredPart, String> {
+        Ok(StoredPart {
+            start_line: self.start_line.field(line)?,
+            headers: headers_of(self.headers)?,
+            headers_complete: self.headers_complete,
+        })
+    }
+}
+
+impl WireFurther {
+    fn into_message(self) -> Result<FurtherMessage, String> {
+        let (body, body_digest) = body_of(self.body)?;
+        Ok(FurtherMessage {
+            send: self.send.field(WirePart::into_part)?,
+            body,
+            body_digest,
+        })
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what `Key::field` takes")]
+fn line(line: String) -> Result<Octets, String> {
+    Ok(line.into_bytes().into())
+}
+
+fn headers_of(headers: Vec<WireHeader>) -> Result<Vec<StoredHeader>, String> {
+    let headers = headers.into_iter().map(|header| {
+        let value = octets(header.value, header.value_base64)?;
+        Ok(StoredHeader {
+            name: header.name,
+            value: value.into(),
+        })
+    });
+    headers.collect()
+}
+
+/// The octets of a body, or where it is too long their number and digest.
+fn body_of(body: Key<WireBody>) -> Result<(Field<Octets>, Field<BodyDigest>), String> {
+    match body {
+        Key::There(WireBody {
+            octets: Some(octets),
+            sha256: Some(sha256),
+            text: None,
+            base64: None,
+        }) => {
+            let sha256 = sha256.to_ascii_lowercase();
+            let digest = BodyDigest { octets, sha256 };
+            Ok((Field::Unknown, Field::Known(digest)))
+        }
+        body => Ok((
+            body.field(|body| octets(body.text, body.base64).map(Into::into))?,
+            Field::Unknown,
+        )),
     }
 }
 
@@ -286,7 +380,10 @@ fn octets(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, Strin
         (None, Some(base64)) => STANDARD
             .decode(base64)
             .map_err(|e| format!("the control API sent broken base64: {e}")),
-        (None, None) => Err("the control API sent a value that is neither text nor base64".into()),
+        (None, None) => Err(
+            "the control API sent a value that is neither text nor base64, nor number and digest"
+                .into(),
+        ),
     }
 }
 
@@ -312,6 +409,37 @@ mod tests {
         assert!(!record.headers_complete);
         assert_eq!(record.headers[1].value[..], [0xff]);
         assert_eq!(record.body.known().unwrap()[..], [0, 1]);
+    }
+
+    #[test]
+    fn a_record_of_a_session_has_parts_and_perhaps_only_a_digest() {
+        let part = json!({
+            "start_line": "INVITE sip:bob@example.org SIP/2.0",
+            "headers": [{ "name": "Subject", "value": "Dinner" }],
+            "headers_complete": true,
+        });
+        let wire: Wire = serde_json::from_value(json!({
+            "kind": "session",
+            "invite": part,
+            "bye": null,
+            "send": { "start_line": "MSRP a1b2 SEND", "headers": [], "headers_complete": false },
+            "body": { "octets": 67_108_864, "sha256": "AB".repeat(32) },
+            "further": [{ "send": { "headers": [] }, "body": { "text": "more" } }],
+        }))
+        .unwrap();
+        let record = wire.into_record().unwrap();
+        assert_eq!(record.mode, Field::Known(Mode::Session));
+        let invite = record.invite.known().unwrap();
+        assert!(invite.headers_complete && invite.headers[0].name == "Subject");
+        assert_eq!((&record.ok, &record.bye), (&Field::Unknown, &Field::Absent));
+        assert_eq!(record.body, Field::Unknown);
+        let digest = record.body_digest.known().unwrap();
+        assert_eq!(digest.octets, 67_108_864);
+        assert_eq!(digest.sha256, "ab".repeat(32));
+        assert_eq!(record.further[0].body.known().unwrap()[..], *b"more");
+        let broken = json!({ "body": { "octets": 5 } });
+        let wire: Wire = serde_json::from_value(broken).unwrap();
+        assert!(wire.into_record().is_err());
     }
 
     #[test]

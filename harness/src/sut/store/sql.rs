@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use imspec_reports::record::{Expire, Field, Octets, State, StoredHeader, StoredMessage, UtcTime};
+use imspec_reports::record::{
+    Expire, Field, Mode, Octets, State, StoredHeader, StoredMessage, StoredPart, UtcTime,
+};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
@@ -38,9 +40,10 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Fields that a profile can map. `headers` is a block of header lines; the times are seconds since
-    /// 1970 or RFC 3339 text.
-    pub const FIELDS: [&str; 11] = [
+    /// Fields that a profile can map. `headers` is a block of header lines, and so are the parts of a session,
+    /// `invite`, `ok`, `bye` and `send`, which may begin with their first line; `mode` is `pager` or
+    /// `session`; the times are seconds since 1970 or RFC 3339 text.
+    pub const FIELDS: [&str; 16] = [
         "account",
         "message-id",
         "start-line",
@@ -52,6 +55,11 @@ impl Columns {
         "expire-at",
         "expire-seconds",
         "state",
+        "mode",
+        "invite",
+        "ok",
+        "bye",
+        "send",
     ];
 }
 
@@ -205,9 +213,16 @@ fn record(
             }
         }
     };
+    let part =
+        |name: &str| Ok::<_, String>(cell(name)?.map(|block| part_of(&block, headers_complete)));
     Ok(StoredMessage {
         account: text(cell("account")?),
         message_id: text(cell("message-id")?),
+        mode: mode(cell("mode")?)?,
+        invite: part("invite")?,
+        ok: part("ok")?,
+        bye: part("bye")?,
+        send: part("send")?,
         start_line,
         headers,
         headers_complete,
@@ -237,6 +252,43 @@ fn cell_of(source: &Source, row: &BTreeMap<&str, Value>) -> Result<Field<Vec<u8>
         Some(Value::Text(text)) => Ok(Field::Known(text.clone().into_bytes())),
         Some(Value::Blob(octets)) => Ok(Field::Known(octets.clone())),
     }
+}
+
+/// What is kept of one message of a session: its first line, where that is kept, and header lines.
+fn part_of(block: &[u8], headers_complete: bool) -> StoredPart {
+    let line = block.split(|octet| *octet == b'\n').next().unwrap_or(block);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // `INVITE sip:… SIP/2.0`, `SIP/2.0 200 OK`, `MSRP a1b2 SEND`: no name of a header has a space in it.
+    let name = line.split(|octet| *octet == b':').next().unwrap_or(line);
+    let is_start_line = name.trim_ascii_end().contains(&b' ');
+    StoredPart {
+        start_line: if is_start_line {
+            Field::Known(line.to_vec().into())
+        } else {
+            Field::Unknown
+        },
+        headers: lines_of(block)
+            .into_iter()
+            .filter(|header| !header.name.contains(' '))
+            .collect(),
+        headers_complete,
+    }
+}
+
+fn mode(cell: Field<Vec<u8>>) -> Result<Field<Mode>, String> {
+    Ok(match text(cell) {
+        Field::Unknown => Field::Unknown,
+        Field::Absent => Field::Absent,
+        Field::Known(name) => Field::Known(match name.as_str() {
+            "pager" => Mode::Pager,
+            "session" => Mode::Session,
+            other => {
+                return Err(format!(
+                    "the store gives the mode `{other}`; it is `pager` or `session`"
+                ));
+            }
+        }),
+    })
 }
 
 /// Header lines of a block, folded lines kept with the field that they continue (RFC 3261 §7.3.1).
@@ -402,6 +454,28 @@ mod tests {
             user: "bob".into(),
             domain: domain.into(),
         }
+    }
+
+    #[test]
+    fn a_block_may_begin_with_the_first_line_of_the_message() {
+        let part = part_of(
+            b"INVITE sip:bob@example.org SIP/2.0\r\nSubject: Dinner\r\n at eight\r\n",
+            true,
+        );
+        assert_eq!(
+            part.start_line.known().unwrap()[..],
+            *b"INVITE sip:bob@example.org SIP/2.0"
+        );
+        let names: Vec<_> = part.headers.iter().map(|h| h.name.as_str()).collect();
+        assert_eq!(names, ["Subject"]);
+        let part = part_of(b"To-Path : msrp://a:1/s;tcp\r\nMessage-ID: m1\r\n", true);
+        assert_eq!(part.start_line, Field::Unknown);
+        assert_eq!(part.headers.len(), 2);
+        assert_eq!(
+            mode(Field::Known(b"session".to_vec())),
+            Ok(Field::Known(Mode::Session))
+        );
+        assert!(mode(Field::Known(b"lm".to_vec())).is_err());
     }
 
     #[tokio::test]
