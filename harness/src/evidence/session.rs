@@ -248,7 +248,15 @@ impl<'a> View<'a> {
             (Saved::Request { response, .. }, Some(Part::Ok)) => {
                 response.map(|(event, answer)| (event, Fields::from(&answer)))
             }
-            (Saved::Request { sent, request, .. }, _) => Some((sent, Fields::from(&request?))),
+            (Saved::Request { sent, request, .. }, part) => {
+                let request = request?;
+                let fields = Fields::from(&request);
+                // They describe its SDP, and not a message.
+                if part.is_none() && request.method() == Some("INVITE") {
+                    return Some((sent, fields.only(|name| !fields::is_of_content(name))));
+                }
+                Some((sent, fields))
+            }
             (Saved::Received { event, request }, _) => Some((event, Fields::from(&request))),
             (Saved::Transfer(message), None) => Some((message.event, message.fields())),
             (Saved::Transfer(message), Some(Part::Send)) => {

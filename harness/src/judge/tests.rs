@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod sessions;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
