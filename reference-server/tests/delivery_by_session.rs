@@ -26,7 +26,7 @@ use imspec_wire::msrp::{Decoder, Flag, Head, Limits, Piece as Octets};
 use imspec_wire::sdp::Description;
 use imspec_wire::sip::{Builder, Message};
 use serde_json::json;
-use support::{ALICE, Agent, BOB, Control, PATIENCE, body, show};
+use support::{ALICE, Agent, BOB, Control, PATIENCE, body, sender, show};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -42,10 +42,7 @@ struct Setup {
 }
 
 fn config(folder: &Path, extra: &str) -> Config {
-    let mut config = support::config(&folder.join("s.db"), extra);
-    config.listen.msrp = vec!["127.0.0.1:0".parse().unwrap()];
-    config.listen.msrps = vec!["127.0.0.1:0".parse().unwrap()];
-    config
+    support::config(&folder.join("s.db"), extra)
 }
 
 impl Setup {
@@ -170,6 +167,8 @@ struct Answer {
     setup: &'static str,
     types: &'static str,
     more: String,
+    /// What stands before the recipient's own URI in its path.
+    relay: String,
     /// With TLS, and this certificate.
     identity: Option<tls::Identity>,
 }
@@ -180,6 +179,7 @@ impl Default for Answer {
             setup: "passive",
             types: "*",
             more: String::new(),
+            relay: String::new(),
             identity: None,
         }
     }
@@ -212,18 +212,21 @@ fn offer(invite: &Message) -> (String, SocketAddr) {
 }
 
 async fn accept_invite(bob: &mut Agent, invite: &Message, how: &Answer) -> TcpListener {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let local = bob.local().ip();
+    let listener = TcpListener::bind((local, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
+    let family = if local.is_ipv4() { "IP4" } else { "IP6" };
     let (scheme, protocol) = if how.identity.is_some() {
         ("msrps", "TCP/TLS/MSRP")
     } else {
         ("msrp", "TCP/MSRP")
     };
     let sdp = format!(
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-         m=message {} {protocol} *\r\na=path:{scheme}://{address}/bobssession;tcp\r\n\
+        "v=0\r\no=- 1 1 IN {family} {local}\r\ns=-\r\nc=IN {family} {local}\r\nt=0 0\r\n\
+         m=message {} {protocol} *\r\na=path:{}{scheme}://{address}/bobssession;tcp\r\n\
          a=accept-types:{}\r\na=setup:{}\r\n{}",
         address.port(),
+        how.relay,
         how.types,
         how.setup,
         how.more
@@ -898,6 +901,133 @@ async fn the_remaining_life_goes_out_where_chosen() {
     let (_, head, _) = collect(&mut bob).await;
     let left: u64 = field(&head, "Expires").unwrap().parse().unwrap();
     assert!((85_900..=86_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn ipv6_is_spoken_with_who_has_it() {
+    let setup = Setup::new(BY_SESSION).await;
+    let addresses = setup.server.addresses();
+    let Some(server) = addresses.udp.iter().find(|it| it.is_ipv6()) else {
+        // Many containers have none.
+        return;
+    };
+    for setup_value in ["active", "passive"] {
+        setup.leave_text("hello").await;
+        let mut bob = Agent::udp(BOB, *server).await;
+        bob.register().await;
+        let how = Answer {
+            setup: setup_value,
+            ..Answer::default()
+        };
+        let (invite, mut session) = take(&mut bob, &how).await;
+        assert!(
+            body(&invite).contains("c=IN IP6 ::1\r\n"),
+            "{}",
+            show(&invite)
+        );
+        assert!(session.server_uri.starts_with("msrp://[::1]:"));
+        assert_eq!(session.message().await.1, b"hello");
+        bye(&mut bob).await;
+        setup.control.until_count(BOB, 0).await;
+        bob.unregister().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_listener_the_server_connects_itself() {
+    let mut setup = Setup::new(BY_SESSION).await;
+    setup.leave_text("hello").await;
+    setup.server.stop().await;
+    let mut config = config(setup.folder.path(), BY_SESSION);
+    config.listen.msrp.clear();
+    setup.server = Server::start(config).await.unwrap();
+    setup.control = Control(setup.server.addresses().control.unwrap());
+    let mut bob = setup.bob().await;
+    bob.register().await;
+    let (invite, _, octets) = collect(&mut bob).await;
+    let sdp = body(&invite);
+    assert!(sdp.contains("m=message 9 TCP/MSRP *\r\n"), "{sdp}");
+    assert!(sdp.contains("a=setup:active\r\n"), "{sdp}");
+    assert_eq!(octets, b"hello");
+    setup.control.until_count(BOB, 0).await;
+}
+
+#[tokio::test]
+async fn behind_a_relay_only_the_recipients_report_ends_the_record() {
+    let setup = Setup::with_records(BY_SESSION, vec![record(1, 3000)]).await;
+    let mut bob = setup.bob().await;
+    bob.register().await;
+    let invite = next_request(&mut bob, "INVITE").await;
+    // Where the connection goes, the recipient is not.
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay_uri = format!("msrp://{}/relay;tcp", relay.local_addr().unwrap());
+    let how = Answer {
+        relay: format!("{relay_uri} "),
+        ..Answer::default()
+    };
+    let own = accept_invite(&mut bob, &invite, &how).await;
+    next_request(&mut bob, "ACK").await;
+    let (link, _) = relay.accept().await.unwrap();
+    let own_uri = format!("msrp://{}/bobssession;tcp", own.local_addr().unwrap());
+    let mut session = Session {
+        bob_uri: relay_uri.clone(),
+        server_uri: offer(&invite).0,
+        link: Box::new(link),
+        decoder: Decoder::new(Limits::default()),
+    };
+    let (head, octets) = session.message().await;
+    assert_eq!(octets, content(0, 3000));
+    assert!(head.success_report());
+    let to_path = field(&head, "To-Path").unwrap();
+    assert_eq!(to_path, format!("{relay_uri} {own_uri}"));
+    let report = |id: &str, range: &str| {
+        format!(
+            "MSRP {id} REPORT\r\nTo-Path: {}\r\nFrom-Path: {to_path}\r\nMessage-ID: {}\r\n\
+             Byte-Range: {range}\r\nStatus: 000 200 OK\r\n-------{id}$\r\n",
+            session.server_uri,
+            head.message_id().unwrap()
+        )
+    };
+    let (half, whole) = (
+        report("half0001", "1-2048/3000"),
+        report("whole001", "1-3000/3000"),
+    );
+    session.link.write_all(half.as_bytes()).await.unwrap();
+    bob.silence().await;
+    assert_eq!(setup.control.messages(BOB).await.len(), 1);
+    session.link.write_all(whole.as_bytes()).await.unwrap();
+    bye(&mut bob).await;
+    setup.control.until_count(BOB, 0).await;
+}
+
+#[tokio::test]
+async fn the_sender_hears_of_the_delivery_when_that_is_promised() {
+    let extra = "policy: { delivery.form: session, lm.success_report: on-delivery }\n";
+    let setup = Setup::new(extra).await;
+    let mut alice = Agent::udp(ALICE, setup.server.addresses().udp[0]).await;
+    let own = sender::own_path();
+    let sdp = sender::offer(&own, 9, "a=setup:active\r\n");
+    let invite = alice.invitation(BOB, &sdp).header("Subject", "All of it");
+    let mut dialog = alice.establish(invite).await;
+    let mut msrp = sender::Msrp::connect(&dialog.path(), &own).await;
+    let more = "Message-ID: m1\r\nByte-Range: 1-9/9\r\nSuccess-Report: yes\r\n";
+    assert_eq!(msrp.send(more, b"some text", '$').await, 200);
+    setup.control.until_count(BOB, 1).await;
+    assert!(msrp.earlier.is_empty());
+    let mut bob = setup.bob().await;
+    bob.register().await;
+    let (invite, _, octets) = collect(&mut bob).await;
+    assert_eq!(invite.header("Subject").unwrap().text(), "All of it");
+    assert_eq!(octets, b"some text");
+    let report = msrp.frame().await;
+    assert!(
+        report.lines().next().unwrap().ends_with(" REPORT"),
+        "{report}"
+    );
+    assert!(report.contains("\r\nByte-Range: 1-9/9\r\n"), "{report}");
+    assert!(report.contains("\r\nStatus: 000 200"), "{report}");
+    setup.control.until_count(BOB, 0).await;
+    dialog.bye(&mut alice).await;
 }
 
 #[tokio::test]

@@ -28,8 +28,7 @@ struct Setup {
 impl Setup {
     async fn new(extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = support::config(&folder.path().join("s.db"), extra);
-        config.listen.msrp = vec!["127.0.0.1:0".parse().unwrap()];
+        let config = support::config(&folder.path().join("s.db"), extra);
         let server = Server::start(config).await.unwrap();
         let control = Control(server.addresses().control.unwrap());
         Self {

@@ -96,8 +96,12 @@ impl Bringing<'_> {
                 return Attempt::Unreachable;
             }
         };
-        let endpoint = match context.msrp.open(secure, peer.ip(), true) {
-            Ok(endpoint) => endpoint,
+        let open = |listening| context.msrp.open(secure, peer.ip(), listening);
+        let either = open(true).map(|endpoint| (endpoint, Setup::ActPass));
+        // Without a listener we can still connect ourselves.
+        let opened = either.or_else(|_| open(false).map(|endpoint| (endpoint, Setup::Active)));
+        let (endpoint, offered) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(account, %error, "no session can bring what waits");
                 return Attempt::Rejected;
@@ -107,7 +111,7 @@ impl Bringing<'_> {
             let composer = &context.parts.composer;
             composer.send_fields(self.stored, self.request, part, &self.how)
         });
-        let offer = self.offer(&endpoint, &parcels);
+        let offer = self.offer(&endpoint, offered, &parcels);
         let taken = match self.call(&callee, offer, wake).await {
             Ok(taken) => taken,
             Err(attempt) => return attempt,
@@ -120,6 +124,7 @@ impl Bringing<'_> {
         let mut session = Session {
             bringing: &self,
             endpoint,
+            offered,
             link: None,
             inside,
             wake,
@@ -156,8 +161,8 @@ impl Bringing<'_> {
         }
     }
 
-    /// Our session description. It promises to take nothing (`sendonly`), and takes either role.
-    fn offer(&self, endpoint: &Endpoint, parcels: &[Parcel]) -> Bytes {
+    /// Our session description. It promises to take nothing (`sendonly`).
+    fn offer(&self, endpoint: &Endpoint, setup: Setup, parcels: &[Parcel]) -> Bytes {
         let uri = endpoint.uri();
         let protocol = if uri.is_secure() {
             Protocol::Tls
@@ -174,7 +179,7 @@ impl Bringing<'_> {
         let mut media = MediaBuilder::message(uri.port().unwrap_or(9), protocol)
             .accept_types(&types)
             .path([uri.as_str()])
-            .setup(Setup::ActPass)
+            .setup(setup)
             .direction(Direction::SendOnly);
         if uri.is_secure() {
             let fingerprint = self.delivery.context.msrp.fingerprint().to_string();
@@ -263,6 +268,8 @@ impl Bringing<'_> {
 struct Session<'a, 'w> {
     bringing: &'a Bringing<'a>,
     endpoint: Endpoint,
+    /// What we offered as `a=setup`.
+    offered: Setup,
     link: Option<Link>,
     inside: Membership,
     wake: &'w mut watch::Receiver<Wake>,
@@ -288,7 +295,7 @@ impl Session<'_, '_> {
     async fn bring(&mut self, response: &Message, mut parcels: Vec<Parcel>) -> Result<(), Failure> {
         let (answer, fingerprints) = read_answer(response)?;
         let secure = self.endpoint.uri().is_secure();
-        let terms = Terms::of(&answer, fingerprints, secure)?;
+        let terms = Terms::of(&answer, self.offered, fingerprints, secure)?;
         for parcel in &mut parcels {
             self.fit(parcel, &answer)?;
         }
@@ -546,6 +553,7 @@ fn read_answer(response: &Message) -> Result<(MessageMedia, Vec<Fingerprint>), F
 impl Terms {
     fn of(
         answer: &MessageMedia,
+        offered: Setup,
         fingerprints: Vec<Fingerprint>,
         secure: bool,
     ) -> Result<Self, Failure> {
@@ -554,7 +562,7 @@ impl Terms {
         if (answer.protocol == Protocol::Tls) != secure || path.first().is_secure() != secure {
             return Err(unfit("has another transport than the offer"));
         }
-        let role = setup::offerer_role(Some(Setup::ActPass), answer.setup)
+        let role = setup::offerer_role(Some(offered), answer.setup)
             .map_err(|conflict| unfit(&format!("does not fit the offer: {conflict}")))?;
         let security = if secure {
             if fingerprints.is_empty() {
