@@ -92,7 +92,8 @@ impl Setup {
 struct Record {
     number: usize,
     octets: u64,
-    kind: &'static str,
+    /// How many messages of that size and content it has.
+    parts: usize,
 }
 
 /// The octet at that place of every content here.
@@ -106,7 +107,7 @@ fn content(from: u64, octets: usize) -> Bytes {
 }
 
 impl Record {
-    async fn put(&self, store: &SqliteStore) {
+    async fn part(&self, store: &SqliteStore, part: usize) -> Part {
         let id = store.new_content();
         let mut at = 0;
         while at < self.octets {
@@ -120,14 +121,31 @@ impl Record {
             };
             store.write_content(piece).await.unwrap();
         }
-        let (number, kind) = (self.number, self.kind);
+        let number = self.number;
         let head = format!(
             "MSRP a1b2c3d4 SEND\r\nTo-Path: msrp://127.0.0.1:2855/s;tcp\r\n\
              From-Path: msrp://127.0.0.1:9/a;tcp\r\nMessage-ID: m{number}\r\n\
-             Byte-Range: 1-*/{octets}\r\nSuccess-Report: no\r\nX-Send: kept\r\nExpires: 86400\r\n\
-             Content-Disposition: inline\r\nContent-Type: {kind}\r\n",
+             Byte-Range: 1-*/{octets}\r\nSuccess-Report: no\r\nX-Send: kept{part}\r\n\
+             Expires: 86400\r\nContent-Disposition: inline\r\nContent-Type: text/plain\r\n",
             octets = self.octets
         );
+        Part {
+            content: id,
+            octets: self.octets,
+            sha256: [0; 32],
+            origin: format!("o{number}.{part}"),
+            heads: vec![head.into()],
+            first: 0,
+            all_heads: true,
+        }
+    }
+
+    async fn put(&self, store: &SqliteStore) {
+        let number = self.number;
+        let mut parts = Vec::new();
+        for part in 0..self.parts {
+            parts.push(self.part(store, part).await);
+        }
         let invite = format!(
             "INVITE {BOB} SIP/2.0\r\nFrom: \"Test\" <{ALICE}>;tag=a{number}\r\nTo: <{BOB}>\r\n\
              Call-ID: c{number}\r\nCSeq: 1 INVITE\r\nSubject: Large {number}\r\n\
@@ -143,15 +161,7 @@ impl Record {
                 invite: invite.into(),
                 ok: ok.into(),
                 bye: None,
-                parts: vec![Part {
-                    content: id,
-                    octets: self.octets,
-                    sha256: [0; 32],
-                    origin: format!("o{number}"),
-                    heads: vec![head.into()],
-                    first: 0,
-                    all_heads: true,
-                }],
+                parts,
             }),
             received_at: now,
             stored_at: now,
@@ -486,7 +496,7 @@ fn record(number: usize, octets: u64) -> Record {
     Record {
         number,
         octets,
-        kind: "text/plain",
+        parts: 1,
     }
 }
 
@@ -500,7 +510,7 @@ async fn a_message_of_a_session_is_cut_into_chunks_and_comes_with_what_was_said_
         let (invite, head, octets) = collect(&mut bob).await;
         assert_eq!(octets, content(0, 5000));
         assert_eq!(field(&head, "Byte-Range").unwrap(), "1-2048/5000");
-        assert_eq!(field(&head, "X-Send").unwrap(), "kept");
+        assert_eq!(field(&head, "X-Send").unwrap(), "kept0");
         assert_eq!(field(&head, "Expires").unwrap(), "86400");
         assert_eq!(field(&head, "Content-Disposition").unwrap(), "inline");
         assert_eq!(head.headers_named("To-Path").count(), 1);
@@ -559,8 +569,59 @@ async fn one_session_after_the_other() {
 }
 
 #[tokio::test]
+async fn the_messages_of_one_record_come_in_one_session() {
+    let records = vec![Record {
+        parts: 3,
+        ..record(1, 100)
+    }];
+    // Small as they are: a MESSAGE could bring but one.
+    let setup = Setup::with_records("", records).await;
+    let mut bob = setup.bob().await;
+    bob.register().await;
+    let (_, mut session) = take(&mut bob, &Answer::default()).await;
+    let mut ids = Vec::new();
+    for part in 0..3 {
+        assert_eq!(setup.control.messages(BOB).await.len(), 1);
+        let (head, octets) = session.message().await;
+        assert_eq!(octets, content(0, 100));
+        assert_eq!(field(&head, "X-Send").unwrap(), format!("kept{part}"));
+        ids.push(head.message_id().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    bye(&mut bob).await;
+    setup.control.until_count(BOB, 0).await;
+}
+
+#[tokio::test]
+async fn another_contact_may_take_what_the_newest_declines() {
+    let setup = Setup::new(BY_SESSION).await;
+    setup.leave_text("hello").await;
+    let mut old = setup.bob().await;
+    let mut new = setup.bob().await;
+    let contacts = format!("<{}>, <{}>", old.contact(), new.contact());
+    let request = new
+        .request("REGISTER", "sip:example.org", BOB)
+        .header("Contact", contacts)
+        .header("Expires", "600");
+    assert_eq!(new.ask(request).await.status(), Some(200));
+    let invite = next_request(&mut new, "INVITE").await;
+    new.answer(&invite, 488).await;
+    next_request(&mut new, "ACK").await;
+    assert_eq!(collect(&mut old).await.2, b"hello");
+    setup.control.until_count(BOB, 0).await;
+    new.silence().await;
+}
+
+#[tokio::test]
 async fn who_declines_gets_it_later_and_who_refuses_never() {
-    for (status, comes_again) in [(486, true), (480, true), (488, true), (603, false)] {
+    for (status, comes_again) in [
+        (486, true),
+        (480, true),
+        (488, true),
+        (606, true),
+        (603, false),
+    ] {
         let setup = Setup::new(BY_SESSION).await;
         setup.leave_text("hello").await;
         let mut bob = setup.bob().await;
