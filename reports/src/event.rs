@@ -5,9 +5,11 @@ use std::ops::Range;
 use imspec_wire::sip::name;
 
 use crate::escape;
-use crate::excerpt::body_start;
+use crate::excerpt::{Source, body_start};
 use crate::record::trace::{ConnectionChange, Direction, Packet, StoreResult, Transfer};
-use crate::record::{Check, Event, EventKind, Evidence, Field, Outcome, StoredMessage, Trace};
+use crate::record::{
+    Check, Event, EventKind, Evidence, Field, Outcome, StoredMessage, StoredPart, Trace,
+};
 use crate::summary::count;
 
 /// An event in words.
@@ -35,7 +37,7 @@ pub fn describe(event: &Event) -> Description {
             "received",
             format!("server → {}: {}", agent(packet), first_line(packet)),
         ),
-        EventKind::Transfer(transfer) => ("message", transfer_words(transfer)),
+        EventKind::Transfer(transfer) => ("message", transfer_words(transfer, &mut details)),
         EventKind::Connection {
             user,
             local,
@@ -93,7 +95,7 @@ pub fn describe(event: &Event) -> Description {
     }
 }
 
-fn transfer_words(transfer: &Transfer) -> String {
+fn transfer_words(transfer: &Transfer, details: &mut Vec<String>) -> String {
     let way = match transfer.direction {
         Direction::Sent => "to the server",
         Direction::Received => "from the server",
@@ -103,6 +105,10 @@ fn transfer_words(transfer: &Transfer) -> String {
     } else {
         ", not complete"
     };
+    details.push(match &transfer.content {
+        Some(content) => content_words(content),
+        None => format!("SHA-256 {}", transfer.digest.sha256),
+    });
     format!(
         "message {} of {} {way} in {}: {}{whole}",
         transfer.message_id,
@@ -114,6 +120,19 @@ fn transfer_words(transfer: &Transfer) -> String {
             "octets"
         ),
     )
+}
+
+/// The beginning of a content.
+fn content_words(content: &[u8]) -> String {
+    const LONGEST: usize = 160;
+    let shown = &content[..content.len().min(LONGEST)];
+    let more = content.len() - shown.len();
+    let text = escape::octets(shown);
+    if more == 0 {
+        text
+    } else {
+        format!("{text}… and {}", count(more, "more octet", "more octets"))
+    }
 }
 
 fn change_words(change: &ConnectionChange) -> String {
@@ -130,6 +149,11 @@ fn change_words(change: &ConnectionChange) -> String {
 /// The octets of an event, if it has any.
 pub fn octets(event: &Event) -> Option<&[u8]> {
     packet(event).map(|packet| &*packet.octets)
+}
+
+/// The same to be shown, with what the record leaves out.
+pub fn source(event: &Event) -> Option<Source<'_>> {
+    packet(event).map(Source::from)
 }
 
 /// The packet of an event, if it is one.
@@ -158,7 +182,11 @@ pub fn marked(evidence: &Evidence) -> Option<Range<usize>> {
 /// What in the message that was expected corresponds to what a check looked at: the same header fields, or
 /// the part of the body in which the two differ.
 pub fn counterpart(check: &Check, observed: &[u8], expected: &[u8]) -> Vec<Range<usize>> {
-    if let Some(header) = check.subject.strip_prefix("header ") {
+    let stored = check.subject.strip_prefix("stored ");
+    let subject = stored.unwrap_or(&check.subject);
+    if let Some(header) = subject.strip_prefix("header ") {
+        // `stored header Subject of the INVITE`
+        let header = header.split(" of the ").next().unwrap_or(header);
         header_fields(expected, header.trim())
     } else if check.subject.starts_with("body") {
         vec![difference(observed, expected)]
@@ -231,6 +259,10 @@ fn record_words(index: usize, record: &StoredMessage) -> String {
     };
     add("Message-ID", field(&record.message_id, Clone::clone));
     add(
+        "mode",
+        field(&record.mode, |mode| format!("{mode:?}").to_lowercase()),
+    );
+    add(
         "mark",
         field(&record.expire, |expire| match (expire.seconds, expire.at) {
             (Some(seconds), Some(at)) => format!("{seconds} s (until {})", at.to_millis()),
@@ -249,18 +281,41 @@ fn record_words(index: usize, record: &StoredMessage) -> String {
         field(&record.body, |body| count(body.len(), "octet", "octets")),
     );
     add(
-        "header",
-        Some(format!(
-            "{}{}",
-            count(record.headers.len(), "field", "fields"),
-            if record.headers_complete {
-                ""
-            } else {
-                " that the adapter can see"
-            }
-        )),
+        "body",
+        field(&record.body_digest, |digest| {
+            format!("{} octets, SHA-256 {}", digest.octets, digest.sha256)
+        }),
+    );
+    let session = [
+        ("INVITE", &record.invite),
+        ("200", &record.ok),
+        ("BYE", &record.bye),
+        ("SEND", &record.send),
+    ];
+    let of_session = session.iter().any(|(_, part)| part.known().is_some());
+    for (name, part) in session {
+        let shown = |part: &StoredPart| fields_words(part.headers.len(), part.headers_complete);
+        add(name, field(part, shown).filter(|_| of_session));
+    }
+    let own = !record.headers.is_empty() || !of_session;
+    let header = fields_words(record.headers.len(), record.headers_complete);
+    add("header", own.then_some(header));
+    let further = record.further.len();
+    let further = count(further, "more message", "more messages");
+    add(
+        "and",
+        (!record.further.is_empty()).then(|| format!("{further} of the session")),
     );
     parts.join(" ").trim_end_matches(',').to_owned()
+}
+
+fn fields_words(number: usize, complete: bool) -> String {
+    let seen = if complete {
+        ""
+    } else {
+        " that the adapter can see"
+    };
+    format!("{}{seen}", count(number, "field", "fields"))
 }
 
 /// Unknown and absent are different facts, and the reader is told which one it is.

@@ -1,4 +1,5 @@
 //! The place in a message: its lines with the octets concerned marked, and what is far from them left out.
+//! A message is one of SIP, or a frame of MSRP with its end line.
 //!
 //! Octets become [`Line`]s once, and each report lays those out in its own way. A text line is shown as
 //! text with escapes; a body that is not text becomes lines of octets, as in a hex dump. In a multipart
@@ -7,6 +8,35 @@
 use std::ops::Range;
 
 use crate::escape;
+use crate::record::trace::Packet;
+
+/// What to show an excerpt of.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'m> {
+    /// The octets of the record.
+    pub octets: &'m [u8],
+    /// Where octets of the body are left out of the record, and how many.
+    pub elided: Option<(usize, u64)>,
+}
+
+impl<'m, T: AsRef<[u8]> + ?Sized> From<&'m T> for Source<'m> {
+    fn from(octets: &'m T) -> Self {
+        Self {
+            octets: octets.as_ref(),
+            elided: None,
+        }
+    }
+}
+
+impl<'m> From<&'m Packet> for Source<'m> {
+    fn from(packet: &'m Packet) -> Self {
+        let elided = packet.elided;
+        Self {
+            octets: &packet.octets,
+            elided: elided.and_then(|gap| Some((usize::try_from(gap.at).ok()?, gap.octets))),
+        }
+    }
+}
 
 /// One line of a shown message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +63,11 @@ pub enum Line {
         lines: usize,
         /// How many octets of a body that is not text.
         octets: usize,
+    },
+    /// Octets of the body that the record does not hold, because the message is very long.
+    Elided {
+        /// How many.
+        octets: u64,
     },
 }
 
@@ -74,7 +109,13 @@ impl Extent {
 }
 
 /// The lines of a message with the marked ranges, reduced to the extent.
-pub fn excerpt(message: &[u8], marks: &[Range<usize>], extent: Extent) -> Vec<Line> {
+pub fn excerpt<'m>(
+    source: impl Into<Source<'m>>,
+    marks: &[Range<usize>],
+    extent: Extent,
+) -> Vec<Line> {
+    let source = source.into();
+    let message = source.octets;
     let marks: Vec<_> = marks
         .iter()
         .map(|mark| {
@@ -83,7 +124,7 @@ pub fn excerpt(message: &[u8], marks: &[Range<usize>], extent: Extent) -> Vec<Li
         })
         .collect();
     reduce(
-        &all_lines(message, &marks, extent.octets_per_line.max(1)),
+        &all_lines(source, &marks, extent.octets_per_line.max(1)),
         extent,
     )
 }
@@ -122,11 +163,20 @@ fn line_ranges(message: &[u8], within: Range<usize>) -> impl Iterator<Item = Spa
     })
 }
 
-fn all_lines(message: &[u8], marks: &[Range<usize>], octets_per_line: usize) -> Vec<Line> {
+fn all_lines(source: Source<'_>, marks: &[Range<usize>], octets_per_line: usize) -> Vec<Line> {
+    let message = source.octets;
     let body = body_start(message);
     let mut lines = Vec::new();
     let mut number = 0;
-    for (range, text) in sections(message, body) {
+    for section in sections(source, body) {
+        let (range, text) = match section {
+            Section::Text(range) => (range, true),
+            Section::Octets(range) => (range, false),
+            Section::Elided(octets) => {
+                lines.push(Line::Elided { octets });
+                continue;
+            }
+        };
         if text {
             for span in line_ranges(message, range) {
                 number += 1;
@@ -174,19 +224,62 @@ fn all_lines(message: &[u8], marks: &[Range<usize>], octets_per_line: usize) -> 
     lines
 }
 
-/// Stretches that are shown as text or as octets: the head always as text, then the body or its parts.
-fn sections(message: &[u8], body: usize) -> Vec<(Range<usize>, bool)> {
-    let mut sections = vec![(0..body, true)];
-    if is_text(&message[body..]) {
-        sections.push((body..message.len(), true));
+/// A stretch of a message.
+enum Section {
+    Text(Range<usize>),
+    Octets(Range<usize>),
+    /// So many octets that are not there.
+    Elided(u64),
+}
+
+/// Stretches that are shown as text or as octets: the head always as text, then the body or its parts, then
+/// what ends a frame of MSRP.
+fn sections(source: Source<'_>, body: usize) -> Vec<Section> {
+    let message = source.octets;
+    let end = end_line(message, body);
+    let mut sections = vec![Section::Text(0..body)];
+    if let Some((at, octets)) = source.elided {
+        let at = at.clamp(body, message.len());
+        sections.extend([
+            Section::Text(body..at),
+            Section::Elided(octets),
+            Section::Text(end.clone().map_or(at, |end| end.start.max(at))..message.len()),
+        ]);
+    } else if is_text(&message[body..]) {
+        sections.push(Section::Text(body..message.len()));
     } else {
-        match boundary(message, body) {
-            Some(delimiter) => parts(message, body, &delimiter, &mut sections),
-            None => sections.push((body..message.len(), false)),
+        // The line end before the end line belongs to neither (RFC 4975 §7.1).
+        let content = &message[..end.clone().map_or(message.len(), |end| end.start)];
+        let content = match end {
+            Some(_) => content.strip_suffix(b"\r\n").unwrap_or(content),
+            None => content,
+        };
+        match boundary(content, body.min(content.len())) {
+            Some(delimiter) => parts(content, body, &delimiter, &mut sections),
+            None => sections.push(Section::Octets(body..content.len().max(body))),
         }
+        sections.extend(end.map(Section::Text));
     }
-    sections.retain(|(range, _)| !range.is_empty());
+    sections.retain(|section| match section {
+        Section::Text(range) | Section::Octets(range) => !range.is_empty(),
+        Section::Elided(_) => true,
+    });
     sections
+}
+
+/// The end line of a frame of MSRP that has a body.
+fn end_line(message: &[u8], body: usize) -> Option<Range<usize>> {
+    let first = line_ranges(message, 0..body).next()?;
+    let id = message[first.text]
+        .strip_prefix(b"MSRP ")?
+        .split(|octet| *octet == b' ')
+        .next()?;
+    let mark = [b"-------", id].concat();
+    let spans = line_ranges(message, body..message.len());
+    let last = spans
+        .filter(|span| message[span.text.clone()].starts_with(&mark))
+        .last()?;
+    Some(last.text.start..message.len())
 }
 
 /// The delimiter of a multipart body: its first line, if that looks like one and comes again
@@ -200,7 +293,7 @@ fn boundary(message: &[u8], body: usize) -> Option<Vec<u8>> {
     (plausible && again).then(|| delimiter.to_vec())
 }
 
-fn parts(message: &[u8], body: usize, delimiter: &[u8], out: &mut Vec<(Range<usize>, bool)>) {
+fn parts(message: &[u8], body: usize, delimiter: &[u8], out: &mut Vec<Section>) {
     let mut starts: Vec<usize> = line_ranges(message, body..message.len())
         .filter(|line| message[line.text.clone()].starts_with(delimiter))
         .map(|line| line.text.start)
@@ -209,8 +302,12 @@ fn parts(message: &[u8], body: usize, delimiter: &[u8], out: &mut Vec<(Range<usi
     for pair in starts.windows(2) {
         let part = pair[0]..pair[1];
         let content = part.start + body_start(&message[part.clone()]);
-        out.push((part.start..content, true));
-        out.push((content..part.end, is_text(&message[content..part.end])));
+        out.push(Section::Text(part.start..content));
+        out.push(if is_text(&message[content..part.end]) {
+            Section::Text(content..part.end)
+        } else {
+            Section::Octets(content..part.end)
+        });
     }
 }
 
@@ -312,7 +409,11 @@ const TAIL: usize = 2;
 
 /// Leaves out what is neither in the head nor near a mark. A gap of one line is not worth leaving out.
 fn reduce(lines: &[Line], extent: Extent) -> Vec<Line> {
-    let mut keep: Vec<bool> = (0..lines.len()).map(|index| index < extent.head).collect();
+    let mut keep: Vec<bool> = lines
+        .iter()
+        .enumerate()
+        .map(|(index, line)| index < extent.head || matches!(line, Line::Elided { .. }))
+        .collect();
     let mut index = 0;
     while index < lines.len() {
         if !is_marked(&lines[index]) {
@@ -359,7 +460,7 @@ fn is_marked(line: &Line) -> bool {
     match line {
         Line::Text { cells, .. } => cells.iter().any(|cell| cell.marked),
         Line::Octets { marks, .. } => !marks.is_empty(),
-        Line::Gap { .. } => false,
+        Line::Gap { .. } | Line::Elided { .. } => false,
     }
 }
 
@@ -370,7 +471,7 @@ fn gap(lines: &[Line]) -> Line {
         match line {
             Line::Text { .. } => text += 1,
             Line::Octets { octets, .. } => dumped += octets.len(),
-            Line::Gap { .. } => {}
+            Line::Gap { .. } | Line::Elided { .. } => {}
         }
     }
     Line::Gap {
@@ -487,6 +588,7 @@ mod tests {
                     marks,
                 } => format!("+{offset:x} {octets:02x?} {marks:?}\n"),
                 Line::Gap { lines, octets } => format!("... {lines} lines {octets} octets\n"),
+                Line::Elided { octets } => format!("... {octets} octets not held\n"),
             })
             .collect()
     }
@@ -603,6 +705,42 @@ mod tests {
             "{shown}"
         );
         assert!(shown.lines().count() < 16, "{shown}");
+    }
+
+    #[test]
+    fn the_end_line_of_a_frame_is_no_part_of_a_body_that_is_no_text() {
+        let frame = b"MSRP a1b2 SEND\r\nMessage-ID: 7h\r\n\r\n\x00\xff\r\n\r\n-------a1b2$\r\n";
+        insta::assert_snapshot!(show(&excerpt(frame, &[], Extent::WHOLE)), @r"
+        1 MSRP a1b2 SEND
+        2 Message-ID: 7h
+        3 
+        +0 [00, ff, 0d, 0a] []
+        5 -------a1b2$
+        ");
+        let look_alike = b"MSRP a1b2 SEND\r\nA: b\r\n\r\n\x00\r\n-------other$\r\n-------a1b2#\r\n";
+        insta::assert_snapshot!(show(&excerpt(look_alike, &[], Extent::WHOLE)), @r"
+        1 MSRP a1b2 SEND
+        2 A: b
+        3 
+        +0 [00, 0d, 0a, 2d, 2d, 2d, 2d, 2d, 2d, 2d, 6f, 74, 68, 65, 72, 24] []
+        5 -------a1b2#
+        ");
+    }
+
+    #[test]
+    fn octets_that_the_record_does_not_hold_are_told() {
+        let octets: &[u8] = b"MSRP a1b2 SEND\r\nA: b\r\n\r\n\r\n-------a1b2$\r\n";
+        let source = Source {
+            octets,
+            elided: Some((24, 65_536)),
+        };
+        insta::assert_snapshot!(show(&excerpt(source, &[0..4], Extent::AROUND)), @r"
+        1 [MSRP] a1b2 SEND
+        2 A: b
+        3 
+        ... 65536 octets not held
+        4 -------a1b2$
+        ");
     }
 
     #[test]

@@ -294,17 +294,17 @@ fn evidence(page: &mut Page, case: &CaseRecord, check: &Check) {
     page.blank();
     about_event(page, event);
     let octets = event::octets(event);
-    if let Some(octets) = octets {
+    if let Some(source) = event::source(event) {
         let marks: Vec<_> = event::marked(evidence).into_iter().collect();
-        message::show(page, octets, &marks, theme::BAD);
+        message::show(page, source, &marks, theme::BAD);
     }
     let against = evidence
         .against
         .and_then(|id| event::by_id(&case.trace, id));
     if let Some(against) = against
-        && let Some(expected) = event::octets(against)
+        && let Some(expected) = event::source(against)
     {
-        let marks = event::counterpart(check, octets.unwrap_or_default(), expected);
+        let marks = event::counterpart(check, octets.unwrap_or_default(), expected.octets);
         page.blank();
         about_event(page, against);
         // Without a place in it, the whole message would only bury the one that was found wrong.
@@ -743,7 +743,17 @@ mod tests {
     fn poison(value: &mut serde_json::Value, poison: &str) {
         use serde_json::Value;
         // Words of the format and instants would no longer be read.
-        let fixed = ["verdict", "level", "basis", "observation", "base64"];
+        let fixed = [
+            "verdict",
+            "level",
+            "basis",
+            "observation",
+            "base64",
+            "protocol",
+            "direction",
+            "change",
+            "mode",
+        ];
         let words = ["absent", "done", "no-adapter", "unknown", "waiting"];
         let kinds = [
             "nonconformity",

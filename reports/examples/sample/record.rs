@@ -1,5 +1,8 @@
 //! A made-up run with one of everything that a report must be able to show. No server behaved like this.
 
+#[path = "sessions.rs"]
+mod sessions;
+
 use std::collections::BTreeMap;
 
 use imspec_reports::record::stored::{Expire, Field, State, StoredHeader, StoredMessage};
@@ -34,6 +37,7 @@ pub(crate) fn record() -> RunRecord {
         zero_expires(),
         default_not_as_declared(),
         session_mode(),
+        sessions::send_not_kept(),
         no_indication(),
         server_died(),
     ];
@@ -176,6 +180,24 @@ fn requirements() -> Vec<RequirementRecord> {
             "Every body of the MESSAGE is stored, octet for octet: several parts, binary content, and a body without any octets included.",
             &[(pass, 2), (fail, 1)],
             &["WD-06"],
+        ),
+        one(
+            "DM-STORE-14",
+            "9.3.2.4 b2.1",
+            Shall,
+            Written,
+            "The record of a session holds the Subject of its start.",
+            &[(fail, 1)],
+            &["WD-10"],
+        ),
+        one(
+            "DM-STORE-18",
+            "9.3.2.4 b2.2",
+            Shall,
+            Written,
+            "The record holds the SEND request; its header fields, known or not, and its body.",
+            &[(fail, 1)],
+            &[],
         ),
         one(
             "DM-MID-01",
@@ -347,6 +369,22 @@ fn findings() -> Vec<Finding> {
             Some(0),
             "Expires: 0 becomes the default",
             Some("known since 3.0, accepted until 2026-12-31 (https://tracker.example/812)"),
+        ),
+        one(
+            Nonconformity,
+            "DM-STORE-14",
+            "MS-12",
+            Some(1),
+            "another Subject is delivered",
+            None,
+        ),
+        one(
+            Nonconformity,
+            "DM-STORE-18",
+            "MS-12",
+            Some(0),
+            "Expires of the SEND is lost",
+            None,
         ),
         one(
             ProfileMismatch,

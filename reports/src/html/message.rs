@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::escape;
-use crate::excerpt::{Cell, Extent, Line, crop, excerpt};
+use crate::excerpt::{Cell, Extent, Line, Source, crop, excerpt};
 use crate::summary::count;
 
 /// A line longer than this is cut around its mark: nobody reads more, and a page has to stay small.
@@ -38,7 +38,7 @@ pub(super) struct Span {
 }
 
 /// The lines of a message with the marked ranges.
-pub(super) fn rows(message: &[u8], marks: &[Range<usize>], extent: Extent) -> Vec<Row> {
+pub(super) fn rows(message: Source<'_>, marks: &[Range<usize>], extent: Extent) -> Vec<Row> {
     excerpt(message, marks, extent)
         .into_iter()
         .map(|line| match line {
@@ -57,6 +57,9 @@ pub(super) fn rows(message: &[u8], marks: &[Range<usize>], extent: Extent) -> Ve
             },
             Line::Gap { lines, octets } => Row::Gap {
                 words: gap(lines, octets),
+            },
+            Line::Elided { octets } => Row::Gap {
+                words: format!("{octets} octets of the body, which the record does not hold"),
             },
         })
         .collect()

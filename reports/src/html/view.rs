@@ -618,15 +618,15 @@ fn panels(case: &CaseRecord, check: &Check, links: &Links<'_>) -> Vec<Panel> {
     };
     let mut panels = vec![Panel {
         class: "observed",
-        rows: octets.map_or_else(Vec::new, |octets| rows(octets, &marks, extent)),
+        rows: event::source(event).map_or_else(Vec::new, |source| rows(source, &marks, extent)),
         ..panel(event, &anchor)
     }];
     let against = evidence
         .against
         .and_then(|id| event::by_id(&case.trace, id))
-        .and_then(|event| Some((event, event::octets(event)?)));
+        .and_then(|event| Some((event, event::source(event)?)));
     if let Some((event, expected)) = against {
-        let marks = event::counterpart(check, octets.unwrap_or_default(), expected);
+        let marks = event::counterpart(check, octets.unwrap_or_default(), expected.octets);
         panels.push(Panel {
             class: "expected",
             rows: rows(expected, &marks, Extent::AROUND),
@@ -907,7 +907,7 @@ fn check_row(case: &CaseRecord, check: &Check, anchor: &str, links: &Links<'_>) 
 
 fn event_row(case: &CaseRecord, event: &Event, anchor: &str) -> EventRow {
     let described = event::describe(event);
-    let octets = event::octets(event);
+    let source = event::source(event);
     // Only failed places are marked: in a case that passes, everything would be.
     let marks: Vec<_> = case
         .checks
@@ -932,16 +932,22 @@ fn event_row(case: &CaseRecord, event: &Event, anchor: &str) -> EventRow {
                 "sent" => (&packet.local, &packet.remote),
                 _ => (&packet.remote, &packet.local),
             };
+            let elided = packet.elided.map_or(0, |gap| gap.octets);
+            let length = elided.saturating_add(packet.octets.len() as u64);
             escape::line(&format!(
                 "{} · {from} → {to} · {}",
                 packet.transport,
-                count(packet.octets.len(), "octet", "octets")
+                count(
+                    usize::try_from(length).unwrap_or(usize::MAX),
+                    "octet",
+                    "octets"
+                )
             ))
         }),
         details: described.details,
-        has_octets: octets.is_some(),
+        has_octets: source.is_some(),
         open: !marks.is_empty(),
-        rows: octets.map_or_else(Vec::new, |octets| rows(octets, &marks, Extent::WHOLE)),
+        rows: source.map_or_else(Vec::new, |source| rows(source, &marks, Extent::WHOLE)),
     }
 }
 

@@ -6,14 +6,14 @@ use std::ops::Range;
 use super::page::{GUTTER, Page, Span, plain, span};
 use super::theme;
 use crate::escape;
-use crate::excerpt::{Cell, Extent, Line, crop, excerpt};
+use crate::excerpt::{Cell, Extent, Line, Source, crop, excerpt};
 use anstyle::Style;
 
 /// Columns that the gutter and its bar take.
 const LEFT: usize = GUTTER + 3;
 
 /// Shows the marked places of a message.
-pub(super) fn show(page: &mut Page, message: &[u8], marks: &[Range<usize>], mark: Style) {
+pub(super) fn show(page: &mut Page, message: Source<'_>, marks: &[Range<usize>], mark: Style) {
     let room = page.width() - LEFT;
     // `+0000 │ ` and sixteen octets with their characters take 67 columns.
     let octets_per_line = [16, 8]
@@ -51,6 +51,10 @@ pub(super) fn show(page: &mut Page, message: &[u8], marks: &[Range<usize>], mark
             }
             Line::Gap { lines, octets } => {
                 numbered(page, "⋮", vec![span(theme::DIM, gap(lines, octets))]);
+            }
+            Line::Elided { octets } => {
+                let words = format!("{octets} octets of the body, which the record does not hold");
+                numbered(page, "⋮", vec![span(theme::DIM, words)]);
             }
         }
     }
