@@ -440,8 +440,9 @@ impl Config {
             return Err("`session.max_octets` must be above 0 and within reason".to_owned());
         }
         let types = self.session.accept_types.join(" ");
-        FormatList::parse(&types)
-            .map_err(|error| format!("`session.accept_types` is no list of media types: {error}"))?;
+        FormatList::parse(&types).map_err(|error| {
+            format!("`session.accept_types` is no list of media types: {error}")
+        })?;
         Ok(())
     }
 }

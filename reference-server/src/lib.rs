@@ -4,17 +4,20 @@
 //! To read it in an afternoon, follow a message:
 //!
 //! 1. [`transport`] takes octets from UDP and TCP and sends them back.
-//! 2. `uas` checks each request, matches it to its [`transaction`] and hands it on.
+//! 2. `uas` checks each request, matches it to its [`transaction`] or its `dialog` and hands it on.
 //! 3. `registrar` knows who can be reached where.
 //! 4. `pager` passes a MESSAGE on to who is online, and stores it for who is not: [`account`] says
 //!    whose it is, [`policy`] when it expires, [`message_id`] what it is called, [`store`] keeps it.
-//! 5. `delivery` brings it when its recipient comes back ([`compose`] writes the request, `reach` finds
-//!    the way), or `expiry` ends it when its time by the [`clock`] is up.
-//! 6. [`control`] lets a tester look at the store, move the clock and set the policy.
+//! 5. `proxy` passes an INVITE on to who is online. For who is not, `session` answers it, takes what
+//!    comes over [`msrp`], and stores each message when all of it is there.
+//! 6. `delivery` brings it when its recipient comes back ([`compose`] writes the request, `reach` finds
+//!    the way, `call` is the server's own INVITE), or `expiry` ends it when its time by the [`clock`] is
+//!    up.
+//! 7. [`control`] lets a tester look at the store, move the clock and set the policy.
 //!
 //! Every border is a trait — [`store::Store`], [`clock::Clock`], [`message_id::MessageIds`],
-//! [`policy::ExpirationPolicy`], [`compose::Composer`], [`transport::Outbox`] — so that a part can be
-//! replaced or wrapped without the others noticing: [`Server::start_with`].
+//! [`policy::ExpirationPolicy`], [`compose::Composer`], [`transport::Outbox`], [`msrp::Tap`] — so that a
+//! part can be replaced or wrapped without the others noticing: [`Server::start_with`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -304,13 +307,19 @@ async fn listen_msrp(config: &Config, tasks: &Tasks) -> Result<Msrp, StartError>
         refused: 1024 * 1024,
     };
     let names = vec![config.domain.clone()];
-    Msrp::bind(&config.listen.msrp, &config.listen.msrps, names, limits, tasks.clone())
-        .await
-        .map_err(|(address, error)| StartError::Listen {
-            protocol: "MSRP",
-            address,
-            error,
-        })
+    Msrp::bind(
+        &config.listen.msrp,
+        &config.listen.msrps,
+        names,
+        limits,
+        tasks.clone(),
+    )
+    .await
+    .map_err(|(address, error)| StartError::Listen {
+        protocol: "MSRP",
+        address,
+        error,
+    })
 }
 
 async fn add_configured_accounts(context: &Context) -> Result<(), StartError> {

@@ -146,14 +146,19 @@ impl Msrp {
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let mut listeners = Vec::new();
         let mut addresses = [Vec::new(), Vec::new()];
-        for (secure, address) in tcp.iter().map(|a| (false, a)).chain(tls.iter().map(|a| (true, a))) {
+        for (secure, address) in tcp
+            .iter()
+            .map(|a| (false, a))
+            .chain(tls.iter().map(|a| (true, a)))
+        {
             let failed = |error| (*address, error);
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             addresses[usize::from(secure)].push(listener.local_addr().map_err(failed)?);
             listeners.push((listener, secure));
         }
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let identity = Tls::new(names).map_err(|error| (tls.first().copied().unwrap_or(nowhere), error))?;
+        let identity =
+            Tls::new(names).map_err(|error| (tls.first().copied().unwrap_or(nowhere), error))?;
         let [tcp, tls] = addresses;
         Ok(Self {
             limits,
@@ -194,7 +199,12 @@ impl Msrp {
 
     /// A new endpoint with a URI that a peer at `towards` can connect to. An endpoint that only opens
     /// connections itself (`listening: false`) needs no listener.
-    pub fn open(&self, secure: bool, towards: IpAddr, listening: bool) -> Result<Endpoint, NoListener> {
+    pub fn open(
+        &self,
+        secure: bool,
+        towards: IpAddr,
+        listening: bool,
+    ) -> Result<Endpoint, NoListener> {
         let addresses = if secure { &self.tls } else { &self.tcp };
         let same_family = |address: &&SocketAddr| address.is_ipv4() == towards.is_ipv4();
         let found = addresses.iter().find(same_family).or(addresses.first());
@@ -241,7 +251,9 @@ impl Msrp {
             .try_acquire_owned()
             .map_err(|_| io::Error::other("limits.msrp_connections are open"))?;
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection");
-        let stream = timeout(CONNECT, TcpStream::connect(address)).await.map_err(late)??;
+        let stream = timeout(CONNECT, TcpStream::connect(address))
+            .await
+            .map_err(late)??;
         stream.set_nodelay(true)?;
         let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
         let stream: connection::Stream = match security {
@@ -265,7 +277,15 @@ impl Msrp {
             // Before anything that the peer says. A new session's queue has room.
             let _ = events.try_send(Event::Bound(link.clone()));
         };
-        Ok(connection::start(self, stream, id, (local, remote), bound, slot, announce))
+        Ok(connection::start(
+            self,
+            stream,
+            id,
+            (local, remote),
+            bound,
+            slot,
+            announce,
+        ))
     }
 
     fn tap(&self) -> Arc<dyn Tap> {
@@ -348,20 +368,38 @@ async fn accept(msrp: Arc<Msrp>, listener: TcpListener, secure: bool) {
             tracing::warn!(%remote, "refused an MSRP connection: limits.msrp_connections are open");
             continue;
         };
-        let Ok(local) = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local))
+        let Ok(local) = stream
+            .local_addr()
+            .and_then(|local| stream.set_nodelay(true).map(|()| local))
         else {
             continue;
         };
         let id = msrp.next_connection.fetch_add(1, Ordering::Relaxed);
         if !secure {
-            connection::start(&msrp, Box::new(stream), id, (local, remote), None, slot, |_| {});
+            connection::start(
+                &msrp,
+                Box::new(stream),
+                id,
+                (local, remote),
+                None,
+                slot,
+                |_| {},
+            );
             continue;
         }
         let own = Arc::clone(&msrp);
         msrp.tasks.spawn(async move {
             match timeout(own.limits.first, own.identity.accept(stream)).await {
                 Ok(Ok(stream)) => {
-                    connection::start(&own, Box::new(stream), id, (local, remote), None, slot, |_| {});
+                    connection::start(
+                        &own,
+                        Box::new(stream),
+                        id,
+                        (local, remote),
+                        None,
+                        slot,
+                        |_| {},
+                    );
                 }
                 Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS came about"),
                 Err(_) => tracing::debug!(%remote, "TLS took too long"),

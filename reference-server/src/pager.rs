@@ -206,7 +206,9 @@ impl Pager {
         let message = NewMessage {
             account: account.to_owned(),
             message_id: context.parts.ids.next(account).await?,
-            form: Form::Pager(Bytes::copy_from_slice(octets.get(..end).unwrap_or_default())),
+            form: Form::Pager(Bytes::copy_from_slice(
+                octets.get(..end).unwrap_or_default(),
+            )),
             received_at: received,
             stored_at,
             mark,

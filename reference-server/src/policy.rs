@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use imspec_wire::sip::{Header, Message};
 use imspec_wire::sip::name;
 use imspec_wire::sip::typed::{Expires, SipDate, TypedHeader};
+use imspec_wire::sip::{Header, Message};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Timestamp;
@@ -553,7 +553,11 @@ impl Settings {
             ("policy.granularity_s", json!(self.policy_granularity_s)),
             (
                 "lm.expires.honoured",
-                json!(if self.lm_expires_honoured { "yes" } else { "no" }),
+                json!(if self.lm_expires_honoured {
+                    "yes"
+                } else {
+                    "no"
+                }),
             ),
             ("lm.expires.chunk", json!(self.lm_expires_chunk.text())),
             ("lm.base", json!(self.lm_base.text())),
@@ -669,7 +673,11 @@ impl Settings {
     fn unknown(&self, key: &str) -> SettingError {
         SettingError::UnknownKey {
             key: key.to_owned(),
-            hint: self.entries().keys().find(|known| alike(known, key)).cloned(),
+            hint: self
+                .entries()
+                .keys()
+                .find(|known| alike(known, key))
+                .cloned(),
         }
     }
 }
@@ -796,7 +804,11 @@ impl Entry<'_> {
         };
         let names = items
             .iter()
-            .map(|item| item.as_str().filter(|name| is_token(name)).map(str::to_owned))
+            .map(|item| {
+                item.as_str()
+                    .filter(|name| is_token(name))
+                    .map(str::to_owned)
+            })
             .collect::<Option<Vec<String>>>()
             .ok_or_else(|| self.bad(expected))?;
         match names.as_slice() {
@@ -985,11 +997,7 @@ fn mark(
     }))
 }
 
-fn session_mark(
-    settings: &Settings,
-    wishes: &SessionWishes,
-    times: &SessionTimes,
-) -> Option<Mark> {
+fn session_mark(settings: &Settings, wishes: &SessionWishes, times: &SessionTimes) -> Option<Mark> {
     if !settings.expire_marking {
         return None;
     }
@@ -1003,7 +1011,11 @@ fn session_mark(
         at: base.plus_seconds(i64::from(seconds)),
         raw,
     };
-    let default = || settings.expire_default_lm.map(|seconds| marked(seconds, None));
+    let default = || {
+        settings
+            .expire_default_lm
+            .map(|seconds| marked(seconds, None))
+    };
     let wish = match settings.lm_expires_chunk {
         ExpiresChunk::First => &wishes.first,
         ExpiresChunk::Last => &wishes.last,

@@ -208,7 +208,11 @@ impl Sessions {
             .open(is_secure, flow.remote.ip(), true)
             .map_err(|error| not_acceptable(&error.to_string()))?;
         let own = self.own(&endpoint, is_secure);
-        let protocol = if is_secure { Protocol::Tls } else { Protocol::Tcp };
+        let protocol = if is_secure {
+            Protocol::Tls
+        } else {
+            Protocol::Tcp
+        };
         Ok(Agreement {
             ours: offer::offer(protocol, &own, &self.context.config.session),
             choice: None,
@@ -230,7 +234,8 @@ impl Sessions {
 
     /// A 200 to INVITE.
     fn ok(&self, flow: Flow, description: bytes::Bytes) -> Reply {
-        self.ok_without_body(flow).with_body("application/sdp", description)
+        self.ok_without_body(flow)
+            .with_body("application/sdp", description)
     }
 
     fn ok_without_body(&self, flow: Flow) -> Reply {
@@ -250,7 +255,12 @@ impl Sessions {
             protocol: flow.protocol,
             address: flow.remote,
         };
-        let own = self.context.parts.outbox.sent_by(target).unwrap_or(flow.local);
+        let own = self
+            .context
+            .parts
+            .outbox
+            .sent_by(target)
+            .unwrap_or(flow.local);
         match flow.protocol {
             Transport::Udp => format!("<sip:{own}>"),
             Transport::Tcp => format!("<sip:{own};transport=tcp>"),
@@ -276,7 +286,9 @@ impl Sessions {
         if wait == 0 || draft.coverage_octets() == 0 || draft.park().await.is_err() {
             return;
         }
-        let number = self.parkings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self
+            .parkings
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         {
             let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
             if parked.len() >= self.context.config.limits.sessions {
@@ -287,7 +299,10 @@ impl Sessions {
         let sessions = Arc::clone(self);
         self.context.tasks.spawn(async move {
             tokio::time::sleep(Duration::from_secs(wait)).await;
-            let mut parked = sessions.parked.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut parked = sessions
+                .parked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if parked.get(&key).is_some_and(|(there, _)| *there == number) {
                 parked.remove(&key);
             }
@@ -306,7 +321,8 @@ impl Sessions {
             self.expiry.consider(at);
         }
         // Whoever registered while the session went on gets it now.
-        if !matches!(self.context.live_bindings(account).await, Ok(bindings) if bindings.is_empty()) {
+        if !matches!(self.context.live_bindings(account).await, Ok(bindings) if bindings.is_empty())
+        {
             // A record that was held may come before others that were looked at.
             self.delivery.bindings_changed(account, true);
         }
@@ -324,7 +340,9 @@ fn description(message: &Message) -> Result<Option<Description>, Reply> {
     }
     Description::parse(message.body_bytes())
         .map(Some)
-        .map_err(|error| Reply::because(400, &format!("Bad SDP: {error}").replace(['\r', '\n'], " ")))
+        .map_err(|error| {
+            Reply::because(400, &format!("Bad SDP: {error}").replace(['\r', '\n'], " "))
+        })
 }
 
 /// 488 with the reason in words (RFC 3261 §20.43).

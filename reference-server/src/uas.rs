@@ -204,7 +204,10 @@ impl Uas {
         if bindings.is_empty() {
             return self.sessions.answer(ticket, account).await;
         }
-        if matches!(ticket.request().typed::<MaxForwards>(), Some(Ok(MaxForwards(0)))) {
+        if matches!(
+            ticket.request().typed::<MaxForwards>(),
+            Some(Ok(MaxForwards(0)))
+        ) {
             // As for MESSAGE: it may be taken here, but not go on.
             return ticket.reject(&Reply::new(483));
         }
@@ -227,7 +230,9 @@ impl Uas {
         bindings: Vec<Binding>,
     ) -> Option<Box<InviteTicket>> {
         let request = self.context.believed(ticket.request());
-        let mut forwarded = self.proxy.start(account, bindings, &request, &ticket.flow());
+        let mut forwarded = self
+            .proxy
+            .start(account, bindings, &request, &ticket.flow());
         let mut is_cancelled = false;
         loop {
             let passed = tokio::select! {
@@ -377,13 +382,20 @@ impl Uas {
     async fn answer(&self, request: &Message, flow: &Flow, received: Timestamp) -> Done {
         let method = request.method().unwrap_or_default();
         if method == "CANCEL" {
-            let status = if self.invites.cancel(request) { 200 } else { 481 };
+            let status = if self.invites.cancel(request) {
+                200
+            } else {
+                481
+            };
             return Reply::new(status).into();
         }
         if let Some(dialog) = DialogId::of_request(request)
             && method != "REGISTER"
         {
-            return self.answer_in_dialog(&dialog, request, received).await.into();
+            return self
+                .answer_in_dialog(&dialog, request, received)
+                .await
+                .into();
         }
         if let Err(reply) = self.check_uri_and_extensions(request) {
             return reply.into();
@@ -479,7 +491,9 @@ fn check_extensions(request: &Message) -> Result<(), Reply> {
     }
     // What a privacy service does about `id` is done here (RFC 3323 §5, RFC 3325 §7).
     let proxy = option_tags(request, "Proxy-Require");
-    let others = proxy.into_iter().filter(|tag| !tag.eq_ignore_ascii_case("privacy"));
+    let others = proxy
+        .into_iter()
+        .filter(|tag| !tag.eq_ignore_ascii_case("privacy"));
     unsupported.extend(others);
     if unsupported.is_empty() {
         return Ok(());

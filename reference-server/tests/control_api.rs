@@ -6,6 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::sender::{Msrp, offer, own_path};
 use support::{ALICE, BOB, Setup};
 
 /// The contract, and which of its operations were seen.
@@ -120,6 +121,16 @@ fn granted() -> Vec<(&'static str, &'static str, Option<Value>)> {
             "/v1/policy",
             Some(json!({ "expire.default.pm": "none", "expire.clamp": 9 })),
         ),
+        (
+            "PATCH",
+            "/v1/policy",
+            Some(json!({
+                "store.modes": ["session"], "delivery.form": "session", "expire.default.lm": 5,
+                "lm.expires.honoured": "no", "lm.expires.chunk": "min", "lm.base": "bye",
+                "lm.invite_headers": ["all"], "lm.ok_headers": [], "lm.bye_headers": ["Reason"],
+                "lm.multi": "one-per-session", "lm.no_bye": "drop", "lm.success_report": "on-delivery",
+            })),
+        ),
     ]
 }
 
@@ -189,9 +200,31 @@ async fn fill(setup: &Setup) {
     assert_eq!(alice.ask(octets).await.status(), Some(202));
     setup
         .control
-        .policy(json!({ "expire.marking": "off" }))
+        .policy(json!({ "expire.marking": "off", "lm.multi": "one-per-session" }))
         .await;
     assert_eq!(alice.text(BOB, "without a mark").await, 202);
+    let own = own_path();
+    let invite = alice.invitation(BOB, &offer(&own, 7394, ""));
+    let mut dialog = alice.establish(invite).await;
+    let mut msrp = Msrp::connect(&dialog.path(), &own).await;
+    let chunk = |range: &str| format!("Message-ID: m1\r\nByte-Range: {range}\r\n");
+    assert_eq!(msrp.send(&chunk("1-1/2"), b"a", '+').await, 200);
+    assert_eq!(msrp.send(&chunk("2-2/2"), b"\xff", '$').await, 200);
+    assert_eq!(msrp.message("m2", &vec![b'x'; 1024 * 1024 + 1]).await, 200);
+    dialog.bye(&mut alice).await;
+    drop(msrp);
+    setup.control.until_count(BOB, 4).await;
+    let records = setup.control.messages(BOB).await;
+    let further = &records[3]["further"][0];
+    assert_eq!(records[3]["body"], json!({"base64": "Yf8="}));
+    assert_eq!(further["body"]["octets"], 1024 * 1024 + 1);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &vec![b'x'; 1024 * 1024 + 1]);
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect();
+    assert_eq!(further["body"]["sha256"], hex);
 }
 
 #[tokio::test]

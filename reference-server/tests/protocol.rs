@@ -199,7 +199,8 @@ async fn methods_have_their_answers() {
     for (method, status) in [
         ("OPTIONS", 200),
         ("SUBSCRIBE", 405),
-        ("INVITE", 405),
+        ("BYE", 481),
+        ("UPDATE", 481),
         ("CANCEL", 481),
         ("message", 405),
     ] {
@@ -209,7 +210,7 @@ async fn methods_have_their_answers() {
         if status != 481 {
             assert_eq!(
                 response.header("Allow").unwrap().text(),
-                "MESSAGE, OPTIONS, REGISTER"
+                "INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, OPTIONS, REGISTER"
             );
         }
     }

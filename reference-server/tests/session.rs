@@ -30,7 +30,12 @@ async fn a_session_for_somebody_offline_becomes_a_record() {
         .header("X-Not-Kept", "1");
     let mut dialog = alice.establish(invite).await;
     let sdp = String::from_utf8_lossy(dialog.ok.body()).into_owned();
-    for expected in ["a=setup:passive", "a=accept-types:*", "a=recvonly", "a=max-size:104857600"] {
+    for expected in [
+        "a=setup:passive",
+        "a=accept-types:*",
+        "a=recvonly",
+        "a=max-size:104857600",
+    ] {
         assert!(sdp.contains(expected), "{sdp}");
     }
     let mut msrp = Msrp::connect(&dialog.path(), &own).await;
@@ -42,17 +47,30 @@ async fn a_session_for_somebody_offline_becomes_a_record() {
     assert_eq!(record["body"], json!({"text": "abcdEFGH"}));
     assert_eq!(record["bye"], Value::Null);
     assert_eq!(record["expire"]["seconds"], 60);
-    assert_eq!(record["invite"]["start_line"], "INVITE sip:bob@example.org SIP/2.0");
+    assert_eq!(
+        record["invite"]["start_line"],
+        "INVITE sip:bob@example.org SIP/2.0"
+    );
     assert_eq!(header(&record["invite"], "s"), ["Minutes of\r\n today"]);
-    assert_eq!(header(&record["invite"], "Date"), ["Sat, 13 Nov 2010 23:29:00 GMT"]);
+    assert_eq!(
+        header(&record["invite"], "Date"),
+        ["Sat, 13 Nov 2010 23:29:00 GMT"]
+    );
     assert_eq!(header(&record["invite"], "P-Asserted-Identity").len(), 1);
     assert!(header(&record["invite"], "X-Not-Kept").is_empty());
     let sent = dialog.ok.header("To").unwrap().text().into_owned();
     assert_eq!(header(&record["ok"], "To"), [sent.as_str()]);
     assert_eq!(header(&record["send"], "X-Ext"), ["kept"]);
-    assert!(record["send"]["start_line"].as_str().unwrap().ends_with(" SEND"));
+    assert!(
+        record["send"]["start_line"]
+            .as_str()
+            .unwrap()
+            .ends_with(" SEND")
+    );
     assert!(record.get("chunks").is_none() && record.get("headers").is_none());
-    let bye = dialog.request(&alice, "BYE").header("Reason", "SIP;cause=200");
+    let bye = dialog
+        .request(&alice, "BYE")
+        .header("Reason", "SIP;cause=200");
     let ended = alice.ask(bye).await;
     assert_eq!(ended.status(), Some(200), "{}", show(&ended));
     let records = setup.control.messages(BOB).await;
@@ -76,7 +94,10 @@ fn text(record: &Value) -> &str {
 
 async fn texts(setup: &Setup) -> Vec<String> {
     let records = setup.control.messages(BOB).await;
-    records.iter().map(|record| text(record).to_owned()).collect()
+    records
+        .iter()
+        .map(|record| text(record).to_owned())
+        .collect()
 }
 
 fn range(id: &str, range: &str) -> String {
@@ -94,9 +115,15 @@ async fn chunks_come_in_any_order_over_one_another_and_twice() {
         ("5-6/*", "EF", '+'),
         ("7-99/*", "GH", '+'),
     ] {
-        assert_eq!(msrp.send(&range("m1", at), octets.as_bytes(), flag).await, 200);
+        assert_eq!(
+            msrp.send(&range("m1", at), octets.as_bytes(), flag).await,
+            200
+        );
     }
-    assert!(setup.control.messages(BOB).await.is_empty(), "octets are missing");
+    assert!(
+        setup.control.messages(BOB).await.is_empty(),
+        "octets are missing"
+    );
     assert_eq!(msrp.send(&range("m1", "1-4/10"), b"ABCD", '+').await, 200);
     assert_eq!(texts(&setup).await, ["ABCDEFGHIJ"]);
     let record = &setup.control.messages(BOB).await[0];
@@ -133,7 +160,9 @@ async fn the_body_is_kept_octet_for_octet() {
         None => {
             use base64::Engine as _;
             let text = record["body"]["base64"].as_str().unwrap();
-            base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+            base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .unwrap()
         }
     };
     let kept: Vec<Vec<u8>> = records.iter().map(octets).collect();
@@ -165,7 +194,10 @@ async fn signs_of_life_are_no_messages_and_aborted_or_torn_ones_are_none_either(
 #[tokio::test]
 async fn several_messages_are_one_record_each_or_one_together() {
     for (multi, further) in [("one-per-message-id", 0), ("one-per-session", 2)] {
-        let setup = Setup::new(&format!("policy: {{ lm.multi: {multi} }}\nsession: {{ linger_ms: 50 }}")).await;
+        let setup = Setup::new(&format!(
+            "policy: {{ lm.multi: {multi} }}\nsession: {{ linger_ms: 50 }}"
+        ))
+        .await;
         let mut alice = setup.agent(ALICE).await;
         let (mut dialog, mut msrp) = session(&setup, &mut alice).await;
         // Two of them interleaved.
@@ -176,14 +208,20 @@ async fn several_messages_are_one_record_each_or_one_together() {
         assert_eq!(msrp.send(&range("m2", "3-4/4"), b"o!", '$').await, 200);
         dialog.bye(&mut alice).await;
         drop(msrp);
-        setup.control.until_count(BOB, if further == 0 { 3 } else { 1 }).await;
+        setup
+            .control
+            .until_count(BOB, if further == 0 { 3 } else { 1 })
+            .await;
         let records = setup.control.messages(BOB).await;
         if further == 0 {
             assert_eq!(texts(&setup).await, ["one", "three", "two!"]);
             continue;
         }
         let more = records[0]["further"].as_array().unwrap();
-        assert_eq!((text(&records[0]), text(&more[0]), text(&more[1])), ("one", "three", "two!"));
+        assert_eq!(
+            (text(&records[0]), text(&more[0]), text(&more[1])),
+            ("one", "three", "two!")
+        );
         assert_eq!(more.len(), further);
         assert!(records[0]["bye"].is_object());
     }
@@ -227,7 +265,10 @@ async fn a_new_session_brings_the_rest_of_what_a_broken_one_began() {
     // The server parks what it has after its BYE has left.
     for attempt in 0.. {
         let (mut dialog, mut msrp) = session(&setup, &mut alice).await;
-        assert_eq!(msrp.send(&range("m1", "5-12/12"), b"EFGHIJKL", '$').await, 200);
+        assert_eq!(
+            msrp.send(&range("m1", "5-12/12"), b"EFGHIJKL", '$').await,
+            200
+        );
         if setup.control.messages(BOB).await.len() == 1 {
             rest = Some((dialog, msrp));
             break;
@@ -254,7 +295,10 @@ async fn reports_are_sent_or_not_as_both_sides_want() {
             bob.receive_and(200).await;
         }
         if policy == "never-on-store" {
-            assert_eq!(msrp.message("m3", b"the next frame is its answer").await, 200);
+            assert_eq!(
+                msrp.message("m3", b"the next frame is its answer").await,
+                200
+            );
             continue;
         }
         // Of on-store, the answer to m2 came after it.
@@ -264,7 +308,12 @@ async fn reports_are_sent_or_not_as_both_sides_want() {
         } else {
             msrp.frame().await
         };
-        for expected in ["Byte-Range: 1-4/4", "Message-ID: m1", "Status: 000 200", " REPORT"] {
+        for expected in [
+            "Byte-Range: 1-4/4",
+            "Message-ID: m1",
+            "Status: 000 200",
+            " REPORT",
+        ] {
             assert!(report.contains(expected), "{report}");
         }
         assert!(report.contains(&format!("To-Path: {}\r\nFrom-Path: {}", msrp.from, msrp.to)));
@@ -292,7 +341,12 @@ async fn failure_report_says_what_is_answered() {
     assert_eq!(msrp.message("m5", b"last").await, 200);
     assert_eq!(texts(&setup).await, ["kept", "kept too", "last"]);
     // What is under way when the BYE comes is still taken.
-    let late = msrp.chunk("late1", "Message-ID: m6\r\nFailure-Report: no\r\n", b"late", '$');
+    let late = msrp.chunk(
+        "late1",
+        "Message-ID: m6\r\nFailure-Report: no\r\n",
+        b"late",
+        '$',
+    );
     msrp.write(late).await;
     dialog.bye(&mut alice).await;
     setup.control.until_count(BOB, 4).await;
@@ -301,25 +355,59 @@ async fn failure_report_says_what_is_answered() {
 
 #[tokio::test]
 async fn what_is_wrong_has_its_status() {
-    let setup = Setup::new("session: { max_octets: 10, accept_types: ['text/*', 'message/cpim'] }").await;
+    let setup =
+        Setup::new("session: { max_octets: 10, accept_types: ['text/*', 'message/cpim'] }").await;
     let mut alice = setup.agent(ALICE).await;
     let (_dialog, mut msrp) = session(&setup, &mut alice).await;
     let head = format!("To-Path: {}\r\nFrom-Path: {}\r\n", msrp.to, msrp.from);
-    let wrong_session = msrp.to.to_uppercase().replace("MSRP", "msrp").replace("TCP", "tcp");
+    let wrong_session = msrp
+        .to
+        .to_uppercase()
+        .replace("MSRP", "msrp")
+        .replace("TCP", "tcp");
     for (method, fields, status) in [
         ("SEND", "Message-ID: a\r\nContent-Type: image/png\r\n", 415),
         ("SEND", "Message-ID: a\r\nContent-Type: nonsense\r\n", 415),
         ("SEND", "Message-ID: a\r\n", 400),
         ("SEND", "Content-Type: text/plain\r\n", 400),
-        ("SEND", "Message-ID: a\r\nByte-Range: 0-1/1\r\nContent-Type: text/plain\r\n", 400),
-        ("SEND", "Message-ID: a\r\nByte-Range: 1-x/1\r\nContent-Type: text/plain\r\n", 400),
-        ("SEND", "Message-ID: a\r\nByte-Range: 1-*/11\r\nContent-Type: text/plain\r\n", 413),
-        ("SEND", "Message-ID: a\r\nByte-Range: 1-*/9223372036854775808\r\nContent-Type: text/plain\r\n", 413),
-        ("SEND", "Message-ID: a\r\nByte-Range: 11-*/*\r\nContent-Type: text/plain\r\n", 413),
-        ("SEND", "Message-ID: a\r\nByte-Range: 1-1/1\r\nContent-Type: text/plain\r\n", 400),
+        (
+            "SEND",
+            "Message-ID: a\r\nByte-Range: 0-1/1\r\nContent-Type: text/plain\r\n",
+            400,
+        ),
+        (
+            "SEND",
+            "Message-ID: a\r\nByte-Range: 1-x/1\r\nContent-Type: text/plain\r\n",
+            400,
+        ),
+        (
+            "SEND",
+            "Message-ID: a\r\nByte-Range: 1-*/11\r\nContent-Type: text/plain\r\n",
+            413,
+        ),
+        (
+            "SEND",
+            "Message-ID: a\r\nByte-Range: 1-*/9223372036854775808\r\nContent-Type: text/plain\r\n",
+            413,
+        ),
+        (
+            "SEND",
+            "Message-ID: a\r\nByte-Range: 11-*/*\r\nContent-Type: text/plain\r\n",
+            413,
+        ),
+        // A claim that is wrong; `$` says where it ends.
+        (
+            "SEND",
+            "Message-ID: a\r\nByte-Range: 1-1/1\r\nContent-Type: text/plain\r\n",
+            200,
+        ),
         ("NICKNAME", "Use-Nickname: \"a\"\r\n", 501),
         ("AUTH", "", 501),
-        ("SEND", "Message-ID: b\r\nExpires: 10\r\nExpires: soon\r\nX-Any: thing\r\nContent-Type: text/plain\r\n", 200),
+        (
+            "SEND",
+            "Message-ID: b\r\nExpires: 10\r\nExpires: soon\r\nX-Any: thing\r\nContent-Type: text/plain\r\n",
+            200,
+        ),
     ] {
         let tid = format!("t{}", support::unique());
         let frame = format!("MSRP {tid} {method}\r\n{head}{fields}\r\nabc\r\n-------{tid}$\r\n");
@@ -344,7 +432,7 @@ async fn what_is_wrong_has_its_status() {
     let mut second = Msrp::connect(&msrp.to, &msrp.from).await;
     assert_eq!(second.message("d", b"stolen").await, 506);
     assert_eq!(msrp.message("e", b"mine").await, 200);
-    assert_eq!(texts(&setup).await, ["abc", "mine"]);
+    assert_eq!(texts(&setup).await, ["abc", "abc", "mine"]);
 }
 
 #[tokio::test]
@@ -360,9 +448,15 @@ async fn a_relay_in_between_is_answered_and_reported_through() {
     let chunk = msrp.chunk("relayed1", more, b"by relay", '$');
     msrp.write(chunk).await;
     let response = msrp.frame().await;
-    assert!(response.contains(&format!("To-Path: {relay}\r\n")), "{response}");
+    assert!(
+        response.contains(&format!("To-Path: {relay}\r\n")),
+        "{response}"
+    );
     let report = msrp.frame().await;
-    assert!(report.contains(&format!("To-Path: {relay} {own}\r\n")), "{report}");
+    assert!(
+        report.contains(&format!("To-Path: {relay} {own}\r\n")),
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -394,11 +488,31 @@ async fn the_mark_follows_chunk_base_default_and_clamp() {
         ("{ lm.expires.chunk: min }", ["soon", "70"], Some(70)),
         ("{ lm.expires.chunk: first }", ["", "90"], None),
         ("{ lm.expires.honoured: no }", ["60", "60"], None),
-        ("{ lm.expires.honoured: no, expire.default.lm: 5 }", ["60", "60"], Some(5)),
-        ("{ expire.default.lm: 5, expire.default.pm: 7 }", ["", ""], Some(5)),
-        ("{ expire.default.lm: 5, expire.malformed: reject }", ["-1", "-1"], Some(5)),
-        ("{ expire.malformed: '3600' }", ["4294967296", ""], Some(3600)),
-        ("{ expire.default.lm: 5, expire.zero: reject }", ["0", "0"], Some(5)),
+        (
+            "{ lm.expires.honoured: no, expire.default.lm: 5 }",
+            ["60", "60"],
+            Some(5),
+        ),
+        (
+            "{ expire.default.lm: 5, expire.default.pm: 7 }",
+            ["", ""],
+            Some(5),
+        ),
+        (
+            "{ expire.default.lm: 5, expire.malformed: reject }",
+            ["-1", "-1"],
+            Some(5),
+        ),
+        (
+            "{ expire.malformed: '3600' }",
+            ["4294967296", ""],
+            Some(3600),
+        ),
+        (
+            "{ expire.default.lm: 5, expire.zero: reject }",
+            ["0", "0"],
+            Some(5),
+        ),
         ("{ expire.zero: never }", ["0", "0"], None),
         ("{ expire.clamp: 30 }", ["60", "60"], Some(30)),
         ("{ expire.marking: off }", ["60", "60"], None),
@@ -414,7 +528,11 @@ async fn the_mark_follows_chunk_base_default_and_clamp() {
             assert_eq!(msrp.send(&more, b"xy", flag).await, 200, "{policy}");
         }
         let record = &setup.control.messages(BOB).await[0];
-        assert_eq!(record["expire"]["seconds"].as_u64(), expected, "{policy} {chunks:?}");
+        assert_eq!(
+            record["expire"]["seconds"].as_u64(),
+            expected,
+            "{policy} {chunks:?}"
+        );
         assert_eq!(record["expire"].is_null(), expected.is_none());
     }
 }
@@ -422,11 +540,16 @@ async fn the_mark_follows_chunk_base_default_and_clamp() {
 #[tokio::test]
 async fn life_may_count_from_the_first_chunk_or_from_the_bye() {
     for (base, at) in [("completion", 100), ("first-chunk", 0), ("bye", 300)] {
-        let setup = Setup::new(&format!("policy: {{ lm.base: {base} }}\nsession: {{ linger_ms: 50 }}")).await;
+        let setup = Setup::new(&format!(
+            "policy: {{ lm.base: {base} }}\nsession: {{ linger_ms: 50 }}"
+        ))
+        .await;
         let mut alice = setup.agent(ALICE).await;
         let (mut dialog, mut msrp) = session(&setup, &mut alice).await;
         let micros = |text: &Value| {
-            imspec_reference_server::clock::Timestamp::parse(text.as_str().unwrap()).unwrap().micros()
+            imspec_reference_server::clock::Timestamp::parse(text.as_str().unwrap())
+                .unwrap()
+                .micros()
         };
         let more = |at: &str| format!("{}Expires: 1000\r\n", range("m1", at));
         let start = micros(&setup.control.get("/v1/clock").await["now"]);
@@ -449,7 +572,10 @@ async fn life_may_count_from_the_first_chunk_or_from_the_bye() {
 #[tokio::test]
 async fn without_a_bye_messages_are_kept_or_dropped() {
     for (no_bye, kept) in [("store", 1), ("drop", 0)] {
-        let setup = Setup::new(&format!("policy: {{ lm.no_bye: {no_bye} }}\nsession: {{ linger_ms: 50 }}")).await;
+        let setup = Setup::new(&format!(
+            "policy: {{ lm.no_bye: {no_bye} }}\nsession: {{ linger_ms: 50 }}"
+        ))
+        .await;
         let mut alice = setup.agent(ALICE).await;
         let (_dialog, mut msrp) = session(&setup, &mut alice).await;
         assert_eq!(msrp.message("m1", b"no bye follows").await, 200);
@@ -481,10 +607,22 @@ async fn sessions_over_ipv6_and_over_a_connection_of_the_server_work_too() {
     assert!(String::from_utf8_lossy(dialog.ok.body()).contains("a=setup:active"));
     let mut msrp = Msrp::accept(&listener, &dialog.path(), &own).await;
     let first = msrp.frame().await;
-    assert!(first.contains(" SEND\r\n") && !first.contains("Content-Type"), "{first}");
-    assert!(first.contains(&format!("To-Path: {own}\r\nFrom-Path: {}\r\n", dialog.path())));
+    assert!(
+        first.contains(" SEND\r\n") && !first.contains("Content-Type"),
+        "{first}"
+    );
+    assert!(first.contains(&format!(
+        "To-Path: {own}\r\nFrom-Path: {}\r\n",
+        dialog.path()
+    )));
     assert_eq!(msrp.message("m1", b"to the active side").await, 200);
-    let Some(address) = setup.server.addresses().udp.iter().copied().find(std::net::SocketAddr::is_ipv6)
+    let Some(address) = setup
+        .server
+        .addresses()
+        .udp
+        .iter()
+        .copied()
+        .find(std::net::SocketAddr::is_ipv6)
     else {
         return;
     };
@@ -493,7 +631,11 @@ async fn sessions_over_ipv6_and_over_a_connection_of_the_server_work_too() {
     let sdp = offer(&own, 7394, "").replace("IN IP4 127.0.0.1", "IN IP6 ::1");
     let invite = alice.invitation(BOB, &sdp);
     let dialog = alice.establish(invite).await;
-    assert!(dialog.path().starts_with("msrp://[::1]:"), "{}", dialog.path());
+    assert!(
+        dialog.path().starts_with("msrp://[::1]:"),
+        "{}",
+        dialog.path()
+    );
     assert!(String::from_utf8_lossy(dialog.ok.body()).contains("c=IN IP6 ::1"));
     let mut msrp = Msrp::connect(&dialog.path(), &own).await;
     assert_eq!(msrp.message("m2", b"by six").await, 200);
@@ -529,20 +671,30 @@ async fn only_what_the_provider_defers_is_taken() {
     let mut alice = setup.agent(ALICE).await;
     let invite = alice.invitation(BOB, &offer(&own_path(), 7394, ""));
     assert_eq!(alice.call(&invite).await.status(), Some(480));
-    setup.control.policy(json!({"store.modes": ["session"]})).await;
+    setup
+        .control
+        .policy(json!({"store.modes": ["session"]}))
+        .await;
     assert_eq!(alice.text(BOB, "x").await, 480);
     let file = "a=file-selector:name:\"a.txt\" size:4\r\na=file-transfer-id:x1\r\n";
     let invite = alice.invitation(BOB, &offer(&own_path(), 7394, file));
     assert_eq!(alice.call(&invite).await.status(), Some(488));
     let (_dialog, mut msrp) = session(&setup, &mut alice).await;
-    let typing = msrp
-        .chunk("typing1", "Message-ID: m1\r\n", b"<isComposing/>", '$');
-    let typing = String::from_utf8(typing).unwrap().replace("text/plain", "application/im-iscomposing+xml");
+    let typing = msrp.chunk("typing1", "Message-ID: m1\r\n", b"<isComposing/>", '$');
+    let typing = String::from_utf8(typing)
+        .unwrap()
+        .replace("text/plain", "application/im-iscomposing+xml");
     msrp.write(typing).await;
     assert_eq!(msrp.status("typing1").await, 415);
-    setup.control.policy(json!({"store.classes": ["im", "file"]})).await;
+    setup
+        .control
+        .policy(json!({"store.classes": ["im", "file"]}))
+        .await;
     let invite = alice.invitation(BOB, &offer(&own_path(), 7394, file));
     let dialog = alice.establish(invite).await;
     let sdp = String::from_utf8_lossy(dialog.ok.body()).into_owned();
-    assert!(sdp.contains("a=file-selector:name:\"a.txt\" size:4\r\na=file-transfer-id:x1\r\n"), "{sdp}");
+    assert!(
+        sdp.contains("a=file-selector:name:\"a.txt\" size:4\r\na=file-transfer-id:x1\r\n"),
+        "{sdp}"
+    );
 }

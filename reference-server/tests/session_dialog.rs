@@ -43,7 +43,9 @@ async fn answer_to(agent: &mut Agent, request: &Builder) -> Message {
     let cseq = request.header("CSeq").unwrap().text().into_owned();
     loop {
         let message = next(agent).await;
-        let same = message.header("CSeq").is_some_and(|field| field.text() == cseq);
+        let same = message
+            .header("CSeq")
+            .is_some_and(|field| field.text() == cseq);
         if same && message.status() >= Some(200) {
             return message;
         }
@@ -140,12 +142,22 @@ async fn a_refusal_is_repeated_over_udp_until_it_is_acknowledged() {
     for name in ["Via", "From", "Call-ID"] {
         ack = ack.header_line(invite.header(name).unwrap().line());
     }
-    let cseq = invite.header("CSeq").unwrap().text().replace("INVITE", "ACK");
-    let ack = ack.header_line(refused.header("To").unwrap().line()).header("CSeq", cseq);
+    let cseq = invite
+        .header("CSeq")
+        .unwrap()
+        .text()
+        .replace("INVITE", "ACK");
+    let ack = ack
+        .header_line(refused.header("To").unwrap().line())
+        .header("CSeq", cseq);
     alice.send(ack.octets()).await;
     // One may have been on its way.
     let mut late = 0;
-    while alice.next_within(Duration::from_millis(200)).await.is_some() {
+    while alice
+        .next_within(Duration::from_millis(200))
+        .await
+        .is_some()
+    {
         late += 1;
     }
     assert!(late <= 2, "{late} copies after the ACK");
@@ -161,7 +173,11 @@ async fn a_cancel_before_the_answer_ends_the_invite_and_one_after_it_changes_not
         for name in ["Via", "From", "To", "Call-ID", "Max-Forwards"] {
             cancel = cancel.header_line(invite.header(name).unwrap().line());
         }
-        let cseq = invite.header("CSeq").unwrap().text().replace("INVITE", "CANCEL");
+        let cseq = invite
+            .header("CSeq")
+            .unwrap()
+            .text()
+            .replace("INVITE", "CANCEL");
         cancel.header("CSeq", cseq)
     };
     // Nothing to cancel.
@@ -185,7 +201,11 @@ async fn a_cancel_before_the_answer_ends_the_invite_and_one_after_it_changes_not
         }
         let answer = to_invite.unwrap();
         assert_eq!(to_cancel, Some(200));
-        assert!(matches!(answer.status(), Some(200 | 487)), "{}", show(&answer));
+        assert!(
+            matches!(answer.status(), Some(200 | 487)),
+            "{}",
+            show(&answer)
+        );
         let mut dialog = Dialog {
             invite: invite.build().unwrap(),
             ok: answer,
@@ -197,8 +217,14 @@ async fn a_cancel_before_the_answer_ends_the_invite_and_one_after_it_changes_not
             let mut msrp = Msrp::connect(&dialog.path(), &own).await;
             assert_eq!(msrp.message("m", b"").await, 200, "the session stands");
             dialog.bye(&mut alice).await;
-            setup.control.post("/v1/accounts", serde_json::json!({"remove": [BOB]})).await;
-            setup.control.post("/v1/accounts", serde_json::json!({"add": [BOB]})).await;
+            setup
+                .control
+                .post("/v1/accounts", serde_json::json!({"remove": [BOB]}))
+                .await;
+            setup
+                .control
+                .post("/v1/accounts", serde_json::json!({"add": [BOB]}))
+                .await;
         }
     }
     assert!(setup.control.messages(BOB).await.is_empty());
@@ -211,23 +237,54 @@ async fn offers_that_cannot_be_taken_are_refused_with_the_reason() {
     let good = offer(&own_path(), 7394, "");
     for (sdp, status, reason) in [
         (good.replace("m=message", "m=audio"), 488, "m=message"),
-        (good.replace("m=message 7394", "m=message 0"), 488, "m=message"),
-        (good.replace("a=accept-types:*\r\n", ""), 488, "accept-types"),
-        (good.replace("accept-types:*", "accept-types:image/png"), 488, "accept-types"),
+        (
+            good.replace("m=message 7394", "m=message 0"),
+            488,
+            "m=message",
+        ),
+        (
+            good.replace("a=accept-types:*\r\n", ""),
+            488,
+            "accept-types",
+        ),
+        (
+            good.replace("accept-types:*", "accept-types:image/png"),
+            488,
+            "accept-types",
+        ),
         (good.replace("a=path", "a=pth"), 488, "a=path"),
-        (good.replace("m=message 7394", "m=message 7395"), 488, "6714"),
-        (good.replace("TCP/MSRP", "TCP/TLS/MSRP").replace("msrp:", "msrps:") + "a=setup:passive\r\n", 488, "fingerprint"),
+        (
+            good.replace("m=message 7394", "m=message 7395"),
+            488,
+            "6714",
+        ),
+        (
+            good.replace("TCP/MSRP", "TCP/TLS/MSRP")
+                .replace("msrp:", "msrps:")
+                + "a=setup:passive\r\n",
+            488,
+            "fingerprint",
+        ),
         ("nonsense".to_owned(), 400, ""),
     ] {
         let invite = alice.invitation(BOB, &sdp);
         let refused = alice.call(&invite).await;
         assert_eq!(refused.status(), Some(status), "{sdp}{}", show(&refused));
-        let warning = refused.header("Warning").map(|field| field.text().into_owned());
-        assert!(warning.unwrap_or_default().contains(reason), "{}", show(&refused));
+        let warning = refused
+            .header("Warning")
+            .map(|field| field.text().into_owned());
+        assert!(
+            warning.unwrap_or_default().contains(reason),
+            "{}",
+            show(&refused)
+        );
     }
     let invite = alice.invitation(BOB, &good).header("Require", "100rel");
     assert_eq!(alice.call(&invite).await.status(), Some(420));
-    let invite = alice.request("INVITE", BOB, BOB).header("Content-Type", "text/plain").body("x");
+    let invite = alice
+        .request("INVITE", BOB, BOB)
+        .header("Content-Type", "text/plain")
+        .body("x");
     assert_eq!(alice.call(&invite).await.status(), Some(415));
     // Other sections are refused, in their order.
     let many = good.replace("m=message", "m=audio 5004 RTP/AVP 0\r\nm=message")
@@ -235,7 +292,10 @@ async fn offers_that_cannot_be_taken_are_refused_with_the_reason() {
     let invite = alice.invitation(BOB, &many);
     let dialog = alice.establish(invite).await;
     let answer = sdp(&dialog.ok);
-    let sections: Vec<&str> = answer.lines().filter(|line| line.starts_with("m=")).collect();
+    let sections: Vec<&str> = answer
+        .lines()
+        .filter(|line| line.starts_with("m="))
+        .collect();
     assert_eq!((sections.len(), sections[0]), (3, "m=audio 0 RTP/AVP 0"));
     assert!(sections[1].starts_with("m=message ") && sections[1] != "m=message 0 TCP/MSRP *");
     assert_eq!(sections[2], "m=message 0 TCP/MSRP *");
@@ -292,14 +352,28 @@ async fn inside_a_dialog_requests_have_their_order_and_outside_they_have_none() 
     assert_eq!(alice.ask(bye).await.status(), Some(481));
     let (own, invite) = plain(&mut alice);
     let mut dialog = alice.establish(invite).await;
-    let mut stray = dialog.request(&alice, "BYE").build().unwrap().octets().to_vec();
+    let mut stray = dialog
+        .request(&alice, "BYE")
+        .build()
+        .unwrap()
+        .octets()
+        .to_vec();
     let at = stray.windows(5).position(|w| w == b";tag=").unwrap();
     stray[at + 5] = b'!';
     alice.send(stray).await;
     assert_eq!(alice.response().await.status(), Some(481));
-    for (method, status) in [("OPTIONS", 200), ("MESSAGE", 405), ("INFO", 405), ("UPDATE", 200)] {
+    for (method, status) in [
+        ("OPTIONS", 200),
+        ("MESSAGE", 405),
+        ("INFO", 405),
+        ("UPDATE", 200),
+    ] {
         let request = dialog.request(&alice, method);
-        assert_eq!(answer_to(&mut alice, &request).await.status(), Some(status), "{method}");
+        assert_eq!(
+            answer_to(&mut alice, &request).await.status(),
+            Some(status),
+            "{method}"
+        );
     }
     let mut msrp = Msrp::connect(&dialog.path(), &own).await;
     assert_eq!(msrp.message("m1", b"in between").await, 200);
@@ -333,7 +407,9 @@ async fn a_session_may_be_refreshed_and_held_but_not_moved() {
     assert_eq!(msrp.send(half, b"half", '+').await, 200);
     let first = sdp(&invite.build().unwrap());
     let held = first.replace("alice 1 1", "alice 1 2") + "a=inactive\r\n";
-    let moved = first.replace("alice 1 1", "alice 1 3").replace("/own", "/moved");
+    let moved = first
+        .replace("alice 1 1", "alice 1 3")
+        .replace("/own", "/moved");
     for (body, status, expected) in [
         (first.as_str(), 200, "a=recvonly"),
         (&held, 200, "a=inactive"),
@@ -342,7 +418,9 @@ async fn a_session_may_be_refreshed_and_held_but_not_moved() {
     ] {
         let mut again = dialog.request(&alice, "INVITE");
         if !body.is_empty() {
-            again = again.header("Content-Type", "application/sdp").body(body.to_owned());
+            again = again
+                .header("Content-Type", "application/sdp")
+                .body(body.to_owned());
         }
         let answer = answer_to(&mut alice, &again).await;
         assert_eq!(answer.status(), Some(status), "{}", show(&answer));
@@ -350,12 +428,19 @@ async fn a_session_may_be_refreshed_and_held_but_not_moved() {
         if status == 200 {
             assert_eq!(path_of(&answer), dialog.path());
             let number = format!("{}", 1 + dialog.cseq);
-            let mut ack = dialog.request(&alice, "ACK").build().unwrap().octets().to_vec();
+            let mut ack = dialog
+                .request(&alice, "ACK")
+                .build()
+                .unwrap()
+                .octets()
+                .to_vec();
             let text = String::from_utf8(std::mem::take(&mut ack)).unwrap();
             let invited = line(&text, "CSeq: ").to_owned();
             let first: u32 = invited.split(' ').next().unwrap().parse().unwrap();
             let own_number = first - 1 + number.parse::<u32>().unwrap();
-            alice.send(text.replace(&invited, &format!("{own_number} ACK"))).await;
+            alice
+                .send(text.replace(&invited, &format!("{own_number} ACK")))
+                .await;
         }
     }
     let versions: Vec<String> = vec![line(&sdp(&dialog.ok), "o=").to_owned()];
@@ -363,7 +448,10 @@ async fn a_session_may_be_refreshed_and_held_but_not_moved() {
     let rest = "Message-ID: m1\r\nByte-Range: 5-8/8\r\n";
     assert_eq!(msrp.send(rest, b"rest", '$').await, 200);
     dialog.bye(&mut alice).await;
-    assert_eq!(setup.control.messages(BOB).await[0]["body"]["text"], "halfrest");
+    assert_eq!(
+        setup.control.messages(BOB).await[0]["body"]["text"],
+        "halfrest"
+    );
 }
 
 #[tokio::test]
@@ -377,24 +465,37 @@ async fn a_session_that_is_not_refreshed_ends() {
     assert_eq!(refused.header("Min-SE").unwrap().text(), "2");
     // Ours to refresh where the peer cannot; a peer that answers keeps it alive.
     let (_, invite) = plain(&mut alice);
-    let dialog = alice.establish(invite.header("Session-Expires", "3;refresher=uas")).await;
-    assert_eq!(dialog.ok.header("Session-Expires").unwrap().text(), "3;refresher=uas");
+    let dialog = alice
+        .establish(invite.header("Session-Expires", "3;refresher=uas"))
+        .await;
+    assert_eq!(
+        dialog.ok.header("Session-Expires").unwrap().text(),
+        "3;refresher=uas"
+    );
     let start = Instant::now();
     for _ in 0..2 {
         let update = next_request(&mut alice).await;
         assert_eq!(update.method(), Some("UPDATE"), "{}", show(&update));
         alice.answer(&update, 200).await;
     }
-    assert!(start.elapsed() >= Duration::from_secs(2), "two halves of the interval");
+    assert!(
+        start.elapsed() >= Duration::from_secs(2),
+        "two halves of the interval"
+    );
     let update = next_request(&mut alice).await;
     assert_eq!(update.method(), Some("UPDATE"));
     alice.answer(&update, 405).await;
     assert_eq!(next_request(&mut alice).await.method(), Some("BYE"));
     // The peer's to refresh, and it does not.
     let (_, invite) = plain(&mut alice);
-    let invite = invite.header("Supported", "timer").header("Session-Expires", "2");
+    let invite = invite
+        .header("Supported", "timer")
+        .header("Session-Expires", "2");
     let dialog = alice.establish(invite).await;
-    assert_eq!(dialog.ok.header("Session-Expires").unwrap().text(), "2;refresher=uac");
+    assert_eq!(
+        dialog.ok.header("Session-Expires").unwrap().text(),
+        "2;refresher=uac"
+    );
     assert_eq!(dialog.ok.header("Require").unwrap().text(), "timer");
     assert_eq!(next_request(&mut alice).await.method(), Some("BYE"));
 }
@@ -415,8 +516,13 @@ async fn options_tell_what_is_taken() {
     let options = alice.request("OPTIONS", "sip:example.org", "sip:example.org");
     let response = alice.ask(options).await;
     let allow = response.header("Allow").unwrap().text().into_owned();
-    for method in ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "MESSAGE", "OPTIONS", "REGISTER"] {
-        assert!(allow.split(", ").any(|allowed| allowed == method), "{allow}");
+    for method in [
+        "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "MESSAGE", "OPTIONS", "REGISTER",
+    ] {
+        assert!(
+            allow.split(", ").any(|allowed| allowed == method),
+            "{allow}"
+        );
     }
     assert_eq!(response.header("Supported").unwrap().text(), "timer");
 }

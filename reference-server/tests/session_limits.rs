@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod support;
 #[path = "support/held_store.rs"]
 mod held_store;
+mod support;
 #[path = "support/tls.rs"]
-#[allow(dead_code, reason = "of which each test uses a part")]
+#[allow(dead_code, unreachable_pub, reason = "of which each test uses a part")]
 mod tls;
 
 use std::sync::Arc;
@@ -41,7 +41,11 @@ impl Bystander {
     async fn new(setup: &Setup) -> Self {
         let mut agent = setup.agent(ALICE).await;
         let (dialog, mut msrp) = session(&mut agent, CAROL).await;
-        assert_eq!(msrp.send("Message-ID: by\r\nByte-Range: 1-2/4\r\n", b"by", '+').await, 200);
+        assert_eq!(
+            msrp.send("Message-ID: by\r\nByte-Range: 1-2/4\r\n", b"by", '+')
+                .await,
+            200
+        );
         Self {
             agent,
             dialog,
@@ -51,13 +55,21 @@ impl Bystander {
     }
 
     async fn goes_on(mut self, setup: &Setup) {
-        assert_eq!(self.msrp.send("Message-ID: by\r\nByte-Range: 3-4/4\r\n", b"st", '$').await, 200);
+        assert_eq!(
+            self.msrp
+                .send("Message-ID: by\r\nByte-Range: 3-4/4\r\n", b"st", '$')
+                .await,
+            200
+        );
         self.sent += 1;
         self.dialog.bye(&mut self.agent).await;
         let records = setup.control.messages(CAROL).await;
         assert_eq!(records.len(), self.sent);
         assert_eq!(records[0]["body"]["text"], "byst");
-        assert!(setup.control.messages(BOB).await.is_empty(), "nothing half-received is stored");
+        assert!(
+            setup.control.messages(BOB).await.is_empty(),
+            "nothing half-received is stored"
+        );
     }
 }
 
@@ -74,7 +86,9 @@ async fn until_no_orphans(setup: &Setup) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the pieces to go");
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("the pieces to go");
 }
 
 #[tokio::test]
@@ -97,7 +111,12 @@ async fn a_chunk_that_never_ends_is_refused_and_then_cut_off() {
     let bystander = Bystander::new(&setup).await;
     let mut alice = setup.agent(ALICE).await;
     let (_dialog, mut msrp) = session(&mut alice, BOB).await;
-    let octets = msrp.chunk("endless1", "Message-ID: m1\r\nByte-Range: 1-*/*\r\n", b"", '$');
+    let octets = msrp.chunk(
+        "endless1",
+        "Message-ID: m1\r\nByte-Range: 1-*/*\r\n",
+        b"",
+        '$',
+    );
     let head = octets.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
     msrp.write(&octets[..head]).await;
     let (mut reading, mut writing) = tokio::io::split(msrp.stream);
@@ -111,7 +130,9 @@ async fn a_chunk_that_never_ends_is_refused_and_then_cut_off() {
     });
     let mut answer = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut reading, &mut answer);
-    let _ = tokio::time::timeout(PATIENCE, read).await.expect("the connection to be closed");
+    let _ = tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("the connection to be closed");
     assert!(String::from_utf8_lossy(&answer).starts_with("MSRP endless1 413 "));
     let written = endless.await.unwrap();
     assert!(written < 16 * 1024 * 1024, "{written} octets were taken");
@@ -126,7 +147,9 @@ async fn an_end_line_of_another_transaction_ends_nothing() {
     let mut alice = setup.agent(ALICE).await;
     let (_dialog, mut msrp) = session(&mut alice, BOB).await;
     let octets = msrp.chunk("before1", "Message-ID: m1\r\n", b"changes", '$');
-    let changed = String::from_utf8(octets).unwrap().replace("-------before1", "-------after1");
+    let changed = String::from_utf8(octets)
+        .unwrap()
+        .replace("-------before1", "-------after1");
     msrp.write(changed).await;
     assert!(msrp.is_closed().await);
     bystander.goes_on(&setup).await;
@@ -139,18 +162,35 @@ async fn ranges_that_lie_are_measured_and_contradictions_refused() {
     let (_dialog, mut msrp) = session(&mut alice, BOB).await;
     let range = |id: &str, range: &str| format!("Message-ID: {id}\r\nByte-Range: {range}\r\n");
     // By the actual length, since `$` says where the message ends (RFC 4975 §7.3.1).
-    assert_eq!(msrp.send(&range("short", "1-10/10"), b"12345678", '$').await, 200);
-    assert_eq!(msrp.send(&range("long", "1-4/4"), b"12345678", '$').await, 200);
+    assert_eq!(
+        msrp.send(&range("short", "1-10/10"), b"12345678", '$')
+            .await,
+        200
+    );
+    assert_eq!(
+        msrp.send(&range("long", "1-4/4"), b"12345678", '$').await,
+        200
+    );
     assert_eq!(msrp.send(&range("totals", "1-2/9"), b"12", '+').await, 200);
     assert_eq!(msrp.send(&range("totals", "3-4/4"), b"34", '$').await, 200);
     // Two ends, and octets beyond the end.
     assert_eq!(msrp.send(&range("ends", "5-8/*"), b"5678", '$').await, 200);
     assert_eq!(msrp.send(&range("ends", "1-2/*"), b"12", '$').await, 400);
-    assert_eq!(msrp.send(&range("beyond", "5-8/*"), b"5678", '+').await, 200);
-    assert_eq!(msrp.send(&range("beyond", "1-4/*"), b"1234", '$').await, 400);
+    assert_eq!(
+        msrp.send(&range("beyond", "5-8/*"), b"5678", '+').await,
+        200
+    );
+    assert_eq!(
+        msrp.send(&range("beyond", "1-4/*"), b"1234", '$').await,
+        400
+    );
     // One octet in each of too many places.
     for at in [2, 4, 6, 8] {
-        assert_eq!(msrp.send(&range("gaps", &format!("{at}-{at}/*")), b"x", '+').await, 200);
+        assert_eq!(
+            msrp.send(&range("gaps", &format!("{at}-{at}/*")), b"x", '+')
+                .await,
+            200
+        );
     }
     assert_eq!(msrp.send(&range("gaps", "10-10/*"), b"x", '+').await, 413);
     // Too many in the making.
@@ -160,7 +200,10 @@ async fn ranges_that_lie_are_measured_and_contradictions_refused() {
     assert_eq!(msrp.send(&range("a4", "1-1/2"), b"x", '+').await, 413);
     assert_eq!(msrp.send(&range("a1", "2-2/2"), b"y", '$').await, 200);
     let records = setup.control.messages(BOB).await;
-    let texts: Vec<&str> = records.iter().map(|r| r["body"]["text"].as_str().unwrap()).collect();
+    let texts: Vec<&str> = records
+        .iter()
+        .map(|r| r["body"]["text"].as_str().unwrap())
+        .collect();
     assert_eq!(texts, ["12345678", "12345678", "1234", "xy"]);
 }
 
@@ -180,11 +223,17 @@ async fn heads_without_end_and_garbage_end_their_connection() {
         assert!(msrp.is_closed().await);
     }
     let (_dialog, msrp) = session(&mut alice, BOB).await;
-    for garbage in ["GET / HTTP/1.1\r\n\r\n", "\0\u{1}\u{2}", "MSRP x SEND\r\nNo-Paths: 1\r\n-------x$\r\n"] {
+    for garbage in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "\0\u{1}\u{2}",
+        "MSRP x SEND\r\nNo-Paths: 1\r\n-------x$\r\n",
+    ] {
         let mut other = Msrp::connect(&msrp.to, &msrp.from).await;
         other.write(garbage.repeat(100)).await;
         other.write("\r\n".repeat(10)).await;
-        tokio::io::AsyncWriteExt::shutdown(&mut other.stream).await.unwrap();
+        tokio::io::AsyncWriteExt::shutdown(&mut other.stream)
+            .await
+            .unwrap();
         assert!(other.is_closed().await, "{garbage}");
     }
     bystander.goes_on(&setup).await;
@@ -213,7 +262,9 @@ async fn a_connection_that_names_no_session_is_closed() {
 
 #[tokio::test]
 async fn sessions_and_connections_are_bounded() {
-    let setup = Setup::new("limits: { sessions: 2, msrp_connections: 1 }\nsession: { linger_ms: 10 }").await;
+    let setup =
+        Setup::new("limits: { sessions: 2, msrp_connections: 1 }\nsession: { linger_ms: 10 }")
+            .await;
     let mut alice = setup.agent(ALICE).await;
     let (mut first, mut msrp) = session(&mut alice, BOB).await;
     assert_eq!(msrp.message("m1", b"x").await, 200);
@@ -253,7 +304,11 @@ async fn what_cannot_be_stored_is_never_acknowledged() {
         break_at(table);
         assert_eq!(msrp.message(table, b"small").await, 413, "{table}");
         let large = vec![b'x'; 300_000];
-        assert_eq!(msrp.message(&format!("{table}2"), &large).await, 413, "{table}");
+        assert_eq!(
+            msrp.message(&format!("{table}2"), &large).await,
+            413,
+            "{table}"
+        );
         file.execute_batch("DROP TRIGGER broken").unwrap();
     }
     assert!(setup.control.messages(BOB).await.is_empty());
@@ -286,8 +341,15 @@ async fn a_cancel_while_the_invite_is_looked_at_gives_487_and_no_session() {
     for name in ["Via", "From", "To", "Call-ID", "Max-Forwards"] {
         cancel = cancel.header_line(invite.header(name).unwrap().line());
     }
-    let cseq = invite.header("CSeq").unwrap().text().replace("INVITE", "CANCEL");
-    assert_eq!(alice.ask(cancel.header("CSeq", cseq)).await.status(), Some(200));
+    let cseq = invite
+        .header("CSeq")
+        .unwrap()
+        .text()
+        .replace("INVITE", "CANCEL");
+    assert_eq!(
+        alice.ask(cancel.header("CSeq", cseq)).await.status(),
+        Some(200)
+    );
     go_on.notify_one();
     assert_eq!(alice.response().await.status(), Some(487));
     let control = Control(server.addresses().control.unwrap());
@@ -325,7 +387,12 @@ async fn a_tap_stands_between_the_server_and_its_connections() {
     .unwrap();
     let mut alice = Agent::udp(ALICE, server.addresses().udp[0]).await;
     let (_dialog, mut msrp) = session(&mut alice, BOB).await;
-    let chunk = msrp.chunk("early1", "Message-ID: m1\r\nByte-Range: 1-4/*\r\n", b"part", '+');
+    let chunk = msrp.chunk(
+        "early1",
+        "Message-ID: m1\r\nByte-Range: 1-4/*\r\n",
+        b"part",
+        '+',
+    );
     msrp.write(chunk).await;
     assert_eq!(msrp.message("m2", b"far too long").await, 413);
     let control = Control(server.addresses().control.unwrap());
@@ -343,11 +410,16 @@ async fn under_tls_the_server_shows_the_certificate_that_it_announced() {
     let answer = String::from_utf8_lossy(dialog.ok.body()).into_owned();
     assert!(answer.contains("TCP/TLS/MSRP") && dialog.path().starts_with("msrps://"));
     let announced = line(&answer, "a=fingerprint:").to_owned();
-    let stream = TcpStream::connect(address_of(&dialog.path())).await.unwrap();
+    let stream = TcpStream::connect(address_of(&dialog.path()))
+        .await
+        .unwrap();
     let stream = tls::connect(stream, &announced).await;
     let mut msrp = Msrp::over(Box::new(stream), &dialog.path(), &own);
     assert_eq!(msrp.message("m1", b"under cover").await, 200);
-    assert_eq!(setup.control.messages(BOB).await[0]["body"]["text"], "under cover");
+    assert_eq!(
+        setup.control.messages(BOB).await[0]["body"]["text"],
+        "under cover"
+    );
     // The same session in the clear is another one.
     let plain = dialog.path().replace("msrps:", "msrp:");
     let address = setup.server.addresses().msrp[0];

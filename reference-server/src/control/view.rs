@@ -162,12 +162,17 @@ impl PartView {
         let body = if part.octets > SHOWN {
             BodyView::Digest {
                 octets: part.octets,
-                sha256: part.sha256.iter().fold(String::new(), |hex, o| hex + &format!("{o:02x}")),
+                sha256: part
+                    .sha256
+                    .iter()
+                    .fold(String::new(), |hex, o| hex + &format!("{o:02x}")),
             }
         } else {
             let mut octets = Vec::new();
             loop {
-                let more = store.read_content(part.content, octets.len() as u64, PIECE).await?;
+                let more = store
+                    .read_content(part.content, octets.len() as u64, PIECE)
+                    .await?;
                 if more.is_empty() {
                     break;
                 }
@@ -189,11 +194,17 @@ impl HeadView {
     }
 
     fn of(octets: &Bytes, parsed: Option<&Message>) -> Self {
-        let start_line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+        let start_line = octets
+            .split(|octet| *octet == b'\n')
+            .next()
+            .unwrap_or_default();
         let start_line = start_line.strip_suffix(b"\r").unwrap_or(start_line);
         Self {
             start_line: String::from_utf8_lossy(start_line).into_owned(),
-            headers: parsed.iter().flat_map(|message| header_views(message)).collect(),
+            headers: parsed
+                .iter()
+                .flat_map(|message| header_views(message))
+                .collect(),
             // What the record does not have was not stored, unless it cannot be read at all.
             headers_complete: parsed.is_some(),
         }
@@ -205,7 +216,10 @@ impl HeadView {
         let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let start_line = lines.next().unwrap_or_default();
         let headers = lines.filter(|line| !line.is_empty()).map(|line| {
-            let colon = line.iter().position(|octet| *octet == b':').unwrap_or(line.len());
+            let colon = line
+                .iter()
+                .position(|octet| *octet == b':')
+                .unwrap_or(line.len());
             HeaderView {
                 name: String::from_utf8_lossy(line.get(..colon).unwrap_or_default()).into_owned(),
                 value: ValueView::of(line.get(colon + 1..).unwrap_or_default()),
@@ -243,8 +257,12 @@ impl ValueView {
 impl BodyView {
     fn of(body: &[u8]) -> Self {
         match std::str::from_utf8(body) {
-            Ok(text) => Self::Text { text: text.to_owned() },
-            Err(_) => Self::Base64 { base64: STANDARD.encode(body) },
+            Ok(text) => Self::Text {
+                text: text.to_owned(),
+            },
+            Err(_) => Self::Base64 {
+                base64: STANDARD.encode(body),
+            },
         }
     }
 }

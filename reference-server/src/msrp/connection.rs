@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use imspec_wire::msrp::{Decoder, Head, Method, Piece, Uri};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
+};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -47,7 +49,10 @@ impl Link {
             Ok(sent) => sent.map_err(|_| gone()),
             Err(_) => {
                 self.close();
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read"))
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the peer does not read",
+                ))
             }
         }
     }
@@ -99,7 +104,10 @@ pub(super) fn start(
     let (own, tasks) = (link.clone(), msrp.tasks.clone());
     tasks.spawn(async move {
         // Sessions learn of the loss however this ends.
-        let bindings = Bindings { msrp: Arc::clone(&msrp), id };
+        let bindings = Bindings {
+            msrp: Arc::clone(&msrp),
+            id,
+        };
         let mut closed = own.close.subscribe();
         let mut writer = std::pin::pin!(write(&msrp, writing, queued, own.close.subscribe()));
         let mut reader = std::pin::pin!(reader.run(reading));
@@ -136,8 +144,13 @@ async fn write(
             _ = closed.wait_for(|closed| *closed) => queued.try_recv().ok(),
         };
         let Some(octets) = next else { break };
-        let Some(octets) = tap.outgoing(octets) else { continue };
-        if !matches!(timeout(PATIENCE, writing.write_all(&octets)).await, Ok(Ok(()))) {
+        let Some(octets) = tap.outgoing(octets) else {
+            continue;
+        };
+        if !matches!(
+            timeout(PATIENCE, writing.write_all(&octets)).await,
+            Ok(Ok(()))
+        ) {
             return;
         }
         // TLS keeps what it was given until it is told to send it.
@@ -199,7 +212,9 @@ impl Reader {
             loop {
                 match decoder.next_piece() {
                     Ok(Some(piece)) => {
-                        let Some(piece) = tap.incoming(piece) else { continue };
+                        let Some(piece) = tap.incoming(piece) else {
+                            continue;
+                        };
                         if let Err(reason) = self.piece(piece).await {
                             return reason;
                         }
@@ -222,7 +237,9 @@ impl Reader {
         if !self.bound.is_empty() {
             let sessions = lock(&self.msrp.sessions);
             self.bound.retain(|id| {
-                sessions.get(id).is_some_and(|entry| entry.binding == Binding::To(self.id))
+                sessions
+                    .get(id)
+                    .is_some_and(|entry| entry.binding == Binding::To(self.id))
             });
         }
         self.bound.is_empty()
@@ -282,14 +299,20 @@ impl Reader {
                 Ok(Current::Session(session))
             }
             Claim::Unknown => self.refuse(head, own, 481, "No Such Session").await,
-            Claim::Taken => self.refuse(head, own, 506, "Session Has Another Connection").await,
+            Claim::Taken => {
+                self.refuse(head, own, 506, "Session Has Another Connection")
+                    .await
+            }
         }
     }
 
     fn claim(&mut self, head: &Head, own: &Uri) -> Claim {
         let id = own.session_id().unwrap_or_default();
         let mut sessions = lock(&self.msrp.sessions);
-        let Some(entry) = sessions.get_mut(id).filter(|entry| entry.uri.equivalent(own)) else {
+        let Some(entry) = sessions
+            .get_mut(id)
+            .filter(|entry| entry.uri.equivalent(own))
+        else {
             return Claim::Unknown;
         };
         match entry.binding {

@@ -13,7 +13,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
@@ -118,7 +120,10 @@ impl Tls {
         &self.fingerprint
     }
 
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<server::TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
     }
 
@@ -142,7 +147,9 @@ impl Tls {
             Host::Ip(ip) => ServerName::from(*ip),
             Host::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
         };
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
     }
 }
 
@@ -163,10 +170,16 @@ impl ServerCertVerifier for Pinned {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.fingerprints.iter().any(|wanted| wanted.is_of(certificate)) {
+        if self
+            .fingerprints
+            .iter()
+            .any(|wanted| wanted.is_of(certificate))
+        {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(Error::General("the certificate is not the one that was announced".to_owned()))
+            Err(Error::General(
+                "the certificate is not the one that was announced".to_owned(),
+            ))
         }
     }
 
@@ -191,7 +204,9 @@ impl ServerCertVerifier for Pinned {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -205,8 +220,14 @@ mod tests {
     fn fingerprints_read_back_whatever_their_case() {
         let own = Tls::new(vec!["localhost".into()]).unwrap();
         let text = own.fingerprint().to_string();
-        assert!(text.starts_with("SHA-256 ") && text.len() == 8 + 32 * 3 - 1, "{text}");
-        assert_eq!(Fingerprint::parse(&text.to_lowercase()).as_ref(), Some(own.fingerprint()));
+        assert!(
+            text.starts_with("SHA-256 ") && text.len() == 8 + 32 * 3 - 1,
+            "{text}"
+        );
+        assert_eq!(
+            Fingerprint::parse(&text.to_lowercase()).as_ref(),
+            Some(own.fingerprint())
+        );
         assert_eq!(Fingerprint::parse("md5 00:11"), None);
         assert_eq!(Fingerprint::parse("sha-256 0g"), None);
     }

@@ -247,7 +247,11 @@ impl Draft {
     }
 
     /// The message is complete, with that many octets.
-    pub(super) async fn finish(&mut self, octets: u64, origin: String) -> Result<Finished, StoreError> {
+    pub(super) async fn finish(
+        &mut self,
+        octets: u64,
+        origin: String,
+    ) -> Result<Finished, StoreError> {
         let digest = match self.hash.take().filter(|_| self.hashed == octets) {
             Some(hash) => hash.finish(),
             None => {
@@ -256,14 +260,22 @@ impl Draft {
             }
         };
         self.all_written().await?;
-        let pieces = if self.run.is_empty() { Vec::new() } else { vec![self.piece()] };
+        let pieces = if self.run.is_empty() {
+            Vec::new()
+        } else {
+            vec![self.piece()]
+        };
         let all_heads = self.heads.len() == self.count;
         let part = Part {
             content: self.content,
             octets,
             sha256: digest.as_ref().try_into().unwrap_or_default(),
             origin,
-            first: if all_heads { self.first.unwrap_or(0) } else { 0 },
+            first: if all_heads {
+                self.first.unwrap_or(0)
+            } else {
+                0
+            },
             heads: self.kept_heads(all_heads),
             all_heads,
         };
@@ -285,7 +297,9 @@ impl Draft {
         while at < octets {
             let piece = self.store.read_content(self.content, at, PIECE).await?;
             if piece.is_empty() {
-                return Err(StoreError::Failed(format!("octet {at} of a message is not there")));
+                return Err(StoreError::Failed(format!(
+                    "octet {at} of a message is not there"
+                )));
             }
             hash.update(&piece);
             at += piece.len() as u64;
@@ -310,7 +324,9 @@ impl Drop for Draft {
 
 /// The one Expires of a head. Several contradict one another, and so say nothing that could be read.
 fn expires(head: &Head) -> Option<String> {
-    let mut fields = head.headers_named("Expires").map(|field| field.text().into_owned());
+    let mut fields = head
+        .headers_named("Expires")
+        .map(|field| field.text().into_owned());
     let first = fields.next()?;
     match fields.next() {
         None => Some(first),

@@ -127,8 +127,12 @@ impl Intake {
     fn look_at(&mut self, head: &Head) -> Result<Current, (u16, &'static str)> {
         match head.start() {
             StartLine::Response { .. } => return Ok(Current::Ignored),
-            StartLine::Request { method: Method::Report } => return Ok(Current::Ignored),
-            StartLine::Request { method: Method::Send } => {}
+            StartLine::Request {
+                method: Method::Report,
+            } => return Ok(Current::Ignored),
+            StartLine::Request {
+                method: Method::Send,
+            } => {}
             // RFC 4975 §12; AUTH is for relays.
             StartLine::Request { .. } => return Err((501, "Method Not Known")),
         }
@@ -155,7 +159,9 @@ impl Intake {
                 return Err((413, "Too Many Messages At Once"));
             }
             // A sender that begins anew wants nothing of what it sent before.
-            let resumed = (range.start > 1).then(|| self.sessions.resume(&self.key(&id))).flatten();
+            let resumed = (range.start > 1)
+                .then(|| self.sessions.resume(&self.key(&id)))
+                .flatten();
             let draft = resumed.unwrap_or_else(|| self.sessions.new_draft());
             self.drafts.insert(id.clone(), draft);
         }
@@ -178,7 +184,8 @@ impl Intake {
             return Err((400, "No Content-Type"));
         };
         let text = field.text();
-        let accepted = FormatList::parse(&self.sessions.context.config.session.accept_types.join(" "));
+        let accepted =
+            FormatList::parse(&self.sessions.context.config.session.accept_types.join(" "));
         let fits = accepted.is_ok_and(|accepted| accepted.fit(text.trim()).is_some());
         let Some(Ok(kind)) = head.content_type().filter(|_| fits) else {
             return Err((415, "Type Not Taken"));
@@ -296,7 +303,12 @@ impl Intake {
         }
     }
 
-    async fn store(&mut self, id: &str, mut draft: Draft, octets: u64) -> Result<Inserted, StoreError> {
+    async fn store(
+        &mut self,
+        id: &str,
+        mut draft: Draft,
+        octets: u64,
+    ) -> Result<Inserted, StoreError> {
         let sessions = Arc::clone(&self.sessions);
         let context = &sessions.context;
         // Before the store is asked: waiting for the disk is no part of receiving.
@@ -343,7 +355,9 @@ impl Intake {
         };
         let most = context.config.limits.messages_per_account;
         let store = &context.parts.store;
-        let inserted = store.insert_session(message, finished.pieces, held, most).await?;
+        let inserted = store
+            .insert_session(message, finished.pieces, held, most)
+            .await?;
         let Inserted::Stored(number) = inserted else {
             return Ok(inserted);
         };
@@ -457,7 +471,10 @@ impl Intake {
 /// Start line and the fields that are kept.
 fn kept(message: &Message, keep: impl Fn(&imspec_wire::sip::Header<'_>) -> bool) -> Bytes {
     let octets = message.octets();
-    let mut head = octets.get(message.start_line_range()).unwrap_or_default().to_vec();
+    let mut head = octets
+        .get(message.start_line_range())
+        .unwrap_or_default()
+        .to_vec();
     head.extend_from_slice(b"\r\n");
     for field in message.headers().filter(|field| keep(field)) {
         head.extend_from_slice(field.line());

@@ -101,10 +101,17 @@ fn take(
     let is_secure = media.protocol == Protocol::Tls;
     let can_listen = if is_secure { means.tls } else { means.tcp };
     // A server knows that it is behind no NAT (RFC 6135 §4.2.2).
-    let wish = if can_listen { Role::Passive } else { Role::Active };
+    let wish = if can_listen {
+        Role::Passive
+    } else {
+        Role::Active
+    };
     let role = answerer_role(media.setup, wish);
     if role == Role::Passive && !can_listen {
-        return Err(format!("{} is not listened for here", media.protocol.name()));
+        return Err(format!(
+            "{} is not listened for here",
+            media.protocol.name()
+        ));
     }
     if is_secure && role == Role::Active && fingerprints.is_empty() {
         return Err("TLS to an offerer without a=fingerprint (RFC 4975 14.4)".to_owned());
@@ -132,7 +139,11 @@ fn take(
         cema: has_cema,
         peer,
         place,
-        security: if is_secure { Security::Tls(fingerprints) } else { Security::Plain },
+        security: if is_secure {
+            Security::Tls(fingerprints)
+        } else {
+            Security::Plain
+        },
         media,
     })
 }
@@ -164,14 +175,15 @@ fn have_common_type(own: &[String], offered: &FormatList) -> bool {
     let fits = |one: &FormatEntry, other: &FormatEntry| match (one, other) {
         (FormatEntry::Any, _) | (_, FormatEntry::Any) => true,
         (FormatEntry::AnyOf(a), FormatEntry::AnyOf(b)) => a.eq_ignore_ascii_case(b),
-        (FormatEntry::AnyOf(a), FormatEntry::Type(b)) | (FormatEntry::Type(b), FormatEntry::AnyOf(a)) => {
-            a.eq_ignore_ascii_case(&b.kind)
-        }
+        (FormatEntry::AnyOf(a), FormatEntry::Type(b))
+        | (FormatEntry::Type(b), FormatEntry::AnyOf(a)) => a.eq_ignore_ascii_case(&b.kind),
         (FormatEntry::Type(a), FormatEntry::Type(b)) => {
             a.kind.eq_ignore_ascii_case(&b.kind) && a.subtype.eq_ignore_ascii_case(&b.subtype)
         }
     };
-    own.entries.iter().any(|a| offered.entries.iter().any(|b| fits(a, b)))
+    own.entries
+        .iter()
+        .any(|a| offered.entries.iter().any(|b| fits(a, b)))
 }
 
 /// Who we are in the descriptions of one session.
@@ -184,32 +196,43 @@ pub(super) struct Own {
 }
 
 /// Our answer.
-pub(super) fn answer(offer: &Description, choice: &Choice, own: &Own, config: &SessionConfig) -> Bytes {
+pub(super) fn answer(
+    offer: &Description,
+    choice: &Choice,
+    own: &Own,
+    config: &SessionConfig,
+) -> Bytes {
     let address = own.uri.host().to_string();
-    Builder::answer(offer, own.session_id, own.version, address.as_str(), |media| {
-        (media.index() == choice.media.index).then(|| {
-            let mut section = section(choice.media.protocol, own, config)
-                .setup(choice.role.setup())
-                .direction(match choice.media.direction {
-                    Direction::SendRecv | Direction::SendOnly => Direction::RecvOnly,
-                    Direction::RecvOnly | Direction::Inactive => Direction::Inactive,
-                });
-            if choice.cema {
-                section = section.cema();
-            }
-            for (name, value) in [
-                ("file-selector", &choice.media.file_selector),
-                ("file-transfer-id", &choice.media.file_transfer_id),
-                ("file-disposition", &choice.media.file_disposition),
-            ] {
-                if let Some(value) = value {
-                    // RFC 5547 §8.2: the answer says for which file it is.
-                    section = section.attribute(name, value);
+    Builder::answer(
+        offer,
+        own.session_id,
+        own.version,
+        address.as_str(),
+        |media| {
+            (media.index() == choice.media.index).then(|| {
+                let mut section = section(choice.media.protocol, own, config)
+                    .setup(choice.role.setup())
+                    .direction(match choice.media.direction {
+                        Direction::SendRecv | Direction::SendOnly => Direction::RecvOnly,
+                        Direction::RecvOnly | Direction::Inactive => Direction::Inactive,
+                    });
+                if choice.cema {
+                    section = section.cema();
                 }
-            }
-            section
-        })
-    })
+                for (name, value) in [
+                    ("file-selector", &choice.media.file_selector),
+                    ("file-transfer-id", &choice.media.file_transfer_id),
+                    ("file-disposition", &choice.media.file_disposition),
+                ] {
+                    if let Some(value) = value {
+                        // RFC 5547 §8.2: the answer says for which file it is.
+                        section = section.attribute(name, value);
+                    }
+                }
+                section
+            })
+        },
+    )
     .octets()
 }
 
@@ -321,14 +344,18 @@ mod tests {
         ]
         .iter()
         .map(|lines| chosen(lines, |_| {}).unwrap_err())
-        .chain([chosen(&plain(""), |config| config.accept_types = vec!["image/*".to_owned()]).unwrap_err()])
+        .chain([chosen(&plain(""), |config| {
+            config.accept_types = vec!["image/*".to_owned()]
+        })
+        .unwrap_err()])
         .collect();
         insta::assert_snapshot!(reasons.join("\n"));
     }
 
     #[test]
     fn a_middlebox_is_followed_where_the_offer_knows_of_it() {
-        let offer = plain("\na=msrp-cema\na=setup:passive").replace("m=message 7394", "m=message 999");
+        let offer =
+            plain("\na=msrp-cema\na=setup:passive").replace("m=message 7394", "m=message 999");
         let choice = chosen(&offer, |_| {}).unwrap();
         assert_eq!(choice.place.1, 999);
     }

@@ -141,7 +141,11 @@ impl Running {
                 Some(is_alive) = self.refreshed.recv() => self.refresh_answered(is_alive),
                 () = tokio::time::sleep_until(wake.into()) => self.on_time().await,
             }
-            if self.ending.as_ref().is_some_and(|ending| Instant::now() >= ending.at) {
+            if self
+                .ending
+                .as_ref()
+                .is_some_and(|ending| Instant::now() >= ending.at)
+            {
                 break;
             }
         }
@@ -255,7 +259,9 @@ impl Running {
 
     fn acknowledged(&mut self, ack: &Message) {
         let is_ours = |cseq: Option<u32>| cseq.is_some() && cseq == self.dialog.invite_cseq();
-        let number = ack.typed::<imspec_wire::sip::typed::CSeq>().and_then(Result::ok);
+        let number = ack
+            .typed::<imspec_wire::sip::typed::CSeq>()
+            .and_then(Result::ok);
         if self.unacknowledged.is_none() || !is_ours(number.map(|cseq| cseq.number)) {
             return;
         }
@@ -265,9 +271,13 @@ impl Running {
         }
         // The answer to our offer.
         let answer = description(ack).ok().flatten();
-        let choice = answer.as_ref().ok_or_else(|| "the ACK has no answer".to_owned()).and_then(
-            |answer| self.sessions.with_means(|means| offer::answered(answer, means)),
-        );
+        let choice = answer
+            .as_ref()
+            .ok_or_else(|| "the ACK has no answer".to_owned())
+            .and_then(|answer| {
+                self.sessions
+                    .with_means(|means| offer::answered(answer, means))
+            });
         match choice {
             Ok(choice) => {
                 self.choice = Some(choice);
@@ -303,7 +313,8 @@ impl Running {
             }
             "OPTIONS" => answer.reply(Reply::new(200).with("Allow", ALLOW)),
             // MESSAGE too: what is to be kept comes over MSRP here.
-            _ => answer.reply(Reply::new(405).with("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS")),
+            _ => answer
+                .reply(Reply::new(405).with("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS")),
         }
     }
 
@@ -370,7 +381,11 @@ impl Running {
             .sessions
             .with_means(|means| offer::choose(&offer, means))
             .map_err(|reason| not_acceptable(&reason))?;
-        let Some(current) = self.choice.as_ref().filter(|now| now.is_same_stream(&choice)) else {
+        let Some(current) = self
+            .choice
+            .as_ref()
+            .filter(|now| now.is_same_stream(&choice))
+        else {
             return Err(not_acceptable("another path needs another session"));
         };
         // Who connected, connected.
@@ -386,14 +401,22 @@ impl Running {
     /// Opens the connection where that is our part, and sends the SEND that has to follow at once (RFC
     /// 4975 §5.4).
     fn connect(&mut self) {
-        let Some(choice) = self.choice.as_ref().filter(|choice| choice.role == Role::Active) else {
+        let Some(choice) = self
+            .choice
+            .as_ref()
+            .filter(|choice| choice.role == Role::Active)
+        else {
             return;
         };
         let msrp = Arc::clone(&self.sessions.context.msrp);
         let own = self.own.uri.clone();
         let (host, port) = choice.place.clone();
         let security = choice.security.clone();
-        let peer: Vec<String> = choice.peer.iter().map(|uri| uri.as_str().to_owned()).collect();
+        let peer: Vec<String> = choice
+            .peer
+            .iter()
+            .map(|uri| uri.as_str().to_owned())
+            .collect();
         let tell = self.connecting.clone();
         self.sessions.context.tasks.spawn(async move {
             let opened = match msrp.connect(&own, &host, port, &security).await {

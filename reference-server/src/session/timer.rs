@@ -74,7 +74,10 @@ impl Agreed {
     /// Adds what was agreed on to a 2xx.
     pub(super) fn announce(self, reply: Reply) -> Reply {
         let who = if self.ours { "uas" } else { "uac" };
-        let reply = reply.with("Session-Expires", format!("{};refresher={who}", self.interval));
+        let reply = reply.with(
+            "Session-Expires",
+            format!("{};refresher={who}", self.interval),
+        );
         if self.peer_knows && !self.ours {
             reply.with("Require", "timer")
         } else {
@@ -116,9 +119,15 @@ mod tests {
         let ours = ("Session-Expires", "600;refresher=uas");
         assert_eq!(agreed(&[timer, ours]), Ok(Some((600, true))));
         assert_eq!(agreed(&[("x", "600;refresher=uac")]), Ok(Some((600, true))));
-        assert_eq!(agreed(&[timer, ("x", "9999999999")]), Ok(Some((1800, false))));
+        assert_eq!(
+            agreed(&[timer, ("x", "9999999999")]),
+            Ok(Some((1800, false)))
+        );
         let least = ("Min-SE", "3600");
-        assert_eq!(agreed(&[timer, ("x", "7200"), least]), Ok(Some((3600, false))));
+        assert_eq!(
+            agreed(&[timer, ("x", "7200"), least]),
+            Ok(Some((3600, false)))
+        );
     }
 
     #[test]

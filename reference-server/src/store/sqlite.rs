@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, Binding, Form, Inserted, NewMessage, PIECE, Part, Piece, SessionRecord, Store, StoreError,
-    StoredMessage,
+    Answer, Binding, Form, Inserted, NewMessage, PIECE, Part, Piece, SessionRecord, Store,
+    StoreError, StoredMessage,
 };
 use crate::clock::Timestamp;
 use crate::policy::{ExpiredHandling, Mark};
@@ -320,7 +320,9 @@ impl Store for SqliteStore {
     ) -> Answer<'static, Inserted> {
         self.write(move |db| {
             let account: Option<i64> = db
-                .prepare_cached("UPDATE message SET received_at = ?2 WHERE id = ?1 RETURNING account")?
+                .prepare_cached(
+                    "UPDATE message SET received_at = ?2 WHERE id = ?1 RETURNING account",
+                )?
                 .query_row(params![number, received_at.micros()], |row| row.get(0))
                 .optional()?;
             let Some(account) = account else {
@@ -403,7 +405,12 @@ impl Store for SqliteStore {
                     "SELECT substr(octets, ?3, ?4) FROM piece WHERE content = ?1 AND number = ?2",
                 )?
                 .query_row(
-                    params![content, number, i64::try_from(within).unwrap_or(0) + 1, most],
+                    params![
+                        content,
+                        number,
+                        i64::try_from(within).unwrap_or(0) + 1,
+                        most
+                    ],
                     |row| row.get(0),
                 )
                 .optional()?;
@@ -736,7 +743,9 @@ fn write_piece(db: &Connection, piece: &Piece) -> Result<(), StoreError> {
          ON CONFLICT (content, number) DO UPDATE SET octets = ?3",
     )?;
     match before {
-        None if within == 0 => written.execute(params![piece.content, number, &piece.octets[..]])?,
+        None if within == 0 => {
+            written.execute(params![piece.content, number, &piece.octets[..]])?
+        }
         before => {
             let mut octets = before.unwrap_or_default();
             octets.resize(octets.len().max(end), 0);
@@ -762,7 +771,10 @@ fn stored_message(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let form = if row.get::<_, String>(10)? == "session" {
         Form::Session(SessionRecord {
             invite: request,
-            ok: row.get::<_, Option<Vec<u8>>>(11)?.unwrap_or_default().into(),
+            ok: row
+                .get::<_, Option<Vec<u8>>>(11)?
+                .unwrap_or_default()
+                .into(),
             bye: row.get::<_, Option<Vec<u8>>>(12)?.map(Bytes::from),
             parts: Vec::new(),
         })
@@ -811,7 +823,11 @@ fn split_heads(heads: &Bytes) -> Vec<Bytes> {
     let mut split = Vec::new();
     let mut start = 0;
     let mut line = 0;
-    for (at, _) in heads.iter().enumerate().filter(|(_, octet)| **octet == b'\n') {
+    for (at, _) in heads
+        .iter()
+        .enumerate()
+        .filter(|(_, octet)| **octet == b'\n')
+    {
         if at - line <= 1 {
             split.push(heads.slice(start..line));
             start = at + 1;

@@ -123,7 +123,10 @@ impl InviteTransactions {
             }
             return Begin::Again;
         }
-        if merge.as_ref().is_some_and(|merge| table.merging.contains_key(merge)) {
+        if merge
+            .as_ref()
+            .is_some_and(|merge| table.merging.contains_key(merge))
+        {
             return Begin::Merged;
         }
         if table.entries.len() >= self.shared.most {
@@ -373,7 +376,11 @@ impl Shared {
 
 impl Table {
     fn forget(&mut self, now: Instant) {
-        while self.finished.front().is_some_and(|(until, _)| *until <= now) {
+        while self
+            .finished
+            .front()
+            .is_some_and(|(until, _)| *until <= now)
+        {
             let Some((_, key)) = self.finished.pop_front() else {
                 return;
             };

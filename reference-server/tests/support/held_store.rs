@@ -48,7 +48,11 @@ impl Store for HeldStore {
         self.inner.set_bindings(account, bindings)
     }
 
-    fn next_message<'a>(&'a self, account: &'a str, after: i64) -> Answer<'a, Option<StoredMessage>> {
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
         self.inner.next_message(account, after)
     }
 

@@ -273,6 +273,14 @@ impl Agent {
         }
     }
 
+    /// Sends octets over TCP; `None` when the connection is broken.
+    pub async fn try_send(&mut self, octets: &[u8]) -> Option<()> {
+        let Link::Tcp(stream, _) = &mut self.link else {
+            panic!("no connection")
+        };
+        stream.write_all(octets).await.ok()
+    }
+
     pub async fn response(&mut self) -> Message {
         loop {
             let message = self.next_within(PATIENCE).await.expect("a response");

@@ -53,7 +53,11 @@ impl Agent {
         let ok = self.call(&invite).await;
         assert_eq!(ok.status(), Some(200), "{}", show(&ok));
         let invite = invite.build().unwrap();
-        let mut dialog = Dialog { invite, ok, cseq: 0 };
+        let mut dialog = Dialog {
+            invite,
+            ok,
+            cseq: 0,
+        };
         let ack = dialog.request(self, "ACK");
         self.send(ack.octets()).await;
         dialog
@@ -63,7 +67,8 @@ impl Agent {
 impl Dialog {
     /// A request inside. ACK has the number of the INVITE.
     pub fn request(&mut self, agent: &Agent, method: &str) -> Builder {
-        let field = |message: &Message, name: &str| message.header(name).unwrap().text().into_owned();
+        let field =
+            |message: &Message, name: &str| message.header(name).unwrap().text().into_owned();
         let contact = field(&self.ok, "Contact");
         let uri = contact.trim_start_matches('<').split('>').next().unwrap();
         let invited = field(&self.invite, "CSeq");
@@ -75,7 +80,14 @@ impl Dialog {
         let via = field(&self.invite, "Via");
         let (before, _) = via.split_once("branch=").unwrap();
         Builder::request(method, uri)
-            .header("Via", format!("{before}branch=z9hG4bK{}y{};rport", std::process::id(), unique()))
+            .header(
+                "Via",
+                format!(
+                    "{before}branch=z9hG4bK{}y{};rport",
+                    std::process::id(),
+                    unique()
+                ),
+            )
             .header("Max-Forwards", "70")
             .header("From", field(&self.invite, "From"))
             .header("To", field(&self.ok, "To"))
@@ -136,6 +148,18 @@ impl Msrp {
         Self::over(Box::new(stream), to, from)
     }
 
+    /// The same; `None` when nobody listens any more.
+    pub async fn try_connect(to: &str, from: &str) -> Option<Self> {
+        let stream = TcpStream::connect(address_of(to)).await.ok()?;
+        Some(Self::over(Box::new(stream), to, from))
+    }
+
+    /// Sends a chunk and gives the frame that comes next; `None` when the connection breaks.
+    pub async fn try_ask(&mut self, chunk: &[u8]) -> Option<String> {
+        self.stream.write_all(chunk).await.ok()?;
+        timeout(PATIENCE, self.next()).await.expect("an answer")
+    }
+
     pub fn over(stream: Box<dyn Octets>, to: &str, from: &str) -> Self {
         Self {
             stream,
@@ -148,7 +172,10 @@ impl Msrp {
 
     /// The server's connection.
     pub async fn accept(listener: &TcpListener, to: &str, from: &str) -> Self {
-        let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("a connection").unwrap();
+        let (stream, _) = timeout(PATIENCE, listener.accept())
+            .await
+            .expect("a connection")
+            .unwrap();
         Self::over(Box::new(stream), to, from)
     }
 
@@ -190,21 +217,30 @@ impl Msrp {
             self.earlier.push(frame);
             frame = self.frame().await;
         }
-        let (mine, rest) = frame.strip_prefix("MSRP ").unwrap().split_once(' ').unwrap();
+        let (mine, rest) = frame
+            .strip_prefix("MSRP ")
+            .unwrap()
+            .split_once(' ')
+            .unwrap();
         assert_eq!(mine, tid, "{frame}");
         rest[..3].parse().unwrap()
     }
 
     /// The next frame.
     pub async fn frame(&mut self) -> String {
-        timeout(PATIENCE, self.next()).await.expect("a frame").expect("an open connection")
+        timeout(PATIENCE, self.next())
+            .await
+            .expect("a frame")
+            .expect("an open connection")
     }
 
     /// The next frame; `None` when the connection is closed.
     pub async fn next(&mut self) -> Option<String> {
         loop {
             let text = String::from_utf8_lossy(&self.held).into_owned();
-            let tid = text.strip_prefix("MSRP ").and_then(|rest| rest.split(' ').next());
+            let tid = text
+                .strip_prefix("MSRP ")
+                .and_then(|rest| rest.split(' ').next());
             if let Some(tid) = tid {
                 let end = format!("-------{tid}");
                 if let Some(at) = text.find(&end)
