@@ -31,7 +31,15 @@ pub fn frame_of(event: &Event) -> Option<Frame> {
 }
 
 fn frame_in(packet: &Packet) -> Option<Frame> {
-    let mut decoder = Decoder::new(Limits::default());
+    // What stands in a trace was bounded when it was read; a scenario may have sent a head of any size.
+    let length = packet.octets.len();
+    let limits = Limits {
+        line: length,
+        headers: length,
+        head: length,
+        ..Limits::default()
+    };
+    let mut decoder = Decoder::new(limits);
     decoder.push(&packet.octets);
     let Ok(Some(Piece::Head(head))) = decoder.next_piece() else {
         return None;

@@ -140,20 +140,22 @@ impl Interpreter<'_> {
     /// Store time at which a message was sent, and how long its answer took.
     fn window(&self, name: &str) -> Result<(UtcTime, Duration), Trouble> {
         self.agents.view(|view| {
-            let Some((event, _)) = view.message(name) else {
+            if let Some((first, last)) = view.window(name) {
+                let round_trip = last.at.unix_us.saturating_sub(first.at.unix_us);
+                let round_trip = u64::try_from(round_trip).unwrap_or(0);
+                return Ok((first.at, Duration::from_micros(round_trip)));
+            }
+            if view.saved(name).is_none() {
                 return Err(Trouble::Impossible(format!(
-                    "`{name}` is no message, so nothing can be counted from it"
+                    "nothing was saved as `{name}`, so nothing can be counted from it"
                 )));
-            };
-            let round_trip = view.window(name).map_or(0, |(first, last)| {
-                last.at.unix_us.saturating_sub(first.at.unix_us)
-            });
-            let round_trip = Duration::from_micros(u64::try_from(round_trip).unwrap_or(0));
+            }
+            let event = view.message(name).map(|(event, _)| event);
             // Without a store clock real time is all there is.
             let sent = event
-                .store
+                .and_then(|event| event.store)
                 .map_or_else(|| self.timeline.now(), |store| store.at);
-            Ok((sent, round_trip))
+            Ok((sent, Duration::ZERO))
         })
     }
 
