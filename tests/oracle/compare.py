@@ -82,6 +82,8 @@ def read_ours(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             said = json.loads(line)
+            if said.get("protocol", "sip") != "sip":
+                continue
             local, remote = address(said["local"]), address(said["remote"])
             sent = said["direction"] == "sent"
             flow = Flow(said["transport"], *((local, remote) if sent else (remote, local)))
