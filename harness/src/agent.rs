@@ -1,13 +1,19 @@
-//! The user agents of the harness: SIP over UDP and TCP, as RFC 3261 obliges an agent to behave, and
-//! nothing besides behind the scenario's back.
+//! The user agents of the harness: SIP over UDP and TCP, MSRP over TCP and TLS, as RFC 3261 and RFC 4975
+//! oblige an agent to behave, and nothing besides behind the scenario's back.
 //!
 //! [`Agents`] are all agents of one case, with the trace that they write together. Each device of a user
 //! has sockets of its own, opened when they are first needed. What arrives is noted and decided at once,
 //! under one lock (`desk`); what goes out is noted before it goes.
 
+mod call;
 mod desk;
+mod dialog;
 mod endpoint;
+mod incoming;
 mod message;
+pub mod msrp;
+mod outgoing;
+mod sdp;
 mod tags;
 
 use std::collections::HashMap;
@@ -23,14 +29,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::evidence::View;
 use crate::scenario::{Case, CaseUser};
-use crate::sut::profile::{Timers, Transport};
+use crate::sut::profile::{Msrp, Timers, Transport};
 
-pub use desk::{Claim, Desk, Stamp};
+pub use call::{Call, End};
+pub use desk::{Claim, Desk, Stamp, described};
 pub use endpoint::Endpoint;
 pub use message::{Draft, Given};
+pub use outgoing::{Awaited, InSession, Invitation, On, Transaction};
+pub use sdp::Described;
 pub use tags::{branch, call_id, tag};
 
-use desk::{Client, ClientKey, Reply};
+use desk::{Client, ClientKey};
 use endpoint::Way;
 
 /// Pause between copies that a scenario asks for.
@@ -39,7 +48,7 @@ const COPIES: Duration = Duration::from_millis(20);
 const T2: u32 = 8;
 
 /// What agents need to know of the server and of themselves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The server over UDP.
     pub udp: Option<SocketAddr>,
@@ -49,6 +58,8 @@ pub struct Surroundings {
     pub bind: IpAddr,
     /// Time-outs.
     pub timers: Timers,
+    /// MSRP of the agents.
+    pub msrp: Arc<Msrp>,
 }
 
 /// All user agents of one case.
@@ -64,6 +75,7 @@ struct Shared {
     /// Something new stands on the desk.
     news: Notify,
     endpoints: tokio::sync::Mutex<HashMap<Place, Arc<Endpoint>>>,
+    msrp: msrp::Hub,
 }
 
 /// Whose socket.
@@ -92,6 +104,8 @@ pub struct Outgoing {
     pub within: Duration,
     /// Name of the request in the trace.
     pub save: Option<String>,
+    /// The next hop, where that is not the server.
+    pub hop: Option<SocketAddr>,
 }
 
 /// How a transaction ended.
@@ -112,6 +126,7 @@ impl Agents {
     /// Agents of a case; no socket is open yet.
     pub fn new(case: Arc<Case>, stamp: Stamp, surroundings: Surroundings) -> Self {
         let shared = Shared {
+            msrp: msrp::Hub::new(Arc::clone(&surroundings.msrp), surroundings.bind),
             surroundings,
             desk: Mutex::new(Desk::new(case, stamp)),
             news: Notify::new(),
@@ -142,20 +157,18 @@ impl Agents {
     pub async fn until<T>(
         &self,
         deadline: Instant,
-        mut wanted: impl FnMut(&mut Desk) -> Option<T>,
+        wanted: impl FnMut(&mut Desk) -> Option<T>,
     ) -> Option<T> {
-        loop {
-            let mut news = std::pin::pin!(self.shared.news.notified());
-            // Enrolled before looking, so that nothing is missed in between.
-            news.as_mut().enable();
-            if let Some(found) = wanted(&mut self.desk()) {
-                return Some(found);
-            }
-            tokio::select! {
-                () = news => {}
-                () = sleep_until(deadline) => return wanted(&mut self.desk()),
-            }
-        }
+        self.shared.until(deadline, wanted).await
+    }
+
+    /// When something last came of a message that a user is still receiving through a session.
+    pub fn arriving(&self, user: &str) -> Option<Instant> {
+        let sessions = self.shared.msrp.all().into_iter();
+        sessions
+            .filter(|session| session.owner().user == user)
+            .filter_map(|session| session.arriving())
+            .max()
     }
 
     /// The socket of a device, opened now if it is not yet.
@@ -207,7 +220,7 @@ impl Agents {
         endpoint: &Arc<Endpoint>,
         out: Outgoing,
     ) -> Result<Ending, String> {
-        let way = endpoint.way_out().await?;
+        let way = endpoint.way_to(out.hop).await?;
         let key = ClientKey::of(&out.octets, endpoint.place());
         {
             let mut desk = self.desk();
@@ -216,7 +229,7 @@ impl Agents {
                 Some(&out.step),
                 EventKind::Sent(endpoint.packet(&way, &out.octets, false)),
             );
-            if let Some(name) = out.save {
+            if let Some(name) = out.save.clone() {
                 desk.note(Some(&out.step), EventKind::Saved { name, event: sent });
             }
         }
@@ -225,7 +238,7 @@ impl Agents {
         self.post(endpoint, &way, &out.step, &out.octets).await;
         for _ in 1..out.copies {
             sleep(COPIES).await;
-            self.again(endpoint, &out.step, &out.octets).await;
+            self.again(endpoint, &out).await;
         }
         let t1 = self.shared.surroundings.timers.t1;
         let mut interval = t1;
@@ -247,7 +260,7 @@ impl Agents {
             }
             // A response may have come in while the copies went out.
             if now >= next {
-                self.again(endpoint, &out.step, &out.octets).await;
+                self.again(endpoint, &out).await;
                 // Once the server says that it is at work, it is reminded every T2 only.
                 interval = if self.desk().proceeding(&key) {
                     t1 * T2
@@ -265,19 +278,23 @@ impl Agents {
         for endpoint in endpoints.into_values() {
             endpoint.close();
         }
+        self.shared.msrp.close();
+        for session in self.shared.msrp.all() {
+            msrp::unfinished(&self.shared, &session);
+        }
         self.desk().take_trace()
     }
 
-    async fn again(&self, endpoint: &Arc<Endpoint>, step: &str, octets: &Bytes) {
-        match endpoint.way_out().await {
+    async fn again(&self, endpoint: &Arc<Endpoint>, out: &Outgoing) {
+        match endpoint.way_to(out.hop).await {
             Ok(way) => {
                 self.note(
-                    Some(step),
-                    EventKind::Sent(endpoint.packet(&way, octets, true)),
+                    Some(&out.step),
+                    EventKind::Sent(endpoint.packet(&way, &out.octets, true)),
                 );
-                self.post(endpoint, &way, step, octets).await;
+                self.post(endpoint, &way, &out.step, &out.octets).await;
             }
-            Err(why) => drop(self.note(Some(step), EventKind::Note { text: why })),
+            Err(why) => drop(self.note(Some(&out.step), EventKind::Note { text: why })),
         }
     }
 
@@ -297,6 +314,25 @@ impl Shared {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    async fn until<T>(
+        &self,
+        deadline: Instant,
+        mut wanted: impl FnMut(&mut Desk) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            let mut news = std::pin::pin!(self.news.notified());
+            // Enrolled before looking, so that nothing is missed in between.
+            news.as_mut().enable();
+            if let Some(found) = wanted(&mut self.desk()) {
+                return Some(found);
+            }
+            tokio::select! {
+                () = news => {}
+                () = sleep_until(deadline) => return wanted(&mut self.desk()),
+            }
+        }
+    }
 }
 
 /// Where an endpoint puts what arrives.
@@ -313,43 +349,16 @@ impl Inbox {
             return;
         };
         let packet = endpoint.packet(way, octets, false);
-        let reply = shared.desk().arrived(&self.place, packet, way.remote());
+        let replies = shared.desk().arrived(&self.place, packet, way.remote());
         shared.news.notify_waiters();
-        let Some(reply) = reply else { return };
-        let (endpoint, way) = (Arc::clone(endpoint), way.clone());
-        tokio::spawn(async move {
-            match reply {
-                Reply::Again { octets, to } => {
-                    let way = way.towards(to);
-                    shared
-                        .desk()
-                        .note(None, EventKind::Sent(endpoint.packet(&way, &octets, true)));
-                    let _ = endpoint.send(&way, &octets).await;
-                }
-                Reply::Answer {
-                    octets,
-                    after,
-                    key,
-                    to,
-                } => {
-                    let way = way.towards(to);
-                    sleep(after).await;
-                    shared
-                        .desk()
-                        .answered(&key, endpoint.packet(&way, &octets, false));
-                    if let Err(why) = endpoint.send(&way, &octets).await {
-                        let text = format!("the answer could not be sent: {why}");
-                        shared.desk().note(None, EventKind::Note { text });
-                    }
-                    shared.news.notify_waiters();
-                }
-                Reply::Reset { key } => {
-                    way.reset();
-                    shared.desk().dismissed(&key);
-                    shared.news.notify_waiters();
-                }
-            }
-        });
+        for reply in replies {
+            tokio::spawn(incoming::reply(
+                Arc::clone(&shared),
+                Arc::clone(endpoint),
+                way.clone(),
+                reply,
+            ));
+        }
     }
 
     /// Notes something about an endpoint that is no message.
@@ -359,6 +368,11 @@ impl Inbox {
             shared.news.notify_waiters();
         }
     }
+}
+
+/// A number of octets as a scenario writes it.
+fn octets(text: &str) -> Option<u64> {
+    crate::scenario::octets::parse_size(text)
 }
 
 /// A packet as the trace keeps it.

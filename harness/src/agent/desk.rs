@@ -3,7 +3,10 @@
 //!
 //! No I/O happens here, and nothing waits, so every decision can be tested by handing in octets.
 
-use std::collections::HashMap;
+mod invite;
+mod transfer;
+
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +18,16 @@ use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{CSeq, Via};
 
 use super::Place;
+use super::call::Call;
+use super::dialog::DialogId;
 use super::message::{self, Given};
+use crate::evidence::content::Content;
 use crate::evidence::{View, delivery};
 use crate::scenario::model::{Answer, HeaderValue, Receive, Step, Verb};
 use crate::scenario::{Case, Template};
+
+pub use invite::described;
+pub(super) use invite::{Accepted, Calling, Invited};
 
 /// Events that one case may write; what arrives beyond them is dropped.
 const EVENTS: usize = 50_000;
@@ -42,6 +51,13 @@ impl std::fmt::Debug for Stamp {
     }
 }
 
+/// When something happened, for what is written down later.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moment {
+    at_us: u64,
+    store: Option<StoreTime>,
+}
+
 /// A `receive` step that may take a request.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -55,6 +71,9 @@ pub struct Claim {
 enum ClaimState {
     /// Still to come.
     Open,
+    /// Has decided how an INVITE is answered, in a way after which no message will come whole: it takes
+    /// what comes of that session.
+    Bound { invite: u32 },
     /// Has its request; whether the answer is out.
     Taken { event: u32, answered: bool },
     /// Takes none any more.
@@ -72,6 +91,12 @@ pub struct Desk {
     clients: HashMap<ClientKey, Client>,
     servers: HashMap<ServerKey, Server>,
     claims: Vec<Claim>,
+    /// Sessions by the event that holds their INVITE, re-INVITEs included.
+    calls: HashMap<u32, Arc<Call>>,
+    /// ACKs to 2xx that came: Call-ID, our tag, number.
+    acknowledged: HashSet<(String, String, u32)>,
+    /// Messages of sessions that no step took.
+    loose: Vec<u32>,
 }
 
 /// What makes a response belong to a request (RFC 3261 §17.1.3).
@@ -89,6 +114,8 @@ pub(super) struct Client {
     step: String,
     proceeding: bool,
     answer: Option<(u32, u16)>,
+    /// What an INVITE needs besides.
+    calling: Option<Calling>,
 }
 
 /// What makes a request the same as an earlier one (RFC 3261 §17.2.3).
@@ -111,6 +138,11 @@ struct Server {
     /// A near miss that a step took when its time was up.
     taken: bool,
     answer: Option<Bytes>,
+    /// Decided by a step that waits for what will come of it.
+    decided: bool,
+    /// An INVITE: cancelled, or its final response acknowledged.
+    cancelled: bool,
+    acked: bool,
 }
 
 /// What the agent does about a request.
@@ -124,7 +156,19 @@ pub(super) enum Reply {
         after: Duration,
         key: ServerKey,
         to: SocketAddr,
+        /// The session that ends with it.
+        ends: Option<Arc<Call>>,
     },
+    /// Answers an INVITE, which takes what only an open socket can tell.
+    Invited(Box<Invited>),
+    /// Acknowledges a final response that is no 2xx.
+    Acknowledge {
+        octets: Bytes,
+        step: String,
+        again: bool,
+    },
+    /// Acknowledges a 2xx, which is a request of its own.
+    Accepted(Box<Accepted>),
     /// Closes the connection.
     Reset { key: ServerKey },
 }
@@ -151,6 +195,9 @@ impl Desk {
             clients: HashMap::new(),
             servers: HashMap::new(),
             claims,
+            calls: HashMap::new(),
+            acknowledged: HashSet::new(),
+            loose: Vec::new(),
         }
     }
 
@@ -171,15 +218,29 @@ impl Desk {
 
     /// Writes an event; returns its id.
     pub fn note(&mut self, step: Option<&str>, kind: EventKind) -> u32 {
+        let moment = self.moment();
+        self.note_at(moment, step, kind)
+    }
+
+    /// Now.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            at_us: u64::try_from(self.stamp.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            store: (self.stamp.store)(),
+        }
+    }
+
+    /// Writes an event of an earlier moment; returns its id.
+    pub(super) fn note_at(&mut self, moment: Moment, step: Option<&str>, kind: EventKind) -> u32 {
         if let EventKind::Sent(packet) | EventKind::Received(packet) = &kind {
             self.octets += packet.octets.len();
         }
         let id = u32::try_from(self.trace.events.len()).unwrap_or(u32::MAX);
         self.trace.events.push(Event {
             id,
-            at_us: u64::try_from(self.stamp.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-            store: (self.stamp.store)(),
-            step: step.map(str::to_owned),
+            at_us: moment.at_us,
+            store: moment.store,
+            step: step.filter(|step| !step.is_empty()).map(str::to_owned),
             kind,
         });
         id
@@ -230,6 +291,7 @@ impl Desk {
         {
             server.taken = true;
         }
+        self.not_loose(event);
         Some((event, false))
     }
 
@@ -246,6 +308,10 @@ impl Desk {
             let ClaimState::Taken { event, answered } = state else {
                 continue;
             };
+            if self.is_transfer(event) {
+                self.offer_transfer(event);
+                continue;
+            }
             let Some((key, message)) = self.request_of(event) else {
                 continue;
             };
@@ -283,17 +349,9 @@ impl Desk {
         place: &Place,
         packet: Packet,
         from: SocketAddr,
-    ) -> Option<Reply> {
-        if self.trace.events.len() >= EVENTS
-            || self.octets.saturating_add(packet.octets.len()) > OCTETS
-        {
-            if !std::mem::replace(&mut self.full, true) {
-                let text = format!(
-                    "the trace is full ({EVENTS} events or {OCTETS} octets); what arrives from here on is dropped"
-                );
-                self.note(None, EventKind::Note { text });
-            }
-            return None;
+    ) -> Vec<Reply> {
+        if !self.room(packet.octets.len()) {
+            return Vec::new();
         }
         let message = match Message::parse(packet.octets.0.clone()) {
             Ok(message) => message,
@@ -305,14 +363,30 @@ impl Desk {
                         text: format!("what arrived is no SIP message: {e}"),
                     },
                 );
-                return None;
+                return Vec::new();
             }
         };
         if let Some(status) = message.status() {
-            self.response(place, packet, &message, status);
-            return None;
+            return self
+                .response(place, packet, &message, status)
+                .into_iter()
+                .collect();
         }
         self.request(place, packet, &message, from)
+    }
+
+    /// Whether the trace has room for so many octets more.
+    pub(super) fn room(&mut self, octets: usize) -> bool {
+        if self.trace.events.len() < EVENTS && self.octets.saturating_add(octets) <= OCTETS {
+            return true;
+        }
+        if !std::mem::replace(&mut self.full, true) {
+            let text = format!(
+                "the trace is full ({EVENTS} events or {OCTETS} octets); what arrives from here on is dropped"
+            );
+            self.note(None, EventKind::Note { text });
+        }
+        false
     }
 
     /// The answer to a request goes out.
@@ -323,7 +397,7 @@ impl Desk {
             return;
         };
         server.answer = Some(octets);
-        let (event, claim) = (server.event, server.claim);
+        let (event, claim, decided) = (server.event, server.claim, server.decided);
         match claim {
             Some(index) => {
                 self.claims[index].state = ClaimState::Taken {
@@ -331,6 +405,7 @@ impl Desk {
                     answered: true,
                 }
             }
+            None if decided => {}
             None => drop(self.note(None, EventKind::Unclaimed { event })),
         }
     }
@@ -348,7 +423,13 @@ impl Desk {
         }
     }
 
-    fn response(&mut self, place: &Place, mut packet: Packet, message: &Message, status: u16) {
+    fn response(
+        &mut self,
+        place: &Place,
+        mut packet: Packet,
+        message: &Message,
+        status: u16,
+    ) -> Option<Reply> {
         let key = ClientKey::of_message(message)
             .filter(|key| self.clients.contains_key(key))
             .or_else(|| {
@@ -356,19 +437,21 @@ impl Desk {
             });
         let Some(key) = key else {
             self.note(None, EventKind::Received(packet));
-            return;
+            return None;
         };
         let client = self.clients.get(&key);
         let step = client.map(|client| client.step.clone());
         packet.retransmission = client.is_some_and(|client| client.answer.is_some());
         let event = self.note(step.as_deref(), EventKind::Received(packet));
-        if let Some(client) = self.clients.get_mut(&key) {
-            if status < 200 {
-                client.proceeding = true;
-            } else if client.answer.is_none() {
-                client.answer = Some((event, status));
-            }
+        let client = self.clients.get_mut(&key)?;
+        if status < 200 {
+            client.proceeding = true;
+            return None;
         }
+        let first = client.answer.is_none();
+        client.answer.get_or_insert((event, status));
+        let client = client.clone();
+        self.final_response(client, message, status, event, first)
     }
 
     fn request(
@@ -377,12 +460,14 @@ impl Desk {
         mut packet: Packet,
         message: &Message,
         from: SocketAddr,
-    ) -> Option<Reply> {
+    ) -> Vec<Reply> {
         let key = ServerKey::of(place, message);
         let to = message::answer_address(message, from);
-        if let Some(server) = self.servers.get(&key) {
+        let method = message.method().unwrap_or_default().to_owned();
+        if let Some(server) = self.servers.get_mut(&key) {
             // An ACK belongs to the transaction of its INVITE and is never answered (RFC 3261 §17.2.1).
-            let is_ack = message.method() == Some("ACK");
+            let is_ack = method == "ACK";
+            server.acked |= is_ack;
             let again = server
                 .answer
                 .clone()
@@ -390,27 +475,52 @@ impl Desk {
                 .map(|octets| Reply::Again { octets, to });
             packet.retransmission = !is_ack;
             self.note(None, EventKind::Received(packet));
-            return again;
+            return again.into_iter().collect();
         }
         let event = self.note(None, EventKind::Received(packet));
-        let method = message.method().unwrap_or_default().to_owned();
         if method == "ACK" {
-            return None;
+            self.acknowledge(message);
+            return Vec::new();
         }
-        let claim = self.find_claim(place, message);
-        self.servers.insert(
-            key.clone(),
-            Server {
-                event,
-                user: place.user.clone(),
-                device: place.device.clone(),
-                method,
-                claim,
-                taken: false,
-                answer: None,
-            },
-        );
+        let mut server = Server {
+            event,
+            user: place.user.clone(),
+            device: place.device.clone(),
+            method: method.clone(),
+            claim: None,
+            taken: false,
+            answer: None,
+            decided: false,
+            cancelled: false,
+            acked: false,
+        };
+        if method == "CANCEL" {
+            self.servers.insert(key.clone(), server);
+            return self.cancelled(key, message, from, to);
+        }
+        let dialog = DialogId::of_request(message);
+        let call = dialog.as_ref().and_then(|id| self.call_in(id));
+        // Within a session nothing is claimed but what a step names.
+        let named = call.is_some() || method == "BYE";
+        server.claim = if method == "INVITE" {
+            None
+        } else {
+            self.find_claim(place, message)
+        };
+        server.decided = named;
+        if method == "INVITE" {
+            let tagged = dialog.is_some();
+            return self.invited(place, message, (key, server), call, tagged, from);
+        }
+        let claim = server.claim;
+        self.servers.insert(key.clone(), server);
         let (status, after, headers) = match claim {
+            // RFC 3261 §12.2.2, §15.1.2: what belongs to no dialog of ours.
+            None if call.is_none()
+                && (method == "BYE" || method == "UPDATE" && dialog.is_some()) =>
+            {
+                (481, Duration::ZERO, Vec::new())
+            }
             None => (200, Duration::ZERO, Vec::new()),
             Some(index) => {
                 self.claims[index].state = ClaimState::Taken {
@@ -433,59 +543,74 @@ impl Desk {
                             event,
                             answered: true,
                         };
-                        return None;
+                        return Vec::new();
                     }
-                    Answer::Reset => return Some(Reply::Reset { key }),
+                    Answer::Reset => return vec![Reply::Reset { key }],
                 }
             }
         };
-        let octets = message::answer(message, status, &headers, from);
-        Some(Reply::Answer {
+        let body = call
+            .as_ref()
+            .filter(|_| method == "UPDATE" && !message.body().is_empty())
+            .and_then(|call| call.own_sdp());
+        let ends = call.filter(|_| method == "BYE");
+        if let Some(call) = &ends {
+            call.end(super::call::End::Remote);
+        }
+        let octets = match body {
+            None => message::answer(message, status, &headers, from),
+            Some(body) => {
+                let mut headers = headers;
+                headers.push(Given {
+                    name: "Content-Type".into(),
+                    values: vec![b"application/sdp".to_vec()],
+                });
+                message::answer_with(message, status, &headers, from, body)
+            }
+        };
+        vec![Reply::Answer {
             octets,
             after,
             key,
             to,
-        })
+            ends,
+        }]
     }
 
     /// The first `receive` still to come that fits.
     fn find_claim(&self, place: &Place, message: &Message) -> Option<usize> {
         self.claims.iter().position(|claim| {
             claim.state == ClaimState::Open
-                && claim.receive.at == place.user
-                && claim
-                    .receive
-                    .device
-                    .as_ref()
-                    .is_none_or(|device| *device == place.device)
+                && claim.is_at(&place.user, &place.device)
                 && message.method() == Some(claim.receive.method.as_deref().unwrap_or("MESSAGE"))
                 && claim.receive.of.as_ref().is_none_or(|of| {
-                    self.saved_message(of, &claim.step)
-                        .is_some_and(|sent| delivery::carries(message, &sent))
+                    self.saved_content(of, &claim.step)
+                        .is_some_and(|sent| delivery::carries(message, sent))
                 })
         })
     }
 
-    /// Of the requests that nobody claimed, the one most like the message that the step waits for. One that
+    /// Of the deliveries that nobody claimed, the one most like the message that the step waits for. One that
     /// is a delivery of another saved message is none of it.
     fn nearest(&self, step: &str, receive: &Receive) -> Option<u32> {
         let wanted = receive
             .of
             .as_ref()
-            .and_then(|of| self.saved_message(of, step));
+            .and_then(|of| self.saved_content(of, step));
         let view = View::new(&self.case, &self.trace);
-        let others: Vec<Message> = view
+        let others: Vec<Content> = view
             .names()
-            .filter_map(|name| view.message(name))
-            .map(|(_, message)| message)
+            .filter_map(|name| view.saved_content(name))
+            .map(|(_, content)| content)
             .filter(|other| {
-                !other.body().trim_ascii().is_empty()
+                other.length() > 0
                     && wanted
                         .as_ref()
-                        .is_none_or(|wanted| wanted.body() != other.body())
+                        .is_none_or(|wanted| !same_octets(wanted, other))
             })
             .collect();
-        self.servers
+        let requests = self
+            .servers
             .values()
             .filter(|server| {
                 server.claim.is_none()
@@ -497,29 +622,31 @@ impl Desk {
                         .as_ref()
                         .is_none_or(|device| *device == server.device)
             })
-            .filter_map(|server| {
-                let message = view
-                    .event(server.event)
-                    .and_then(crate::evidence::message_of)?;
+            .map(|server| server.event);
+        let by_session = self.loose_at(receive);
+        requests
+            .chain(by_session)
+            .filter_map(|event| {
+                let content = view.content(view.event(event)?)?;
                 if others
                     .iter()
-                    .any(|other| delivery::carries(&message, other))
+                    .any(|other| delivery::carries(&content, other))
                 {
                     return None;
                 }
                 let likeness = wanted
                     .as_ref()
-                    .map_or(0, |wanted| delivery::likeness(&message, wanted));
-                Some((std::cmp::Reverse(likeness), server.event))
+                    .map_or(0, |wanted| delivery::likeness(&content, wanted));
+                Some((std::cmp::Reverse(likeness), event))
             })
             .min()
             .map(|(_, event)| event)
     }
 
-    fn saved_message(&self, of: &Template, step: &str) -> Option<Message> {
+    fn saved_content(&self, of: &Template, step: &str) -> Option<Content> {
         let view = View::new(&self.case, &self.trace);
         let name = view.text(of, step).ok()?;
-        view.message(&name).map(|(_, message)| message)
+        view.saved_content(&name).map(|(_, content)| content)
     }
 
     fn request_of(&self, event: u32) -> Option<(ServerKey, Message)> {
@@ -592,7 +719,27 @@ impl Client {
             step: step.to_owned(),
             proceeding: false,
             answer: None,
+            calling: None,
         }
+    }
+
+    /// An INVITE.
+    pub(super) fn inviting(step: &str, calling: Calling) -> Self {
+        Self {
+            calling: Some(calling),
+            ..Self::new(step)
+        }
+    }
+}
+
+impl Claim {
+    fn is_at(&self, user: &str, device: &str) -> bool {
+        self.receive.at == user
+            && self
+                .receive
+                .device
+                .as_ref()
+                .is_none_or(|wanted| wanted == device)
     }
 }
 
@@ -629,6 +776,14 @@ impl ServerKey {
             sent_by,
             method: method.to_owned(),
         }
+    }
+}
+
+/// Whether two messages say the same.
+fn same_octets(a: &Content, b: &Content) -> bool {
+    match (a.octets(), b.octets()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.digest().is_some() && a.digest() == b.digest(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The socket of one device over one transport: a UDP socket, or a TCP listener with a connection to the
 //! server. Reads never block a writer, and what is read is bounded.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,8 +37,8 @@ const LIMITS: Limits = Limits {
 #[derive(Debug)]
 pub struct Endpoint {
     core: Arc<Core>,
-    /// The connection to the server, over TCP.
-    out: tokio::sync::Mutex<Option<Way>>,
+    /// The connections that were made from here, over TCP, by where they lead.
+    out: tokio::sync::Mutex<HashMap<SocketAddr, Way>>,
     tasks: Mutex<Vec<AbortHandle>>,
     inbox: Inbox,
 }
@@ -112,7 +113,7 @@ impl Endpoint {
         };
         Ok(Self {
             core,
-            out: tokio::sync::Mutex::new(None),
+            out: tokio::sync::Mutex::default(),
             tasks: Mutex::new(vec![task.abort_handle()]),
             inbox,
         })
@@ -125,13 +126,7 @@ impl Endpoint {
 
     /// A Contact URI that leads here.
     pub fn contact(&self) -> String {
-        let Core {
-            user_part, local, ..
-        } = &*self.core;
-        match self.core.place.transport {
-            Transport::Udp => format!("sip:{user_part}@{local}"),
-            Transport::Tcp => format!("sip:{user_part}@{local};transport=tcp"),
-        }
+        self.core.contact()
     }
 
     /// A Via value with a fresh branch; `rport` asks for answers on the way back (RFC 3581).
@@ -147,18 +142,18 @@ impl Endpoint {
         )
     }
 
-    /// The way to the server; over TCP a connection is made if none is open.
-    pub(super) async fn way_out(&self) -> Result<Way, String> {
+    /// The way to the server, or to that address; over TCP a connection is made if none is open.
+    pub(super) async fn way_to(&self, hop: Option<SocketAddr>) -> Result<Way, String> {
+        let target = hop.unwrap_or(self.core.target);
         if self.core.udp.is_some() {
-            return Ok(Way::Udp(self.core.target));
+            return Ok(Way::Udp(target));
         }
         let mut out = self.out.lock().await;
-        if let Some(Way::Tcp(connection)) = &*out
+        if let Some(Way::Tcp(connection)) = out.get(&target)
             && connection.is_open()
         {
             return Ok(Way::Tcp(Arc::clone(connection)));
         }
-        let target = self.core.target;
         let stream = tokio::time::timeout(PATIENCE, probe::connect(self.core.local.ip(), target))
             .await
             .map_err(|_| format!("no connection to {target} within {} s", PATIENCE.as_secs()))?
@@ -175,7 +170,7 @@ impl Endpoint {
             .unwrap_or_else(PoisonError::into_inner)
             .push(task.abort_handle());
         let way = Way::Tcp(connection);
-        *out = Some(way.clone());
+        out.insert(target, way.clone());
         Ok(way)
     }
 
@@ -207,6 +202,22 @@ impl Drop for Endpoint {
 }
 
 impl Core {
+    /// Whose it is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A Contact URI that leads here.
+    pub(super) fn contact(&self) -> String {
+        let Self {
+            user_part, local, ..
+        } = self;
+        match self.place.transport {
+            Transport::Udp => format!("sip:{user_part}@{local}"),
+            Transport::Tcp => format!("sip:{user_part}@{local};transport=tcp"),
+        }
+    }
+
     pub(super) async fn send(&self, way: &Way, octets: &Bytes) -> Result<(), String> {
         match (way, &self.udp) {
             (Way::Udp(remote), Some(socket)) => socket

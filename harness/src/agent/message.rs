@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use imspec_wire::sip::build::reason_phrase;
-use imspec_wire::sip::typed::{To, Via};
+use imspec_wire::sip::typed::{CSeq, To, Via};
 use imspec_wire::sip::{Builder, ContentLength, Message, name};
 
 use super::tags;
@@ -41,6 +41,13 @@ impl Draft {
         }
     }
 
+    /// Further header fields that the harness writes.
+    #[must_use]
+    pub fn own(mut self, more: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.own.extend(more);
+        self
+    }
+
     /// What the scenario gives.
     #[must_use]
     pub fn given(mut self, given: Vec<Given>) -> Self {
@@ -64,8 +71,9 @@ impl Draft {
             for (index, field) in self.given.iter().enumerate() {
                 if same(&field.name, name) {
                     overridden = true;
-                    written[index] = true;
-                    builder = write(builder, field);
+                    if !std::mem::replace(&mut written[index], true) {
+                        builder = write(builder, field);
+                    }
                 }
             }
             if !overridden {
@@ -105,6 +113,17 @@ fn same(a: &str, b: &str) -> bool {
 
 /// The answer to a request (RFC 3261 §8.2.6.2), with the header fields that a scenario adds.
 pub(super) fn answer(request: &Message, status: u16, more: &[Given], from: SocketAddr) -> Bytes {
+    answer_with(request, status, more, from, Bytes::new())
+}
+
+/// The same with a body.
+pub(super) fn answer_with(
+    request: &Message,
+    status: u16,
+    more: &[Given],
+    from: SocketAddr,
+    body: Bytes,
+) -> Bytes {
     let mut builder = Builder::response(status, reason_phrase(status));
     for (index, via) in request.headers_named("Via").enumerate() {
         builder = match index {
@@ -126,7 +145,53 @@ pub(super) fn answer(request: &Message, status: u16, more: &[Given], from: Socke
             };
         }
     }
+    more.iter().fold(builder, write).body(body).octets()
+}
+
+/// The ACK to a final response that is no 2xx: it belongs to the transaction of the INVITE (RFC 3261
+/// §17.1.1.3).
+pub(super) fn acknowledgement(invite: &Message, response: &Message) -> Bytes {
+    within(invite, "ACK", response.header("To").map(|to| to.line()))
+}
+
+/// The CANCEL of an INVITE (RFC 3261 §9.1), with the header fields that a scenario adds.
+pub(super) fn cancellation(invite: &Message, more: &[Given]) -> Bytes {
+    let plain = within(invite, "CANCEL", None);
+    if more.is_empty() {
+        return plain;
+    }
+    let Ok(plain) = Message::parse(plain) else {
+        return Bytes::new();
+    };
+    let builder = Builder::request("CANCEL", plain.request_uri().unwrap_or_default());
+    let kept = plain.headers().filter(|field| {
+        !field.is("Content-Length") && !more.iter().any(|given| same(&given.name, field.name()))
+    });
+    let builder = kept.fold(builder, |builder, field| builder.header_line(field.line()));
     more.iter().fold(builder, write).octets()
+}
+
+/// A request that shares the transaction of an INVITE, but for the method; `to` in place of its To.
+fn within(invite: &Message, method: &str, to: Option<&[u8]>) -> Bytes {
+    let mut builder = Builder::request(method, invite.request_uri().unwrap_or_default());
+    if let Some(via) = invite.header("Via") {
+        builder = builder.header_line(via.line());
+    }
+    builder = builder.header("Max-Forwards", "70");
+    for route in invite.headers_named("Route") {
+        builder = builder.header_line(route.line());
+    }
+    for name in ["From", "To", "Call-ID"] {
+        let own = invite.header(name).map(|field| field.line());
+        let line = if name == "To" { to.or(own) } else { own };
+        if let Some(line) = line {
+            builder = builder.header_line(line);
+        }
+    }
+    if let Some(Ok(sequence)) = invite.typed::<CSeq>() {
+        builder = builder.header("CSeq", format!("{} {method}", sequence.number));
+    }
+    builder.octets()
 }
 
 /// Where the answer to a request goes over UDP (RFC 3261 §18.2.2, RFC 3581 §4): to its source, at the port

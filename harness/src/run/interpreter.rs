@@ -5,6 +5,7 @@
 
 mod observe;
 mod request;
+mod session;
 mod steer;
 
 pub(in crate::run) use steer::known_waits;
@@ -22,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::RunOptions;
 use super::timeline::{Activity, Timeline};
+use crate::agent::msrp::Parcel;
 use crate::agent::{Agents, Desk, Endpoint};
 use crate::evidence::Value;
 use crate::scenario::model::{Step, UserState, Verb};
@@ -54,6 +56,8 @@ struct Memory {
     granularity: Duration,
     /// What the server was told to choose, to be told again after a restart.
     policy: BTreeMap<String, serde_json::Value>,
+    /// Messages that went through sessions, by the event that their name stands for.
+    parcels: HashMap<u32, Arc<Parcel>>,
 }
 
 /// Whether a case goes on.
@@ -192,9 +196,10 @@ impl<'c> Interpreter<'c> {
             Verb::Register(register) => self.register(path, register).await,
             Verb::Message(message) => self.message(path, message).await,
             Verb::Raw(raw) => self.raw(path, raw).await,
-            Verb::Invite(_) | Verb::Msrp(_) | Verb::Bye(_) | Verb::Cancel(_) => Err(
-                Trouble::Impossible("message sessions cannot be run yet".into()),
-            ),
+            Verb::Invite(invite) => self.invite(path, invite).await,
+            Verb::Msrp(msrp) => self.msrp(path, msrp).await,
+            Verb::Bye(bye) => self.bye(path, bye).await,
+            Verb::Cancel(cancel) => self.cancel(path, cancel).await,
             Verb::Receive(receive) => self.receive(path, receive).await,
             Verb::Silence(silence) => self.silence(path, silence).await,
             Verb::Stored(stored) => self.stored(path, stored).await,

@@ -216,6 +216,7 @@ async fn run_case(
         tcp: instance.tcp,
         bind: setting.profile.pixit.bind,
         timers: setting.profile.pixit.timers,
+        msrp: Arc::clone(&setting.profile.pixit.msrp),
     };
     let agents = Agents::new(Arc::clone(&case), stamp, surroundings);
     if !policy.is_empty() {

@@ -53,6 +53,32 @@ pub struct Pixit {
     pub bind: IpAddr,
     /// Time-outs.
     pub timers: Timers,
+    /// MSRP of the user agents.
+    pub msrp: Arc<Msrp>,
+}
+
+/// MSRP of the user agents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Msrp {
+    /// Sessions are offered under TLS where a scenario names no kind of connection.
+    pub secure: bool,
+    /// Address of the agents' listeners, where it is not that of SIP.
+    pub bind: Option<IpAddr>,
+    /// File of certificates: the authorities by which a server is known whose SDP has no fingerprint.
+    pub ca: Option<PathBuf>,
+    /// The relay that every agent asks for a URI (RFC 4976).
+    pub relay: Option<Relay>,
+}
+
+/// A relay, and who the agents are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Its URI; may hold `${…}`.
+    pub uri: String,
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: String,
 }
 
 /// How accounts come into being.
@@ -300,6 +326,16 @@ impl Profile {
             Provision::Control => "control",
         };
         entries.push(("accounts.provision", provision.into()));
+        let connection = if pixit.msrp.secure { "tls" } else { "tcp" };
+        entries.push(("msrp.connection", connection.into()));
+        entries.extend(
+            pixit
+                .msrp
+                .bind
+                .map(|at| ("msrp.bind", at.to_string().into())),
+        );
+        let relay = pixit.msrp.relay.as_ref();
+        entries.extend(relay.map(|relay| ("msrp.relay", relay.uri.clone().into())));
         let sut = match &self.version {
             Some(version) => format!("{} {version}", self.product),
             None => self.product.clone(),

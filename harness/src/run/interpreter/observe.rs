@@ -14,6 +14,8 @@ use crate::sut::store::Account;
 
 /// Pause between two looks at the store: at first short, since most stores are quick, then longer.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// How much longer than a delivery usually takes one may take that is under way.
+const LONGEST: u32 = 20;
 /// How long sending an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -26,10 +28,7 @@ impl Interpreter<'_> {
         )?;
         let save = self.save(step.save.as_ref(), path)?;
         let begun = Instant::now();
-        let arrived = self
-            .agents
-            .until(begun + within, |desk| desk.taken(path))
-            .await;
+        let arrived = self.arrival(path, &step.at, begun, within).await;
         let took = if arrived.is_some() {
             // The step is over when the answer is out, which the scenario may have delayed.
             let delay = match step.answer {
@@ -70,6 +69,29 @@ impl Interpreter<'_> {
             outcome,
             flow: Flow::On,
         })
+    }
+
+    /// Waits for the request or message that the step takes. One that is on its way through a session is not
+    /// missing: patience counts from its last chunk.
+    async fn arrival(
+        &self,
+        path: &str,
+        user: &str,
+        begun: Instant,
+        within: Duration,
+    ) -> Option<u32> {
+        let mut deadline = begun + within;
+        loop {
+            let taken = self.agents.until(deadline, |desk| desk.taken(path)).await;
+            if taken.is_some() {
+                return taken;
+            }
+            let next = self.agents.arriving(user)? + within;
+            if next <= deadline || begun.elapsed() > within * LONGEST {
+                return None;
+            }
+            deadline = next;
+        }
     }
 
     pub(super) async fn silence(&self, path: &str, step: &Silence) -> Result<Done, Trouble> {

@@ -43,6 +43,7 @@ impl Interpreter<'_> {
             retransmit: true,
             within: self.profile.pixit.timers.answer,
             save,
+            hop: None,
         };
         self.exchange(&endpoint, out, step.expect.as_ref(), true)
             .await
@@ -70,6 +71,7 @@ impl Interpreter<'_> {
             retransmit: true,
             within,
             save: None,
+            hop: None,
         };
         let done = self.exchange(&endpoint, out, None, true).await?;
         self.agents.note(
@@ -111,17 +113,14 @@ impl Interpreter<'_> {
                 .body(body)
                 .octets()
         };
-        let copies = self.text(&step.copies, path)?;
-        let copies = copies
-            .parse()
-            .map_err(|_| Trouble::Impossible(format!("`copies: {copies}` is no number")))?;
         let out = Outgoing {
             step: path.to_owned(),
             octets,
-            copies,
+            copies: self.number(&step.copies, path)?,
             retransmit: true,
             within: self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?,
             save: self.save(step.save.as_ref(), path)?,
+            hop: None,
         };
         self.exchange(&endpoint, out, step.expect.as_ref(), true)
             .await
@@ -145,6 +144,7 @@ impl Interpreter<'_> {
             retransmit: false,
             within: self.length(step.within.as_ref(), usual, path)?,
             save: self.save(step.save.as_ref(), path)?,
+            hop: None,
         };
         self.exchange(&endpoint, out, step.expect.as_ref(), step.expect.is_some())
             .await
@@ -194,6 +194,12 @@ impl Interpreter<'_> {
         }
     }
 
+    pub(super) fn number(&self, template: &Template, path: &str) -> Result<u32, Trouble> {
+        let text = self.text(template, path)?;
+        text.parse()
+            .map_err(|_| Trouble::Impossible(format!("`{text}` is no number")))
+    }
+
     fn registration(
         &self,
         user: &CaseUser,
@@ -233,7 +239,7 @@ impl Interpreter<'_> {
             .ok_or_else(|| Trouble::Impossible(format!("`{name}` has no Via with a branch")))
     }
 
-    fn given(
+    pub(super) fn given(
         &self,
         headers: &[(Template, HeaderValue)],
         path: &str,
@@ -254,7 +260,7 @@ impl Interpreter<'_> {
         given.collect()
     }
 
-    fn content(&self, content: &Content, path: &str) -> Result<Bytes, Trouble> {
+    pub(super) fn content(&self, content: &Content, path: &str) -> Result<Bytes, Trouble> {
         match content {
             Content::Text(template) => self.octets(template, path).map(Bytes::from),
             Content::Octets(octets) => Ok(Bytes::copy_from_slice(octets)),
@@ -266,7 +272,7 @@ impl Interpreter<'_> {
 }
 
 /// The header fields that the harness writes, in order.
-fn own_headers(
+pub(super) fn own_headers(
     endpoint: &Endpoint,
     from: &CaseUser,
     to: &str,
@@ -285,7 +291,7 @@ fn own_headers(
 }
 
 /// Whether the case can go on with a status.
-fn fits(expect: Option<&Expect>, status: u16) -> bool {
+pub(super) fn fits(expect: Option<&Expect>, status: u16) -> bool {
     let usual = [StatusPattern::Class(2)];
     let patterns = expect
         .map(|expect| expect.status.as_slice())
@@ -300,7 +306,7 @@ fn fits(expect: Option<&Expect>, status: u16) -> bool {
         })
 }
 
-fn expected(expect: Option<&Expect>) -> String {
+pub(super) fn expected(expect: Option<&Expect>) -> String {
     let words: Vec<String> = expect
         .map(|expect| expect.status.as_slice())
         .unwrap_or_default()

@@ -9,8 +9,8 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::{
-    Adapters, ClockAdapter, Command, FileContent, Pixit, PolicyAdapter, ProcessAdapter, Profile,
-    Provision, Ready, StoreAdapter, Timers, Transport,
+    Adapters, ClockAdapter, Command, FileContent, Msrp, Pixit, PolicyAdapter, ProcessAdapter,
+    Profile, Provision, Ready, Relay, StoreAdapter, Timers, Transport,
 };
 use crate::document::suggest::{closest, one_of};
 use crate::document::{
@@ -139,6 +139,7 @@ impl Decoder<'_> {
             optional("transport"),
             optional("bind"),
             optional("timers"),
+            optional("msrp"),
         ];
         let fields = self.fields("`pixit`", &node.span, node, &keys)?;
         let target = fields.get("target").and_then(|node| {
@@ -183,15 +184,11 @@ impl Decoder<'_> {
             });
         let bind = match fields.get("bind") {
             None => Some(IpAddr::from([127, 0, 0, 1])),
-            Some(node) => self.text(node).and_then(|text| {
-                let address = text.trim_matches(['[', ']']).parse().ok();
-                if address.is_none() {
-                    let title = format!("`{text}` is no IP address");
-                    self.wrong(&node.span, title, "such as `127.0.0.1` or `::1`");
-                }
-                address
-            }),
+            Some(node) => self.ip(node),
         };
+        let msrp = fields
+            .get("msrp")
+            .map_or_else(|| Some(Msrp::default()), |node| self.msrp(node));
         let timers = fields
             .get("timers")
             .map_or_else(|| Some(Timers::default()), |node| self.timers(node));
@@ -204,6 +201,61 @@ impl Decoder<'_> {
             transport: transport?,
             bind: bind?,
             timers: timers?,
+            msrp: Arc::new(msrp?),
+        })
+    }
+
+    fn ip(&mut self, node: &Node) -> Option<IpAddr> {
+        let text = self.text(node)?;
+        let address = text.trim_matches(['[', ']']).parse().ok();
+        if address.is_none() {
+            let title = format!("`{text}` is no IP address");
+            self.wrong(&node.span, title, "such as `127.0.0.1` or `::1`");
+        }
+        address
+    }
+
+    fn msrp(&mut self, node: &Node) -> Option<Msrp> {
+        let keys = [
+            optional("connection"),
+            optional("bind"),
+            optional("ca"),
+            optional("relay"),
+        ];
+        let fields = self.fields("`msrp`", &node.span, node, &keys)?;
+        let secure = fields.get("connection").map_or(Some(false), |node| {
+            self.choice(node, &[("tcp", false), ("tls", true)])
+        });
+        let bind = match fields.get("bind") {
+            None => None,
+            Some(node) => Some(self.ip(node)?),
+        };
+        let ca = match fields.get("ca") {
+            None => None,
+            Some(node) => Some(self.folder.join(self.text(node)?)),
+        };
+        let relay = match fields.get("relay") {
+            None => None,
+            Some(node) => Some(self.relay(node)?),
+        };
+        Some(Msrp {
+            secure: secure?,
+            bind,
+            ca,
+            relay,
+        })
+    }
+
+    fn relay(&mut self, node: &Node) -> Option<Relay> {
+        let keys = [required("uri"), required("user"), required("password")];
+        let fields = self.fields("`relay`", &node.span, node, &keys)?;
+        let uri = fields.get("uri").and_then(|node| self.filled(node));
+        let user = fields.get("user").and_then(|node| self.text(node));
+        let password = fields.get("password").and_then(|node| self.text(node));
+        Some(Relay {
+            uri: uri?,
+            user: user?,
+            password: password?,
         })
     }
 

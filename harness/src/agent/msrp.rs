@@ -1,0 +1,425 @@
+//! MSRP of the user agents (RFC 4975): listeners, connections over TCP and TLS, sessions, and what goes
+//! through them both ways.
+//!
+//! Each device of a user has one listener for each kind of connection, opened when it is first needed. As in
+//! SIP everything is noted as it happens; what a message says is not kept beyond what the trace needs.
+
+mod connection;
+mod content;
+mod ledger;
+mod receive;
+mod session;
+mod ship;
+mod tls;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use imspec_reports::record::EventKind;
+use imspec_reports::record::trace::ConnectionChange;
+use imspec_wire::msrp::{self, ByteRange};
+use imspec_wire::sdp::Role;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+
+use super::Shared;
+use super::sdp::Ground;
+use crate::sut::probe;
+use crate::sut::profile::Msrp as Setting;
+
+pub use content::{Content, Drawn};
+pub use session::{Conduct, Session};
+pub use ship::{ChunkPlan, Cut, Cutting, Frames, Load, Parcel, Shipment, Shipped, Tally};
+
+pub(super) use connection::Connection;
+pub(super) use receive::unfinished;
+pub(super) use ship::ship;
+
+use connection::{Ending, Opened};
+
+/// How long connecting may take, TLS included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that may be open to one listener.
+const CONNECTIONS: usize = 64;
+
+/// A device of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    pub(super) user: String,
+    pub(super) device: String,
+}
+
+/// A REPORT on a message of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The event that holds it.
+    pub event: u32,
+    /// What it speaks of.
+    pub range: Option<ByteRange>,
+    /// Its status code; 0 where it has none.
+    pub status: u16,
+}
+
+/// All that agents of a case have open for MSRP.
+#[derive(Debug)]
+pub(super) struct Hub {
+    setting: Arc<Setting>,
+    bind: IpAddr,
+    listeners: tokio::sync::Mutex<HashMap<(Owner, bool), SocketAddr>>,
+    sessions: Mutex<HashMap<(Owner, String), Arc<Session>>>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Hub {
+    pub(super) fn new(setting: Arc<Setting>, bind: IpAddr) -> Self {
+        Self {
+            bind: setting.bind.unwrap_or(bind),
+            setting,
+            listeners: tokio::sync::Mutex::default(),
+            sessions: Mutex::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// The session of that id.
+    fn session(&self, owner: &Owner, id: &str) -> Option<Arc<Session>> {
+        self.sessions()
+            .get(&(owner.clone(), id.to_owned()))
+            .cloned()
+    }
+
+    /// Whether the certificate of a connection is the one that the session's SDP announces.
+    fn trusts(&self, session: &Session, connection: &Connection) -> Result<(), String> {
+        let Some((remote, _)) = session.remote() else {
+            return Ok(());
+        };
+        match &connection.certificate {
+            Some(certificate)
+                if !remote.fingerprints.is_empty()
+                    && !tls::is_announced(certificate, &remote.fingerprints) =>
+            {
+                Err(format!(
+                    "the certificate of {} is not the one of `a=fingerprint` in the SDP of this session: refused",
+                    connection.remote
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps tasks, to end them with the case.
+    pub(super) fn keep(&self, handles: &[AbortHandle]) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.extend_from_slice(handles);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<(Owner, String), Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends everything. What was begun and not completed is noted by then.
+    pub(super) fn close(&self) {
+        for task in self
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
+            task.abort();
+        }
+    }
+
+    /// All sessions.
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
+        self.sessions().values().cloned().collect()
+    }
+}
+
+/// A session of a device, with a URI that nobody can guess (RFC 4975 §14.1); its listener is open.
+pub(super) async fn open(
+    shared: &Arc<Shared>,
+    owner: Owner,
+    secure: Option<bool>,
+    conduct: Conduct,
+) -> Result<Arc<Session>, String> {
+    let secure = secure.unwrap_or(shared.msrp.setting.secure);
+    let listens = listen(shared, &owner, secure).await?;
+    let id = fresh();
+    let scheme = if secure { "msrps" } else { "msrp" };
+    let ground = Ground {
+        path: format!("{scheme}://{listens}/{id};tcp"),
+        listens,
+        secure,
+        fingerprint: if secure {
+            Some(tls::own_fingerprint()?)
+        } else {
+            None
+        },
+        id: u64::from(fastrand::u32(..)),
+    };
+    let session = Arc::new(Session::new(owner.clone(), ground, conduct));
+    shared
+        .msrp
+        .sessions()
+        .insert((owner, id), Arc::clone(&session));
+    Ok(session)
+}
+
+/// The connection of a session: the one that it has, or one that is made now, or waited for, as the two
+/// descriptions say (RFC 4975 §5.4, RFC 6135).
+pub(super) async fn connection(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    step: Option<&str>,
+    within: Duration,
+) -> Result<Arc<Connection>, String> {
+    if let Some(connection) = session.connection() {
+        return Ok(connection);
+    }
+    if session.role() == Some(Role::Passive) {
+        let deadline = Instant::now() + within;
+        let found = shared.until(deadline, |_| session.connection()).await;
+        return found.ok_or_else(|| {
+            format!(
+                "the other end has made no MSRP connection to {} within {} ms, as it was to do",
+                session.ground().listens,
+                within.as_millis()
+            )
+        });
+    }
+    let _one = session.connecting.lock().await;
+    if let Some(connection) = session.connection() {
+        return Ok(connection);
+    }
+    let connection = dial(shared, session, step).await?;
+    session.bind(&connection);
+    Ok(connection)
+}
+
+/// Makes a connection to the other end of a session.
+pub(super) async fn dial(
+    shared: &Arc<Shared>,
+    session: &Session,
+    step: Option<&str>,
+) -> Result<Arc<Connection>, String> {
+    let (remote, cema) = session
+        .remote()
+        .ok_or("the other end has not said where it is (no SDP)")?;
+    let target = remote.target(cema);
+    let bind = session.ground().listens.ip();
+    let dialled = timeout(PATIENCE, async {
+        let mut addresses = tokio::net::lookup_host(&target)
+            .await
+            .map_err(|e| e.to_string())?;
+        let address = addresses.next().ok_or("the name has no address")?;
+        let stream = probe::connect(bind, address)
+            .await
+            .map_err(|e| e.to_string())?;
+        let (stream, socket) = Opened::keep(stream).map_err(|e| e.to_string())?;
+        if !remote.secure {
+            return Ok(plain(stream, socket));
+        }
+        let host = remote.path.first().host().to_string();
+        let authority = shared.msrp.setting.ca.as_deref();
+        let stream = tls::connect(stream, &host, remote.fingerprints.clone(), authority).await?;
+        Ok(secured(stream, socket))
+    });
+    let opened = match dialled.await {
+        Ok(opened) => opened,
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    let owner = session.owner().clone();
+    let opened = opened.map_err(|why: String| {
+        let kind = EventKind::Connection {
+            user: owner.user.clone(),
+            local: session.ground().listens.ip().to_string(),
+            remote: target.clone(),
+            change: ConnectionChange::Failed(why.clone()),
+        };
+        shared.desk().note(step, kind);
+        format!("no MSRP connection to {target}: {why}")
+    })?;
+    Connection::begin(shared, owner, opened, ConnectionChange::Opened, step)
+        .map_err(|e| e.to_string())
+}
+
+/// Makes the connection that is ours to make, and says on it which session it is for: a SEND without a body
+/// (RFC 4975 §7.1).
+pub(super) async fn greet(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    within: Duration,
+) -> Result<(), String> {
+    let connection = connection(shared, session, None, within).await?;
+    let (to, from) = session.paths();
+    let octets = msrp::Builder::request("SEND", fresh())
+        .to_path(to)
+        .from_path(from)
+        .header("Message-ID", fresh())
+        .octets();
+    let mut writer = connection.writing().await;
+    let kind = EventKind::Sent(connection.packet(octets.clone(), None));
+    shared.desk().note(None, kind);
+    connection.write(&mut writer, &octets).await
+}
+
+/// The session is over: what it has not completed is noted, its connection closed.
+pub(super) async fn close(shared: &Arc<Shared>, session: &Arc<Session>) {
+    let connection = session.end();
+    unfinished(shared, session);
+    let Some(connection) = connection else { return };
+    let shared_by = shared.msrp.all().into_iter().any(|other| {
+        !other.is_over()
+            && other
+                .connection()
+                .is_some_and(|other| Arc::ptr_eq(&other, &connection))
+    });
+    if !shared_by {
+        connection.end(shared, Ending::Close, None).await;
+    }
+}
+
+async fn listen(shared: &Arc<Shared>, owner: &Owner, secure: bool) -> Result<SocketAddr, String> {
+    let mut listeners = shared.msrp.listeners.lock().await;
+    let key = (owner.clone(), secure);
+    if let Some(address) = listeners.get(&key) {
+        return Ok(*address);
+    }
+    let at = SocketAddr::new(shared.msrp.bind, 0);
+    let failed = |e: std::io::Error| format!("no MSRP listener at {at}: {e}");
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let task = tokio::spawn(accept(
+        listener,
+        owner.clone(),
+        secure,
+        Arc::downgrade(shared),
+    ));
+    shared.msrp.keep(&[task.abort_handle()]);
+    listeners.insert(key, address);
+    Ok(address)
+}
+
+async fn accept(
+    listener: TcpListener,
+    owner: Owner,
+    secure: bool,
+    shared: std::sync::Weak<Shared>,
+) {
+    let mut open: Vec<std::sync::Weak<Connection>> = Vec::new();
+    let mut handshakes = tokio::task::JoinSet::new();
+    loop {
+        let (stream, remote) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            Some(done) = handshakes.join_next() => {
+                if let Ok(Some(connection)) = done {
+                    open.push(connection);
+                }
+                continue;
+            }
+        };
+        open.retain(|connection| {
+            connection
+                .upgrade()
+                .is_some_and(|connection| connection.is_open())
+        });
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        if open.len() + handshakes.len() >= CONNECTIONS {
+            let text =
+                format!("an MSRP connection from {remote} was refused: {CONNECTIONS} are open");
+            shared.desk().note(None, EventKind::Note { text });
+            continue;
+        }
+        handshakes.spawn(welcome(shared, owner.clone(), stream, remote, secure));
+    }
+}
+
+async fn welcome(
+    shared: Arc<Shared>,
+    owner: Owner,
+    stream: TcpStream,
+    remote: SocketAddr,
+    secure: bool,
+) -> Option<std::sync::Weak<Connection>> {
+    let opened = timeout(PATIENCE, async {
+        let (stream, socket) = Opened::keep(stream).map_err(|e| e.to_string())?;
+        if !secure {
+            return Ok(plain(stream, socket));
+        }
+        Ok(secured(tls::accept(stream).await?, socket))
+    })
+    .await
+    .unwrap_or_else(|_| Err(format!("no handshake within {} s", PATIENCE.as_secs())));
+    let begun = opened.and_then(|opened| {
+        Connection::begin(&shared, owner, opened, ConnectionChange::Accepted, None)
+            .map_err(|e| e.to_string())
+    });
+    match begun {
+        Ok(connection) => Some(Arc::downgrade(&connection)),
+        Err(why) => {
+            let text = format!("an MSRP connection from {remote} came to nothing: {why}");
+            shared.desk().note(None, EventKind::Note { text });
+            None
+        }
+    }
+}
+
+fn plain(stream: TcpStream, socket: std::net::TcpStream) -> Opened {
+    let (reader, writer) = stream.into_split();
+    Opened {
+        reader: Box::new(reader),
+        writer: Box::new(writer),
+        socket,
+        certificate: None,
+        secure: false,
+    }
+}
+
+fn secured(stream: tokio_rustls::TlsStream<TcpStream>, socket: std::net::TcpStream) -> Opened {
+    let certificate = tls::certificate(&stream);
+    let (reader, writer) = tokio::io::split(stream);
+    Opened {
+        reader: Box::new(reader),
+        writer: Box::new(writer),
+        socket,
+        certificate,
+        secure: true,
+    }
+}
+
+impl Session {
+    /// To-Path and From-Path of what we send.
+    fn paths(&self) -> (String, String) {
+        let to = self
+            .remote()
+            .map_or_else(String::new, |(remote, _)| remote.path.to_string());
+        (to, self.ground().path.clone())
+    }
+}
+
+/// An identifier that nobody can guess.
+fn fresh() -> String {
+    msrp::ident(random())
+}
+
+fn random() -> [u8; 10] {
+    let mut octets = [0; 10];
+    if SystemRandom::new().fill(&mut octets).is_err() {
+        // The kernel has none: what is left is not secret, but still no two are alike.
+        fastrand::fill(&mut octets);
+    }
+    octets
+}

@@ -1,0 +1,429 @@
+//! One message session of an agent: both paths, the connection that it is bound to, the messages that come
+//! in through it, and those that went out and may still be reported on.
+//!
+//! Nothing here waits or writes: what arrives is handed in, and what is to be done about it comes back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use imspec_reports::record::stored::BodyDigest;
+use imspec_wire::msrp::{
+    ByteRange, Chunk, FailureReport, Flag, Head, Limits, Outcome, Reassembly, Refusal, Reporting,
+};
+use imspec_wire::sdp::Role;
+use tokio::time::Instant;
+
+use super::super::sdp::{Ground, Remote};
+use super::Owner;
+use super::connection::Connection;
+use super::content::Spool;
+use super::ledger::{Held, Ledger};
+use super::ship::Parcel;
+
+/// Messages of one session that may be incomplete at the same time.
+const UNFINISHED: usize = 64;
+/// What is taken of a message.
+const LIMITS: Limits = Limits {
+    line: 16 * 1024,
+    headers: 512,
+    head: 64 * 1024,
+    chunk: 0,
+    message: 256 * 1024 * 1024,
+    fragments: 4096,
+};
+
+/// How an agent behaves in a session, references filled in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// What SENDs are answered with; `None`: 200.
+    pub status: Option<crate::scenario::model::MsrpAnswer>,
+    /// Pause before each answer.
+    pub pause: Duration,
+    /// Octets of content after which the connection is reset.
+    pub reset_after: Option<u64>,
+    /// Octets of content after which BYE is sent.
+    pub bye_after: Option<u64>,
+    /// The MSRP connection is neither made nor taken.
+    pub never_connects: bool,
+}
+
+/// A message session.
+#[derive(Debug)]
+pub struct Session {
+    owner: Owner,
+    ground: Ground,
+    conduct: Conduct,
+    /// Id of the event that holds the INVITE.
+    invite: OnceLock<u32>,
+    state: Mutex<State>,
+    /// Held while a connection is made, so that one is made.
+    pub(super) connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    remote: Option<Remote>,
+    role: Option<Role>,
+    cema: bool,
+    connection: Option<Arc<Connection>>,
+    ended: bool,
+    messages: HashMap<String, Incoming>,
+    parcels: Vec<Arc<Parcel>>,
+    /// Octets of content so far.
+    octets: u64,
+    /// When the last of them came.
+    heard: Option<Instant>,
+    /// What `reset_after` or `bye_after` asks for was done.
+    cut: bool,
+}
+
+/// A message that comes in.
+#[derive(Debug)]
+struct Incoming {
+    reassembly: Reassembly,
+    spool: Spool,
+    sends: Vec<u32>,
+    ledger: Ledger,
+    wants_report: bool,
+    /// Why its content could not be kept.
+    lost: Option<String>,
+    done: bool,
+}
+
+/// What a scenario wants to happen once so many octets of content are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mischief {
+    Reset,
+    Bye,
+}
+
+/// What a SEND was, once it has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// The status of its response; `None`: none is sent.
+    pub(super) status: Option<(u16, &'static str)>,
+    /// The message is complete: its range, where success is to be reported.
+    pub(super) report: Option<ByteRange>,
+    pub(super) complete: bool,
+}
+
+/// A message that came in, whole or in part.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) message_id: String,
+    pub(super) sends: Vec<u32>,
+    pub(super) content: Option<Bytes>,
+    pub(super) digest: BodyDigest,
+    pub(super) complete: bool,
+    /// Frames that were held back, and how many were left out.
+    pub(super) held: (Vec<Held>, u64),
+}
+
+impl Session {
+    pub(super) fn new(owner: Owner, ground: Ground, conduct: Conduct) -> Self {
+        Self {
+            owner,
+            ground,
+            conduct,
+            invite: OnceLock::new(),
+            state: Mutex::default(),
+            connecting: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Whose it is.
+    pub(in super::super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Where it is.
+    pub(in super::super) fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// How it behaves.
+    pub(super) fn conduct(&self) -> Conduct {
+        self.conduct
+    }
+
+    /// The event that holds its INVITE.
+    pub(in super::super) fn set_invite(&self, event: u32) {
+        let _ = self.invite.set(event);
+    }
+
+    /// The event that holds its INVITE.
+    pub(in super::super) fn invite(&self) -> u32 {
+        self.invite.get().copied().unwrap_or_default()
+    }
+
+    /// Both descriptions are known.
+    pub(in super::super) fn agreed(&self, remote: Remote, role: Role, cema: bool) {
+        let mut state = self.state();
+        state.remote = Some(remote);
+        state.role = Some(role);
+        state.cema = cema;
+    }
+
+    /// What the other end says, and whether we offered CEMA.
+    pub(super) fn remote(&self) -> Option<(Remote, bool)> {
+        let state = self.state();
+        Some((state.remote.clone()?, state.cema))
+    }
+
+    /// Who opens the connection.
+    pub(in super::super) fn role(&self) -> Option<Role> {
+        self.state().role
+    }
+
+    /// The connection that it is bound to, as long as that is open.
+    pub(super) fn connection(&self) -> Option<Arc<Connection>> {
+        self.state()
+            .connection
+            .clone()
+            .filter(|connection| connection.is_open())
+    }
+
+    /// Binds it to a connection, unless it is bound to another one that is open (RFC 4975 §5.4).
+    pub(super) fn bind(&self, connection: &Arc<Connection>) -> bool {
+        let mut state = self.state();
+        if let Some(bound) = &state.connection
+            && bound.is_open()
+        {
+            return Arc::ptr_eq(bound, connection);
+        }
+        state.connection = Some(Arc::clone(connection));
+        true
+    }
+
+    /// Whether it is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().ended
+    }
+
+    /// It is over. Gives its connection.
+    pub(super) fn end(&self) -> Option<Arc<Connection>> {
+        let mut state = self.state();
+        state.ended = true;
+        state.connection.clone()
+    }
+
+    /// A message of ours that may be reported on.
+    pub(super) fn sent(&self, parcel: &Arc<Parcel>) {
+        let mut state = self.state();
+        if !state.parcels.iter().any(|known| Arc::ptr_eq(known, parcel)) {
+            state.parcels.push(Arc::clone(parcel));
+        }
+    }
+
+    /// The message of ours that a REPORT speaks of.
+    pub(super) fn parcel(&self, message_id: &str) -> Option<Arc<Parcel>> {
+        let state = self.state();
+        let found = state
+            .parcels
+            .iter()
+            .rev()
+            .find(|parcel| parcel.message_id == message_id);
+        found.cloned()
+    }
+
+    /// A SEND with a body begins. An error is the status with which it is refused.
+    pub(super) fn begin(&self, head: &Head) -> Result<Chunk, (u16, &'static str)> {
+        let id = head.message_id().unwrap_or_default();
+        let mut state = self.state();
+        if !state.messages.contains_key(id) {
+            let open = state.messages.values().filter(|message| !message.done);
+            if open.count() >= UNFINISHED {
+                return Err((413, "Too many unfinished messages"));
+            }
+        }
+        let message = state
+            .messages
+            .entry(id.to_owned())
+            .or_insert_with(Incoming::new);
+        message.wants_report |= head.success_report();
+        message
+            .reassembly
+            .begin(head.byte_range().and_then(Result::ok))
+            .map_err(refused)
+    }
+
+    /// Some of its octets. The second value says what the scenario wants to happen now.
+    pub(super) fn take(
+        &self,
+        message_id: &str,
+        chunk: &mut Chunk,
+        octets: &[u8],
+    ) -> (Result<(), (u16, &'static str)>, Option<Mischief>) {
+        let mut state = self.state();
+        state.octets += octets.len() as u64;
+        state.heard = Some(Instant::now());
+        let reached = |limit: Option<u64>| limit.is_some_and(|limit| state.octets >= limit);
+        let mischief = if state.cut {
+            None
+        } else if reached(self.conduct.reset_after) {
+            Some(Mischief::Reset)
+        } else if reached(self.conduct.bye_after) {
+            Some(Mischief::Bye)
+        } else {
+            None
+        };
+        state.cut |= mischief.is_some();
+        let Some(message) = state.messages.get_mut(message_id) else {
+            return (Ok(()), mischief);
+        };
+        let placed = match message.reassembly.take(chunk, octets.len()) {
+            Ok(placed) => placed,
+            Err(refusal) => return (Err(refused(refusal)), mischief),
+        };
+        if !message.done
+            && let Err(why) = message.spool.write(placed.range.start, octets)
+        {
+            message.lost.get_or_insert(why.to_string());
+        }
+        (Ok(()), mischief)
+    }
+
+    /// Notes a frame of a message with its ledger; see [`Ledger::frame`].
+    pub(super) fn ledger<T>(
+        &self,
+        message_id: &str,
+        ask: impl FnOnce(&mut Ledger) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        state
+            .messages
+            .get_mut(message_id)
+            .map(|message| ask(&mut message.ledger))
+    }
+
+    /// The event that holds a SEND of a message.
+    pub(super) fn noted(&self, message_id: &str, event: u32) {
+        if let Some(message) = self.state().messages.get_mut(message_id) {
+            message.sends.push(event);
+        }
+    }
+
+    /// Its end came.
+    pub(super) fn finish(&self, head: &Head, chunk: &Chunk, flag: Flag) -> Ended {
+        let id = head.message_id().unwrap_or_default();
+        let mut state = self.state();
+        let Some(message) = state.messages.get_mut(id) else {
+            return Ended {
+                status: self.status(head, 200, "OK"),
+                report: None,
+                complete: false,
+            };
+        };
+        let outcome = message.reassembly.end(chunk, flag);
+        let (status, comment) = match outcome {
+            Outcome::Conflict(_) => (400, "The chunks contradict one another"),
+            _ if message.lost.is_some() => (413, "The content cannot be kept"),
+            _ => (200, "OK"),
+        };
+        let accepts = self.conduct.status.is_none() && status == 200;
+        let report = (accepts && message.wants_report)
+            .then(|| Reporting::Complete.due(&message.reassembly, chunk, outcome))
+            .flatten();
+        Ended {
+            status: self.status(head, status, comment),
+            report,
+            complete: matches!(outcome, Outcome::Complete(_)) && !message.done,
+        }
+    }
+
+    /// What a SEND is answered with, as far as its sender wants to hear of it (RFC 4975 §7.2).
+    pub(super) fn status(
+        &self,
+        head: &Head,
+        status: u16,
+        comment: &'static str,
+    ) -> Option<(u16, &'static str)> {
+        use crate::scenario::model::MsrpAnswer;
+        let (status, comment) = match self.conduct.status {
+            Some(MsrpAnswer::Silence) => return None,
+            Some(MsrpAnswer::Status(status)) => (status, ""),
+            None => (status, comment),
+        };
+        head.failure_report()
+            .allows_response(status)
+            .then_some((status, comment))
+    }
+
+    /// Takes a message out, complete or not.
+    pub(super) fn arrived(&self, message_id: &str, complete: bool) -> Option<Arrived> {
+        let mut state = self.state();
+        let message = state.messages.get_mut(message_id)?;
+        if std::mem::replace(&mut message.done, true) {
+            return None;
+        }
+        let spool = std::mem::take(&mut message.spool);
+        let length = match message.reassembly.total() {
+            Some(total) if complete => total,
+            _ => message.reassembly.coverage().prefix(),
+        };
+        let sends = std::mem::take(&mut message.sends);
+        let held = message.ledger.close();
+        drop(state);
+        let (content, digest) = spool.finish(length).unwrap_or_else(|_| {
+            let nothing = super::content::Content::Octets(Bytes::new());
+            (None, nothing.digest())
+        });
+        Some(Arrived {
+            message_id: message_id.to_owned(),
+            sends,
+            content,
+            digest,
+            complete,
+            held,
+        })
+    }
+
+    /// When something last came of a message that is not complete yet.
+    pub(in super::super) fn arriving(&self) -> Option<Instant> {
+        let state = self.state();
+        let open = !state.ended && state.messages.values().any(|message| !message.done);
+        state.heard.filter(|_| open)
+    }
+
+    /// The messages of which not all came.
+    pub(super) fn unfinished(&self) -> Vec<String> {
+        let state = self.state();
+        let open = state.messages.iter().filter(|(_, message)| !message.done);
+        let mut ids: Vec<String> = open.map(|(id, _)| id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Incoming {
+    fn new() -> Self {
+        Self {
+            reassembly: Reassembly::new(&LIMITS),
+            spool: Spool::default(),
+            sends: Vec::new(),
+            ledger: Ledger::default(),
+            wants_report: false,
+            lost: None,
+            done: false,
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> (u16, &'static str) {
+    match refusal {
+        Refusal::TooLong { .. } => (413, "The message is too long"),
+        Refusal::TooManyFragments(_) => (413, "The message is in too many parts"),
+    }
+}
+
+/// Whether a SEND is answered at all.
+pub(super) fn answers(head: &Head, status: u16) -> bool {
+    let report: FailureReport = head.failure_report();
+    report.allows_response(status)
+}

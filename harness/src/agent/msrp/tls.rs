@@ -1,0 +1,270 @@
+//! TLS of MSRP connections (RFC 4975 §14): the certificate of the harness, made anew in every run, and how
+//! that of the other end is looked at: by the fingerprint in its SDP, else by the authority that the profile
+//! names.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use ring::digest::{self, digest};
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{self, CryptoProvider};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime,
+};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// The certificate of all agents of this run.
+static IDENTITY: LazyLock<Result<Identity, String>> = LazyLock::new(Identity::draw);
+
+struct Identity {
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+    provider: Arc<CryptoProvider>,
+    fingerprint: String,
+}
+
+impl Identity {
+    fn draw() -> Result<Self, String> {
+        let names = vec!["imspec.invalid".to_owned(), "localhost".to_owned()];
+        let drawn = rcgen::generate_simple_self_signed(names)
+            .map_err(|e| format!("no certificate could be made: {e}"))?;
+        let certificate = drawn.cert.der().clone();
+        let hash = digest(&digest::SHA256, &certificate);
+        let pairs: Vec<String> = hash
+            .as_ref()
+            .iter()
+            .map(|octet| format!("{octet:02X}"))
+            .collect();
+        Ok(Self {
+            fingerprint: format!("SHA-256 {}", pairs.join(":")),
+            key: drawn.signing_key.serialize_der(),
+            certificate,
+            provider: Arc::new(crypto::ring::default_provider()),
+        })
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()))
+    }
+}
+
+fn identity() -> Result<&'static Identity, String> {
+    IDENTITY.as_ref().map_err(Clone::clone)
+}
+
+/// The value of `a=fingerprint` for the certificate of the harness (RFC 8122 §5).
+pub(super) fn own_fingerprint() -> Result<String, String> {
+    identity().map(|identity| identity.fingerprint.clone())
+}
+
+/// Whether a certificate is one of those that an SDP announces.
+pub(super) fn is_announced(certificate: &[u8], fingerprints: &[(String, Vec<u8>)]) -> bool {
+    fingerprints.iter().any(|(hash, wanted)| {
+        let hash = match hash.as_str() {
+            "sha-1" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            "sha-256" => &digest::SHA256,
+            "sha-384" => &digest::SHA384,
+            "sha-512" => &digest::SHA512,
+            _ => return false,
+        };
+        digest(hash, certificate).as_ref() == wanted.as_slice()
+    })
+}
+
+/// Makes the client's part of a handshake.
+pub(super) async fn connect(
+    stream: TcpStream,
+    host: &str,
+    fingerprints: Vec<(String, Vec<u8>)>,
+    authority: Option<&Path>,
+) -> Result<TlsStream<TcpStream>, String> {
+    let identity = identity()?;
+    let verifier = Verifier {
+        provider: Arc::clone(&identity.provider),
+        authority: match authority {
+            Some(path) if fingerprints.is_empty() => Some(authorities(path, identity)?),
+            _ => None,
+        },
+        fingerprints,
+    };
+    let config = ClientConfig::builder_with_provider(Arc::clone(&identity.provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_auth_cert(vec![identity.certificate.clone()], identity.key())
+        .map_err(|e| e.to_string())?;
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|_| format!("`{host}` is no name of a server"))?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|e| format!("TLS: {e}"))?;
+    Ok(stream.into())
+}
+
+/// Makes the server's part of a handshake. Whose certificate the client shows is looked at once it says
+/// which session it comes for.
+pub(super) async fn accept(stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    let identity = identity()?;
+    let clients = Arc::new(AnyClient {
+        provider: Arc::clone(&identity.provider),
+    });
+    let config = ServerConfig::builder_with_provider(Arc::clone(&identity.provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![identity.certificate.clone()], identity.key())
+        .map_err(|e| e.to_string())?;
+    let stream = TlsAcceptor::from(Arc::new(config))
+        .accept(stream)
+        .await
+        .map_err(|e| format!("TLS: {e}"))?;
+    Ok(stream.into())
+}
+
+/// The certificate that the other end showed.
+pub(super) fn certificate(stream: &TlsStream<TcpStream>) -> Option<Vec<u8>> {
+    let (_, session) = stream.get_ref();
+    Some(session.peer_certificates()?.first()?.to_vec())
+}
+
+fn authorities(path: &Path, identity: &Identity) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let failed =
+        |why: &dyn std::fmt::Display| format!("`pixit.msrp.ca`: {}: {why}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| failed(&e))? {
+        let certificate = certificate.map_err(|e| failed(&e))?;
+        roots.add(certificate).map_err(|e| failed(&e))?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&identity.provider))
+        .build()
+        .map_err(|e| failed(&e))
+}
+
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    fingerprints: Vec<(String, Vec<u8>)>,
+    authority: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if !self.fingerprints.is_empty() {
+            return if is_announced(end_entity, &self.fingerprints) {
+                Ok(ServerCertVerified::assertion())
+            } else {
+                Err(Error::General(
+                    "the certificate is not the one of `a=fingerprint` in the SDP".into(),
+                ))
+            };
+        }
+        match &self.authority {
+            Some(authority) => authority.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            ),
+            None => Err(Error::General(
+                "the SDP has no `a=fingerprint`, and the profile names no authority (`pixit.msrp.ca`)"
+                    .into(),
+            )),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[derive(Debug)]
+struct AnyClient {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

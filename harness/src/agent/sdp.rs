@@ -1,0 +1,282 @@
+//! What an agent writes into the SDP of a message session, and what it reads in that of the other end
+//! (RFC 4975 §8, RFC 6135, RFC 6714).
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use imspec_wire::msrp;
+use imspec_wire::sdp::{
+    Builder, Description, MediaBuilder, Protocol, Role, Setup, cema, setup::answerer_role,
+    setup::offerer_role,
+};
+
+/// What an agent takes where the scenario says nothing.
+const ACCEPT_TYPES: &str = "message/cpim text/plain *";
+
+/// What a scenario says about the SDP of an agent, references filled in. `None`: the usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Described {
+    /// `accept-types`
+    pub accept_types: Option<String>,
+    /// `accept-wrapped-types`
+    pub accept_wrapped_types: Option<String>,
+    /// `max-size`
+    pub max_size: Option<String>,
+    /// `a=setup`, or `none`.
+    pub setup: Option<String>,
+    /// The direction, or `none`.
+    pub direction: Option<String>,
+    /// `tcp` or `tls`.
+    pub connection: Option<String>,
+    /// The `s=` line.
+    pub subject: Option<String>,
+    /// Another path than the agent's own.
+    pub path: Option<String>,
+    /// Another address in the `c=` line.
+    pub address: Option<String>,
+    /// Another port in the `m=` line.
+    pub port: Option<String>,
+    /// Whether `a=msrp-cema` is written.
+    pub cema: bool,
+    /// Further `a=` lines.
+    pub attributes: Vec<String>,
+}
+
+impl Described {
+    /// This, and what `before` said where this says nothing.
+    pub fn or(self, before: &Self) -> Self {
+        let or = |own: Option<String>, before: &Option<String>| own.or_else(|| before.clone());
+        Self {
+            accept_types: or(self.accept_types, &before.accept_types),
+            accept_wrapped_types: or(self.accept_wrapped_types, &before.accept_wrapped_types),
+            max_size: or(self.max_size, &before.max_size),
+            setup: or(self.setup, &before.setup),
+            direction: or(self.direction, &before.direction),
+            connection: or(self.connection, &before.connection),
+            subject: or(self.subject, &before.subject),
+            path: or(self.path, &before.path),
+            address: or(self.address, &before.address),
+            port: or(self.port, &before.port),
+            cema: self.cema || before.cema,
+            attributes: if self.attributes.is_empty() {
+                before.attributes.clone()
+            } else {
+                self.attributes
+            },
+        }
+    }
+
+    /// `a=setup` of an offer.
+    fn offered_setup(&self) -> Option<Setup> {
+        match self.setup.as_deref() {
+            None => Some(Setup::Active),
+            Some(text) => Setup::from_name(text),
+        }
+    }
+
+    /// The description of the one message session. `setup` and `direction` are the usual ones.
+    fn media(&self, ground: &Ground, setup: Option<Setup>, direction: &str) -> MediaBuilder {
+        let protocol = if ground.secure {
+            Protocol::Tls
+        } else {
+            Protocol::Tcp
+        };
+        let mut media = match &self.port {
+            None => MediaBuilder::message(ground.listens.port(), protocol),
+            Some(port) => MediaBuilder::raw(format!("message {port} {} *", protocol.name())),
+        };
+        media = media.attribute(
+            "accept-types",
+            self.accept_types.as_deref().unwrap_or(ACCEPT_TYPES),
+        );
+        if let Some(types) = &self.accept_wrapped_types {
+            media = media.attribute("accept-wrapped-types", types);
+        }
+        if let Some(size) = &self.max_size {
+            media = media.attribute("max-size", size);
+        }
+        media = media.attribute("path", self.path.as_deref().unwrap_or(&ground.path));
+        match (self.setup.as_deref(), setup) {
+            (Some("none"), _) | (None, None) => {}
+            (Some(text), _) => media = media.attribute("setup", text),
+            (None, Some(setup)) => media = media.setup(setup),
+        }
+        match self.direction.as_deref() {
+            Some("none") => {}
+            other => media = media.flag(other.unwrap_or(direction)),
+        }
+        if let Some(fingerprint) = &ground.fingerprint {
+            media = media.attribute("fingerprint", fingerprint);
+        }
+        if self.cema {
+            media = media.cema();
+        }
+        self.attributes
+            .iter()
+            .fold(media, |media, line| media.line(format!("a={line}")))
+    }
+
+    fn head(&self, builder: Builder) -> Builder {
+        let builder = match &self.subject {
+            Some(subject) => builder.set('s', subject),
+            None => builder,
+        };
+        match &self.address {
+            Some(address) => builder.set(
+                'c',
+                imspec_wire::sdp::Address::from(address.as_str()).to_string(),
+            ),
+            None => builder,
+        }
+    }
+}
+
+/// Where a session of an agent is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ground {
+    /// Its own path.
+    pub(super) path: String,
+    /// Where it takes connections.
+    pub(super) listens: SocketAddr,
+    /// Under TLS.
+    pub(super) secure: bool,
+    /// `a=fingerprint` of its certificate.
+    pub(super) fingerprint: Option<String>,
+    /// Session id of the `o=` line.
+    pub(super) id: u64,
+}
+
+/// An offer.
+pub(super) fn offer(described: &Described, ground: &Ground, version: u64) -> Bytes {
+    let setup = described.offered_setup();
+    described
+        .head(Builder::new(ground.id, version, ground.listens.ip()))
+        .media(described.media(ground, setup, "sendonly"))
+        .octets()
+}
+
+/// The answer to an offer: the first message session is taken, everything else refused (RFC 3264 §6).
+pub(super) fn answer(
+    described: &Described,
+    ground: &Ground,
+    version: u64,
+    offer: &Description,
+) -> Bytes {
+    let mut taken = false;
+    let builder = Builder::answer(offer, ground.id, version, ground.listens.ip(), |media| {
+        if taken || media.port() == 0 {
+            return None;
+        }
+        let offered = media.message()?.ok()?;
+        taken = true;
+        // An offer that does not know the attribute gets an answer without it.
+        let setup = offered
+            .setup
+            .map(|setup| answerer_role(Some(setup), Role::Active).setup());
+        Some(described.media(ground, setup, "recvonly"))
+    });
+    described.head(builder).octets()
+}
+
+/// What we are once our offer was answered: who opens the connection.
+pub(super) fn role_of_offerer(described: &Described, remote: &Remote) -> Result<Role, String> {
+    offerer_role(described.offered_setup(), remote.setup).map_err(|e| e.to_string())
+}
+
+/// What we are once we have answered an offer.
+pub(super) fn role_of_answerer(described: &Described, remote: &Remote) -> Role {
+    match described.setup.as_deref().and_then(Setup::from_name) {
+        Some(Setup::Active) => Role::Active,
+        Some(Setup::Passive) => Role::Passive,
+        _ => answerer_role(remote.setup, Role::Active),
+    }
+}
+
+/// What the other end says.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    /// Its path.
+    pub(super) path: msrp::Path,
+    /// Under TLS.
+    pub(super) secure: bool,
+    setup: Option<Setup>,
+    cema: bool,
+    /// Address and port of the `c=` and `m=` lines.
+    line: Option<SocketAddr>,
+    line_matches_path: bool,
+    /// `a=fingerprint`: name of the hash function in lower case, and the hash.
+    pub(super) fingerprints: Vec<(String, Vec<u8>)>,
+}
+
+impl Remote {
+    /// Reads the first message session of a description that is not refused.
+    pub(super) fn read(octets: impl Into<Bytes>) -> Result<Self, String> {
+        let description = Description::parse(octets).map_err(|e| e.to_string())?;
+        let media = description
+            .message()
+            .ok_or("it describes no message session, or refuses it (port 0)")?
+            .map_err(|e| e.to_string())?;
+        let path = media.path.clone().ok_or("it has no `a=path`")?;
+        let own = media
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()));
+        let all = description
+            .attributes()
+            .map(|attribute| (attribute.name, attribute.value));
+        let fingerprints = own
+            .chain(all)
+            .filter(|(name, _)| *name == "fingerprint")
+            .filter_map(|(_, value)| fingerprint(value?))
+            .collect();
+        let line = media
+            .connection
+            .as_ref()
+            .and_then(imspec_wire::sdp::Address::ip)
+            .map(|ip| SocketAddr::new(ip, media.port));
+        let line_matches_path = media.line_matches_path_with(|_| Vec::new());
+        Ok(Self {
+            secure: media.protocol == Protocol::Tls || path.first().is_secure(),
+            setup: media.setup,
+            cema: media.cema,
+            line,
+            line_matches_path,
+            fingerprints,
+            path,
+        })
+    }
+
+    /// Where to connect to: by the path (RFC 4975 §5.4), or where both ends know CEMA by the lines
+    /// (RFC 6714 §4.2, §4.3).
+    pub(super) fn target(&self, own_cema: bool) -> String {
+        let by_line = own_cema && {
+            let answered = cema::Answered {
+                cema: self.cema,
+                line_matches_path: self.line_matches_path,
+                relay: self.path.len() > 1,
+                role: Role::Active,
+            };
+            cema::offerer(answered, false) == cema::OffererDecision::ConnectToLine
+        };
+        match self.line {
+            Some(line) if by_line => line.to_string(),
+            _ => place_of(self.path.first()),
+        }
+    }
+}
+
+/// Host and port of a URI; RFC 4975 §15.4 registers the port that holds where none is written.
+pub(super) fn place_of(uri: &msrp::Uri) -> String {
+    format!("{}:{}", uri.host(), uri.port().unwrap_or(2855))
+}
+
+/// `SHA-256 AB:CD:…` (RFC 8122 §5).
+fn fingerprint(value: &str) -> Option<(String, Vec<u8>)> {
+    let (hash, octets) = value.trim().split_once(' ')?;
+    let octets: Option<Vec<u8>> = octets
+        .trim()
+        .split(':')
+        .map(|pair| u8::from_str_radix(pair, 16).ok())
+        .collect();
+    Some((hash.to_ascii_lowercase(), octets?))
+}
