@@ -122,7 +122,7 @@ impl<'a> Delivery<'a> {
         let wrapper = sent
             .and_then(|name| sheet.view.saved_content(name))
             .and_then(|(_, sent)| self.content.wrapper(&sent));
-        let places = self.places(&wanted.name, wrapper.as_ref());
+        let places = self.places(wanted, wrapper.as_ref());
         let parties = wanted
             .original(sheet, step)
             .and_then(|name| sheet.view.original(&name, None))
@@ -144,7 +144,7 @@ impl<'a> Delivery<'a> {
             return (ruling, self.event.id);
         };
         for other in rulings {
-            // One place that says it is enough, but what must not be said must not be said anywhere.
+            // One place that says it is enough, but what a field must not say it must say nowhere.
             let better = if wanted.denies() {
                 other.0.verdict > chosen.0.verdict
             } else {
@@ -166,7 +166,8 @@ impl<'a> Delivery<'a> {
 
     /// Where a field of that name may stand, the usual place first. A place where nothing stands is only
     /// named where it is the usual one.
-    fn places(&self, wanted: &str, wrapper: Option<&cpim::Message>) -> Vec<Place> {
+    fn places(&self, asked: &WantedHeader<'_>, wrapper: Option<&cpim::Message>) -> Vec<Place> {
+        let wanted = asked.name.as_str();
         let mut places = vec![self.usual_place(wanted, wrapper)];
         let Some((event, request)) = self.request() else {
             return places;
@@ -178,7 +179,7 @@ impl<'a> Delivery<'a> {
             }
         };
         let of_sender = name::same(wanted, "From") || name::same(wanted, "P-Asserted-Identity");
-        if is_session && of_sender {
+        if is_session && of_sender && !asked.denies() {
             // A service may deliver in its own name and tell the author otherwise (RFC 3325, RFC 3892).
             for other in ["From", "P-Asserted-Identity", "Referred-By"] {
                 if !name::same(other, wanted) {
@@ -188,7 +189,8 @@ impl<'a> Delivery<'a> {
         }
         if let Some(wrapper) = wrapper {
             let inner = match () {
-                () if of_sender => "From",
+                () if name::same(wanted, "From") => "From",
+                () if of_sender && !asked.denies() => "From",
                 () if name::same(wanted, "To") => "To",
                 () if name::same(wanted, "Subject") => "Subject",
                 () if name::same(wanted, "Date") => "DateTime",

@@ -21,7 +21,7 @@ use super::{Report, fresh};
 
 /// What is taken of a frame before its body; the body is not held.
 const LIMITS: Limits = Limits {
-    line: 32 * 1024,
+    line: 128 * 1024,
     headers: 1024,
     head: 128 * 1024,
     chunk: 0,
