@@ -120,6 +120,11 @@ impl Dialog {
         self.with_cseq(method, self.local_cseq, via)
     }
 
+    /// Leaves a number to a request that a copy of this dialog writes.
+    pub(crate) fn pass_over(&mut self) {
+        self.local_cseq = self.local_cseq.saturating_add(1);
+    }
+
     /// The ACK of a 2xx has the number of its INVITE (RFC 3261 §13.2.2.4).
     pub(crate) fn ack(&self, invite_cseq: u32, via: &str) -> Builder {
         self.with_cseq("ACK", invite_cseq, via)

@@ -14,7 +14,7 @@ pub struct Reply {
     status: u16,
     reason: String,
     headers: Vec<(String, String)>,
-    body: Bytes,
+    body: Vec<u8>,
     /// The answer of the next hop, whose other headers and body are passed on.
     relayed: Option<Box<Message>>,
 }
@@ -31,7 +31,7 @@ impl Reply {
             status,
             reason: reason.to_owned(),
             headers: Vec::new(),
-            body: Bytes::new(),
+            body: Vec::new(),
             relayed: None,
         }
     }
@@ -64,9 +64,9 @@ impl Reply {
     }
 
     /// Adds a body of that type.
-    pub fn with_body(self, content_type: &str, body: Bytes) -> Self {
+    pub fn with_body(self, content_type: &str, body: &[u8]) -> Self {
         Self {
-            body,
+            body: body.to_vec(),
             ..self.with("Content-Type", content_type)
         }
     }

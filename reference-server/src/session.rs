@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use imspec_wire::msrp::Limits;
-use imspec_wire::sdp::{Description, Protocol};
+use imspec_wire::sdp::{Description, FormatList, Protocol};
 use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{MediaType, SipDate};
 use tokio::sync::Semaphore;
@@ -48,6 +48,8 @@ pub(crate) struct Sessions {
     clients: Arc<ClientTransactions>,
     delivery: Arc<Delivery>,
     expiry: Arc<Expiry>,
+    /// `session.accept_types`
+    accepted: FormatList,
     /// One for each session.
     slots: Arc<Semaphore>,
     budget: Arc<Semaphore>,
@@ -77,6 +79,9 @@ impl Sessions {
         Self {
             slots: Arc::new(Semaphore::new(context.config.limits.sessions)),
             budget: Arc::new(Semaphore::new(BUDGET)),
+            // Found sound with the rest of the configuration.
+            accepted: FormatList::parse(&context.config.session.accept_types.join(" "))
+                .unwrap_or_default(),
             context,
             clients,
             delivery,
@@ -108,7 +113,7 @@ impl Sessions {
             return ticket.reject(&Reply::because(400, "Bad Contact"));
         };
         let flow = ticket.flow();
-        let mut reply = self.ok(flow, agreement.ours.clone());
+        let mut reply = self.ok(flow, &agreement.ours);
         if let Some(timer) = timer {
             reply = timer.announce(reply);
         }
@@ -233,7 +238,7 @@ impl Sessions {
     }
 
     /// A 200 to INVITE.
-    fn ok(&self, flow: Flow, description: bytes::Bytes) -> Reply {
+    fn ok(&self, flow: Flow, description: &[u8]) -> Reply {
         self.ok_without_body(flow)
             .with_body("application/sdp", description)
     }

@@ -114,7 +114,7 @@ impl Uas {
             return;
         }
         if method == "INVITE" {
-            self.invite(request, flow, received);
+            self.invite(&request, flow, received);
             return;
         }
         let key = TransactionKey::of(&request, method);
@@ -165,13 +165,13 @@ impl Uas {
         }
     }
 
-    fn invite(&self, request: Message, flow: Flow, received: Timestamp) {
+    fn invite(&self, request: &Message, flow: Flow, received: Timestamp) {
         let ticket = match self.invites.begin(request.clone(), flow, received) {
             invite_server::Begin::New(ticket) => ticket,
             invite_server::Begin::Again => return,
-            invite_server::Begin::Merged => return self.refuse(&request, &flow, &Reply::new(482)),
+            invite_server::Begin::Merged => return self.refuse(request, &flow, &Reply::new(482)),
             invite_server::Begin::Full => {
-                return self.refuse(&request, &flow, &Reply::overloaded());
+                return self.refuse(request, &flow, &Reply::overloaded());
             }
         };
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {

@@ -222,8 +222,7 @@ async fn fill(setup: &Setup) {
     let hex: String = digest
         .as_ref()
         .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect();
+        .fold(String::new(), |hex, octet| hex + &format!("{octet:02x}"));
     assert_eq!(further["body"]["sha256"], hex);
 }
 

@@ -331,6 +331,11 @@ async fn check_sessions(
     *acknowledged = Acknowledged::default();
 }
 
+#[cfg(target_os = "linux")]
+const SIZE: usize = 64 * 1024 * 1024;
+#[cfg(target_os = "linux")]
+const CHUNK: usize = 2048;
+
 /// Peak memory while 64 MiB come in chunks of 2 KiB: bounded by pieces, not by the message.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -338,8 +343,6 @@ async fn a_large_message_does_not_cost_its_size_in_memory() {
     if std::env::var(STORE).is_ok() {
         return;
     }
-    const SIZE: usize = 64 * 1024 * 1024;
-    const CHUNK: usize = 2048;
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(&folder.path().join("large.db"), "none");
     let idle = process.memory("VmRSS");

@@ -155,15 +155,18 @@ async fn the_body_is_kept_octet_for_octet() {
         assert_eq!(msrp.message(&format!("m{index}"), body).await, 200);
     }
     let records = setup.control.messages(BOB).await;
-    let octets = |record: &Value| match record["body"]["text"].as_str() {
-        Some(text) => text.as_bytes().to_vec(),
-        None => {
-            use base64::Engine as _;
-            let text = record["body"]["base64"].as_str().unwrap();
-            base64::engine::general_purpose::STANDARD
-                .decode(text)
-                .unwrap()
-        }
+    let octets = |record: &Value| {
+        use base64::Engine as _;
+        let body = &record["body"];
+        body["text"].as_str().map_or_else(
+            || {
+                let text = body["base64"].as_str().unwrap();
+                base64::engine::general_purpose::STANDARD
+                    .decode(text)
+                    .unwrap()
+            },
+            |text| text.as_bytes().to_vec(),
+        )
     };
     let kept: Vec<Vec<u8>> = records.iter().map(octets).collect();
     assert_eq!(kept, bodies);

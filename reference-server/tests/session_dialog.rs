@@ -1,6 +1,11 @@
 //! The SIP side of sessions: INVITE transactions, dialogs, offers, session timers.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 

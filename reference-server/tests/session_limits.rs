@@ -1,7 +1,12 @@
 //! Bad input in sessions: refused as the RFC says, with bounded memory, other sessions undisturbed, and
 //! nothing half-received ever stored as whole.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 #[path = "support/held_store.rs"]
 mod held_store;
@@ -97,7 +102,7 @@ async fn half_a_chunk_and_silence_ends_the_connection() {
     let bystander = Bystander::new(&setup).await;
     let mut alice = setup.agent(ALICE).await;
     let (_dialog, mut msrp) = session(&mut alice, BOB).await;
-    let octets = msrp.chunk("half1", "Message-ID: m1\r\n", &[b'x'; 100_000], '$');
+    let octets = msrp.chunk("half1", "Message-ID: m1\r\n", &vec![b'x'; 100_000], '$');
     msrp.write(&octets[..80_000]).await;
     assert!(msrp.is_closed().await);
     assert_eq!(alice.receive_and(200).await.method(), Some("BYE"));

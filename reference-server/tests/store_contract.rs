@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use imspec_reference_server::clock::Timestamp;
 use imspec_reference_server::policy::{ExpiredHandling, Mark};
-use imspec_reference_server::store::{Form, Inserted, NewMessage, SqliteStore, Store, StoredMessage};
+use imspec_reference_server::store::{
+    Form, Inserted, NewMessage, SqliteStore, Store, StoredMessage,
+};
 use proptest::prelude::*;
 
 const QUOTA: u64 = 5;

@@ -34,15 +34,18 @@ enum FormView {
         head: HeadView,
         body: BodyView,
     },
-    Session {
-        invite: HeadView,
-        ok: HeadView,
-        bye: Option<HeadView>,
-        #[serde(flatten)]
-        first: PartView,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        further: Vec<PartView>,
-    },
+    Session(Box<SessionView>),
+}
+
+#[derive(Serialize)]
+struct SessionView {
+    invite: HeadView,
+    ok: HeadView,
+    bye: Option<HeadView>,
+    #[serde(flatten)]
+    first: PartView,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    further: Vec<PartView>,
 }
 
 /// Start line and header fields of a SIP message or an MSRP request.
@@ -143,13 +146,13 @@ async fn session_view(store: &dyn Store, record: &SessionRecord) -> Result<FormV
     let first = parts
         .next()
         .ok_or_else(|| StoreError::Failed("a session's record without a message".to_owned()))?;
-    Ok(FormView::Session {
+    Ok(FormView::Session(Box::new(SessionView {
         invite: HeadView::sip(&record.invite),
         ok: HeadView::sip(&record.ok),
         bye: record.bye.as_ref().map(HeadView::sip),
         first,
         further: parts.collect(),
-    })
+    })))
 }
 
 impl PartView {

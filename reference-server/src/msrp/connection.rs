@@ -45,16 +45,12 @@ impl Link {
         if *self.close.borrow() {
             return Err(gone());
         }
-        match timeout(PATIENCE, self.queue.send(octets)).await {
-            Ok(sent) => sent.map_err(|_| gone()),
-            Err(_) => {
-                self.close();
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the peer does not read",
-                ))
-            }
+        if let Ok(sent) = timeout(PATIENCE, self.queue.send(octets)).await {
+            return sent.map_err(|_| gone());
         }
+        self.close();
+        let late = "the peer does not read";
+        Err(io::Error::new(io::ErrorKind::TimedOut, late))
     }
 
     /// Closes the connection after what is queued.
@@ -318,14 +314,13 @@ impl Reader {
         match entry.binding {
             Binding::To(connection) if connection == self.id => Claim::Mine(entry.events.clone()),
             Binding::To(_) => Claim::Taken,
-            Binding::Lost => Claim::Unknown,
             // RFC 4975 §5.4: a SEND binds.
             Binding::None if head.method() == Some(Method::Send) => {
                 entry.binding = Binding::To(self.id);
                 self.bound.insert(id.to_owned());
                 Claim::New(entry.events.clone())
             }
-            Binding::None => Claim::Unknown,
+            Binding::None | Binding::Lost => Claim::Unknown,
         }
     }
 

@@ -252,12 +252,12 @@ impl Draft {
         octets: u64,
         origin: String,
     ) -> Result<Finished, StoreError> {
-        let digest = match self.hash.take().filter(|_| self.hashed == octets) {
-            Some(hash) => hash.finish(),
-            None => {
-                self.park().await?;
-                self.digest_of_stored(octets).await?
-            }
+        let hash = self.hash.take().filter(|_| self.hashed == octets);
+        let digest = if let Some(hash) = hash {
+            hash.finish()
+        } else {
+            self.park().await?;
+            self.digest_of_stored(octets).await?
         };
         self.all_written().await?;
         let pieces = if self.run.is_empty() {

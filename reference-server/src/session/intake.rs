@@ -10,7 +10,6 @@ use bytes::Bytes;
 use imspec_wire::msrp::{
     Builder, ByteRange, Chunk, Flag, Head, Method, Outcome, StartLine, Status, Uri,
 };
-use imspec_wire::sdp::FormatList;
 use imspec_wire::sip::Message;
 
 use super::Sessions;
@@ -126,8 +125,8 @@ impl Intake {
 
     fn look_at(&mut self, head: &Head) -> Result<Current, (u16, &'static str)> {
         match head.start() {
-            StartLine::Response { .. } => return Ok(Current::Ignored),
-            StartLine::Request {
+            StartLine::Response { .. }
+            | StartLine::Request {
                 method: Method::Report,
             } => return Ok(Current::Ignored),
             StartLine::Request {
@@ -184,9 +183,7 @@ impl Intake {
             return Err((400, "No Content-Type"));
         };
         let text = field.text();
-        let accepted =
-            FormatList::parse(&self.sessions.context.config.session.accept_types.join(" "));
-        let fits = accepted.is_ok_and(|accepted| accepted.fit(text.trim()).is_some());
+        let fits = self.sessions.accepted.fit(text.trim()).is_some();
         let Some(Ok(kind)) = head.content_type().filter(|_| fits) else {
             return Err((415, "Type Not Taken"));
         };
@@ -294,12 +291,11 @@ impl Intake {
             return;
         }
         match (self.settings.lm_success_report, stored) {
-            (SuccessReport::NeverOnStore, _) => {}
             (SuccessReport::OnStore, _) => self.report(head, octets, link).await,
             (SuccessReport::OnDelivery, Some(number)) if self.awaited.len() < AWAITED => {
                 self.awaited.insert(number, (head.clone(), octets));
             }
-            (SuccessReport::OnDelivery, _) => {}
+            (SuccessReport::NeverOnStore | SuccessReport::OnDelivery, _) => {}
         }
     }
 

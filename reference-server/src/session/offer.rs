@@ -345,7 +345,7 @@ mod tests {
         .iter()
         .map(|lines| chosen(lines, |_| {}).unwrap_err())
         .chain([chosen(&plain(""), |config| {
-            config.accept_types = vec!["image/*".to_owned()]
+            config.accept_types = vec!["image/*".to_owned()];
         })
         .unwrap_err()])
         .collect();

@@ -305,11 +305,8 @@ impl Running {
                 }
             }
             "UPDATE" => {
-                let reply = match self.updated(request) {
-                    Ok((reply, _)) => reply,
-                    Err(reply) => reply,
-                };
-                answer.reply(reply);
+                let updated = self.updated(request).map(|(reply, _)| reply);
+                answer.reply(updated.unwrap_or_else(|refusal| refusal));
             }
             "OPTIONS" => answer.reply(Reply::new(200).with("Allow", ALLOW)),
             // MESSAGE too: what is to be kept comes over MSRP here.
@@ -337,7 +334,7 @@ impl Running {
         };
         let reply = if description(&request).is_ok_and(|offer| offer.is_none()) {
             // Without an offer it gets ours, which has not changed (RFC 4975 §8.4).
-            reply.with_body("application/sdp", self.ours.clone())
+            reply.with_body("application/sdp", &self.ours)
         } else {
             reply
         };
@@ -356,7 +353,7 @@ impl Running {
             None => self.sessions.ok_without_body(self.flow),
             Some(offer) => {
                 let answer = self.answer_again(offer)?;
-                self.sessions.ok(self.flow, answer)
+                self.sessions.ok(self.flow, &answer)
             }
         };
         self.dialog.refresh_target(request);
@@ -460,9 +457,8 @@ impl Running {
         let interval = timer.agreed.interval;
         let contact = self.sessions.contact(self.flow);
         let (to, clients) = (self.destination(), Arc::clone(&self.sessions.clients));
-        // The number of the request is taken here, so that the next one has another.
         let before = self.dialog.clone();
-        drop(self.dialog.request("UPDATE", ""));
+        self.dialog.pass_over();
         let tell = self.refreshing.clone();
         self.sessions.context.tasks.spawn(async move {
             let sent = reach::send(&clients, &to, "UPDATE", |via| {
