@@ -127,6 +127,10 @@ pub(super) struct ServerKey {
     method: String,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about one request that come and go independently"
+)]
 #[derive(Debug)]
 struct Server {
     event: u32,
@@ -454,6 +458,10 @@ impl Desk {
         self.final_response(client, message, status, event, first)
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the one decision about a request, in the order in which RFC 3261 §8.2 asks"
+    )]
     fn request(
         &mut self,
         place: &Place,

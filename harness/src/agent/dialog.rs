@@ -285,7 +285,7 @@ mod tests {
         let direct: String = OK
             .lines()
             .filter(|line| !line.starts_with("Record-Route"))
-            .map(|line| format!("{line}\r\n"))
+            .flat_map(|line| [line, "\r\n"])
             .collect();
         let dialog = Dialog::of_caller(&parse(INVITE), &parse(&direct)).unwrap();
         assert_eq!(

@@ -93,7 +93,7 @@ impl Hub {
     }
 
     /// Whether the certificate of a connection is the one that the session's SDP announces.
-    fn trusts(&self, session: &Session, connection: &Connection) -> Result<(), String> {
+    fn trusts(session: &Session, connection: &Connection) -> Result<(), String> {
         let Some((remote, _)) = session.remote() else {
             return Ok(());
         };

@@ -353,11 +353,13 @@ impl Desk {
             .acknowledged
             .insert((id.call_id, id.local_tag, number(request)));
         // The answer to an offer that our 2xx made.
-        if new && call.has_offered() && !request.body().is_empty() {
-            if let Err(why) = call.answered(request.body_bytes()) {
-                let text = format!("the SDP of the other end: {why}");
-                self.note(None, EventKind::Note { text });
-            }
+        if new
+            && call.has_offered()
+            && !request.body().is_empty()
+            && let Err(why) = call.answered(request.body_bytes())
+        {
+            let text = format!("the SDP of the other end: {why}");
+            self.note(None, EventKind::Note { text });
         }
     }
 }

@@ -144,6 +144,10 @@ pub(super) struct Spool {
 }
 
 /// The digest grows with the content as long as that comes in order; else the file is read again at the end.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each message that is coming in"
+)]
 enum Hash {
     Upto(u64, Context),
     Later,

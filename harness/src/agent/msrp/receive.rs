@@ -92,7 +92,7 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, shared
         }
     }
     if let (Some(frame), Some(shared)) = (frame, shared.upgrade()) {
-        cut_off(&shared, &connection, frame);
+        cut_off(&shared, &connection, &frame);
     }
     connection.ended(&shared).await;
 }
@@ -196,7 +196,7 @@ fn send_begun(shared: &Shared, connection: &Arc<Connection>, head: &Head) -> Kin
     let Some(session) = session.filter(|session| !session.is_over()) else {
         return Kind::Refused(481, "No such session");
     };
-    if let Err(why) = shared.msrp.trusts(&session, connection) {
+    if let Err(why) = super::Hub::trusts(&session, connection) {
         shared.desk().note(None, EventKind::Note { text: why });
         return Kind::Refused(481, "Not the one who was announced");
     }
@@ -449,9 +449,9 @@ pub(in super::super) fn unfinished(shared: &Shared, session: &Session) {
 }
 
 /// The connection has ended within a frame.
-fn cut_off(shared: &Shared, connection: &Connection, frame: Frame) {
+fn cut_off(shared: &Shared, connection: &Connection, frame: &Frame) {
     let mut desk = shared.desk();
-    let kind = EventKind::Received(received(connection, &frame, &[]));
+    let kind = EventKind::Received(received(connection, frame, &[]));
     match &frame.kind {
         Kind::Send(session, Some(_)) if !session.is_over() => {
             let id = frame.head.message_id().unwrap_or_default();

@@ -656,12 +656,12 @@ impl Out<'_> {
             self.write(&mut writer, &end).await?;
         }
         drop(writer);
-        self.gone(parcel, planned, whole);
+        Self::gone(parcel, planned, whole);
         Ok(event)
     }
 
     /// Remembers what of the message is out.
-    fn gone(&self, parcel: &Parcel, planned: &Planned, whole: bool) {
+    fn gone(parcel: &Parcel, planned: &Planned, whole: bool) {
         let mut state = parcel.state();
         if let Some((from, to)) = planned.slice {
             state.position = to;
