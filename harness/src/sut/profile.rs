@@ -66,19 +66,6 @@ pub struct Msrp {
     pub bind: Option<IpAddr>,
     /// File of certificates: the authorities by which a server is known whose SDP has no fingerprint.
     pub ca: Option<PathBuf>,
-    /// The relay that every agent asks for a URI (RFC 4976).
-    pub relay: Option<Relay>,
-}
-
-/// A relay, and who the agents are there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relay {
-    /// Its URI; may hold `${…}`.
-    pub uri: String,
-    /// User.
-    pub user: String,
-    /// Password.
-    pub password: String,
 }
 
 /// How accounts come into being.
@@ -334,8 +321,6 @@ impl Profile {
                 .bind
                 .map(|at| ("msrp.bind", at.to_string().into())),
         );
-        let relay = pixit.msrp.relay.as_ref();
-        entries.extend(relay.map(|relay| ("msrp.relay", relay.uri.clone().into())));
         let sut = match &self.version {
             Some(version) => format!("{} {version}", self.product),
             None => self.product.clone(),

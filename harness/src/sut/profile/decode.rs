@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::{
     Adapters, ClockAdapter, Command, FileContent, Msrp, Pixit, PolicyAdapter, ProcessAdapter,
-    Profile, Provision, Ready, Relay, StoreAdapter, Timers, Transport,
+    Profile, Provision, Ready, StoreAdapter, Timers, Transport,
 };
 use crate::document::suggest::{closest, one_of};
 use crate::document::{
@@ -216,12 +216,7 @@ impl Decoder<'_> {
     }
 
     fn msrp(&mut self, node: &Node) -> Option<Msrp> {
-        let keys = [
-            optional("connection"),
-            optional("bind"),
-            optional("ca"),
-            optional("relay"),
-        ];
+        let keys = [optional("connection"), optional("bind"), optional("ca")];
         let fields = self.fields("`msrp`", &node.span, node, &keys)?;
         let secure = fields.get("connection").map_or(Some(false), |node| {
             self.choice(node, &[("tcp", false), ("tls", true)])
@@ -234,28 +229,10 @@ impl Decoder<'_> {
             None => None,
             Some(node) => Some(self.folder.join(self.text(node)?)),
         };
-        let relay = match fields.get("relay") {
-            None => None,
-            Some(node) => Some(self.relay(node)?),
-        };
         Some(Msrp {
             secure: secure?,
             bind,
             ca,
-            relay,
-        })
-    }
-
-    fn relay(&mut self, node: &Node) -> Option<Relay> {
-        let keys = [required("uri"), required("user"), required("password")];
-        let fields = self.fields("`relay`", &node.span, node, &keys)?;
-        let uri = fields.get("uri").and_then(|node| self.filled(node));
-        let user = fields.get("user").and_then(|node| self.text(node));
-        let password = fields.get("password").and_then(|node| self.text(node));
-        Some(Relay {
-            uri: uri?,
-            user: user?,
-            password: password?,
         })
     }
 
