@@ -1087,7 +1087,7 @@ class Server:
 
     def delivered(self, record):
         """Whether this was the first contact that took it."""
-        if record["state"] != "waiting":
+        if record.get("state") != "waiting":
             return False
         self.store.change(record, state="delivered")
         self.sessions.delivered(record)
@@ -1095,8 +1095,8 @@ class Server:
 
     def by_session(self, record):
         """Whether a message goes out by a session: all do, or those that are too large for a MESSAGE."""
-        if record.get("notice"):
-            return False
+        if "state" not in record:
+            return False  # a notice, or a MESSAGE that is passed on to somebody who is there
         if self.store.policy["delivery.form"] == "session":
             return True
         if record.get("kind") != "session":
@@ -1359,7 +1359,7 @@ class Server:
                 self.store.add(message, account)
             return
         record = {"headers": message.headers, "body": body.decode("latin-1"), "received": self.store.now(),
-                  "seconds": None, "at": None, "account": account, "notice": True}
+                  "seconds": None, "at": None, "account": account}
         await asyncio.gather(*(self.attempt(record, b) for b in self.online(account)))
 
 
