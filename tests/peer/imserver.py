@@ -362,7 +362,8 @@ class Store:
                     header[1] = header[1].split(";")[0]
         if on("send-range-lost"):
             send["headers"] = [h for h in send["headers"] if h[0].lower() not in ("byte-range", "message-id")]
-        ok = [[canonical(n), unfold(v)] for n, v in session.ok.headers] if session.ok else []
+        ok = [list(h) if on("octet") else [canonical(h[0]), unfold(h[1])] for h in session.ok.headers] \
+            if session.ok else []
         if on("ok-tag-other"):
             ok = [[n, re.sub("tag=.*", "tag=" + secrets.token_hex(4), v) if n == "To" else v] for n, v in ok]
         if on("ok-tag-lost"):

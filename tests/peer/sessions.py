@@ -211,7 +211,8 @@ class Sessions:
         body = self.answer(session, message)
         if on("rings"):
             transaction.respond(180, [("Contact", self.contact())])
-        pause = 0.3 if on("slow-answer") else 0.1 if on("rings") else 0
+        slow = any(map(on, ("slow-answer", "cancelled-kept", "cancel-481", "cancel-ignored", "cancel-no-487")))
+        pause = 0.3 if slow else 0.1 if on("rings") else 0
         if pause:
             try:
                 await asyncio.wait_for(transaction.cancelled.wait(), pause)
