@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second IM server for deferred SIP MESSAGEs, written from the RFCs with the standard library alone.
+"""A second IM server for deferred messages, of pager and of session mode, written from the RFCs with the standard library alone.
 
 It shares no code with imspec and takes another way wherever the specification leaves one open: random
 Message-IDs, normalised header fields, messages delivered in random order and to all contacts side by side,
@@ -10,6 +10,7 @@ one. The suite must accept every variant and catch every fault; `run.sh` beside 
 import argparse
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import random
@@ -21,243 +22,12 @@ import time
 import urllib.parse
 from datetime import datetime, timezone
 
-from catalogue import FAULTS, POLICY, VARIANTS
-
-CHOSEN: set = set()  # names of the variants and faults of this process
-
-
-def on(name):
-    """Whether this server was started with that variant or fault."""
-    assert name in VARIANTS or name in FAULTS, name
-    return name in CHOSEN
-
-
-# ---- SIP messages ---------------------------------------------------------------------------------------
-
-COMPACT = {"a": "Accept-Contact", "b": "Referred-By", "c": "Content-Type", "e": "Content-Encoding",
-           "f": "From", "i": "Call-ID", "j": "Reject-Contact", "k": "Supported", "l": "Content-Length",
-           "m": "Contact", "o": "Event", "r": "Refer-To", "s": "Subject", "t": "To", "u": "Allow-Events",
-           "v": "Via", "x": "Session-Expires", "y": "Identity"}
-SHORT = {long.lower(): short for short, long in COMPACT.items()}
-KNOWN = {name.lower(): name for name in (
-    *COMPACT.values(), "Accept", "Alert-Info", "Allow", "Authorization", "CSeq", "Call-Info",
-    "Content-Disposition", "Content-Language", "Date", "Expires", "In-Reply-To", "Max-Forwards",
-    "MIME-Version", "Organization", "P-Asserted-Identity", "P-Preferred-Identity", "Priority", "Privacy",
-    "Proxy-Authorization", "Proxy-Require", "Record-Route", "Reply-To", "Require", "Route", "Server",
-    "Timestamp", "User-Agent", "Warning")}
-# Header fields whose values may not be joined or split at commas (RFC 3261 §7.3.1 and their grammar).
-SINGLE = {"authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "date", "subject",
-          "from", "to", "call-id", "cseq", "expires", "organization", "priority", "server", "user-agent",
-          "timestamp", "content-type", "content-disposition", "content-length", "max-forwards",
-          "mime-version", "reply-to"}
-KEEPING_HOP = ("keeps-hop", "via-kept", "max-forwards-kept", "credentials-kept")
-HOP = {"via", "route", "record-route", "max-forwards", "proxy-require", "proxy-authorization",
-       "authorization", "content-length"}
-
-
-class Refused(Exception):
-    """A request that is answered with an error."""
-
-    def __init__(self, status, *headers):
-        super().__init__(status)
-        self.status, self.headers = status, headers
-
-
-def canonical(name):
-    """The usual spelling of a header name."""
-    name = COMPACT.get(name.lower(), name)
-    return KNOWN.get(name.lower(), name)
-
-
-def unfold(value):
-    """A value on one line (RFC 3261 §7.3.1)."""
-    if on("unfold-joins"):
-        return re.sub(r"[ \t]*\r\n[ \t]+", "", value).strip(" \t")
-    return re.sub(r"[ \t]*\r\n[ \t]+", " ", value).strip(" \t")
-
-
-def split_list(value):
-    """The members of a comma list; commas in quotes and angle brackets do not separate."""
-    parts, part, quoted, angle, skip = [], "", False, False, False
-    for c in value:
-        if skip:
-            skip = False
-        elif quoted and c == "\\":
-            skip = True
-        elif c == '"':
-            quoted = not quoted
-        elif not quoted and c in "<>":
-            angle = c == "<"
-        elif c == "," and not quoted and not angle:
-            parts.append(part.strip())
-            part = ""
-            continue
-        part += c
-    return parts + [part.strip()]
-
-
-def split_params(text):
-    """`;a=b;c` as a list of pairs."""
-    pairs, part, quoted, skip = [], "", False, False
-    for c in text + ";":
-        if skip:
-            skip = False
-        elif quoted and c == "\\":
-            skip = True
-        elif c == '"':
-            quoted = not quoted
-        elif c == ";" and not quoted:
-            if part.strip():
-                key, eq, value = part.partition("=")
-                pairs.append((key.strip(), value.strip() if eq else None))
-            part = ""
-            continue
-        part += c
-    return pairs
-
-
-def write_params(pairs):
-    return "".join(f";{key}" if value is None else f";{key}={value}" for key, value in pairs)
-
-
-def address(value):
-    """Display name as written, URI and parameters of From, To or Contact."""
-    match = re.match(r'\s*((?:"(?:[^"\\]|\\.)*"|[^"<])*?)\s*<([^>]*)>(.*)$', value, re.S)
-    if match:
-        return match[1].strip(), match[2].strip(), split_params(match[3])
-    uri, semi, rest = value.partition(";")
-    return "", uri.strip(), split_params(semi + rest)
-
-
-class Sip:
-    """A SIP message; text is Latin-1, so that every octet stays what it is."""
-
-    def __init__(self, start, headers, body=b""):
-        self.start, self.headers, self.body = start, headers, body
-
-    @classmethod
-    def parse(cls, octets, datagram):
-        head, end, body = octets.lstrip(b"\r\n").partition(b"\r\n\r\n")
-        if not end:
-            raise ValueError("no end of the header")
-        lines = re.split(r"\r\n(?![ \t])", head.decode("latin-1"))
-        headers = []
-        for line in lines[1:]:
-            name, colon, value = line.partition(":")
-            if not colon or not re.fullmatch(r"[\w.!%*+`'~-]+[ \t]*", name):
-                raise ValueError(f"no header: {line!r}")
-            headers.append((name.rstrip(" \t"), value[1:] if value[:1] == " " else value))
-        message = cls(lines[0], headers, body)
-        length = message.get("Content-Length")
-        if length is not None:
-            if not length.isdecimal() or int(length) > len(body):
-                message.broken = True
-            elif datagram:
-                message.body = body[:int(length)]
-        return message
-
-    broken = False
-
-    def fields(self, name):
-        return [value for key, value in self.headers if canonical(key).lower() == name.lower()]
-
-    def get(self, name):
-        fields = self.fields(name)
-        return unfold(fields[0]) if fields else None
-
-    @property
-    def method(self):
-        return self.start.split(" ")[0]
-
-    def vias(self):
-        return [via for field in self.fields("Via") for via in split_list(unfold(field))]
-
-
-def parse_via(via):
-    """Transport, host, port, parameters."""
-    match = re.match(r"SIP\s*/\s*2\.0\s*/\s*(\w+)\s+(\[[^\]]*\]|[^:;\s]+)\s*(?::\s*(\d+))?(.*)$", via, re.S)
-    if not match:
-        raise ValueError(f"no Via: {via!r}")
-    params = {key.lower(): value for key, value in split_params(match[4])}
-    return match[1].upper(), match[2].lower(), int(match[3] or 0), params
-
-
-PARAMS = {"via", "from", "to", "reply-to", "call-info", "content-type", "content-disposition", "contact"}
-
-
-def outside(value, change):
-    """Changes what is neither in quotes nor in angle brackets."""
-    parts = re.split(r'("(?:[^"\\\\]|\\\\.)*"|<[^>]*>)', value)
-    return "".join(part if i % 2 else change(part) for i, part in enumerate(parts))
-
-
-def write(start, headers, body=b""):
-    """A message as octets, in the style of this server."""
-    lines = [start]
-    for name, value in headers:
-        if on("style-compact"):
-            lines.append(f"{SHORT.get(name.lower(), name)}:{value}")
-        elif on("style-folded") and name != "Call-ID":
-            folded = outside(value, lambda text: text.replace(" ", "\r\n\t "))
-            lines.append(f"{name}:\r\n {folded}" if name in ("Subject", "Via", "To") else f"{name}: {folded}")
-        elif on("style-spaced") and name.lower() in PARAMS:
-            lines.append(f"{name}: " + outside(value, lambda text: re.sub(r"\s*;\s*", " ; ", text)))
-        elif on("style-plain"):
-            lines.append(f"{name}: {value}")
-        elif on("style-upper"):
-            lines.append(f"{name.upper()}\t:\t{value} ")
-        else:
-            lines.append(f"{name.lower()} :  {value}")
-    return "\r\n".join(lines + ["", ""]).encode("latin-1") + body
-
-
-def account_of(uri):
-    """The account that a URI names (RFC 3261 §10.3 item 5, §19.1.4): `sip:user@host`."""
-    match = re.match(r"sips?:([^@]*)@(\[[^\]]*\]|[^:;?\s]+)(?::\d+)?([;?].*)?$", uri, re.I)
-    if not match:
-        raise Refused(416 if re.match(r"\w+:", uri) and not uri.lower().startswith("sip") else 404)
-    user = match[1].split(":")[0]
-    if not on("keeps-escapes"):
-        user = urllib.parse.unquote(user, "latin-1")
-    if re.search(r"[\x00-\x1f]", user):
-        raise Refused(400)
-    key = f"sip:{user}@{match[2].lower()}"
-    if on("account-lower-case"):
-        key = key.lower()
-    if on("account-keeps-params"):
-        key += match[3] or ""
-    if on("account-without-domain"):
-        key = key.split("@")[0] + "@" + DOMAINS[0]
-    if on("account-ignores-dots"):
-        key = key.split("@")[0].replace(".", "") + "@" + key.split("@")[1]
-    return key
-
-
-DOMAINS: list = []
-REASON = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
-          405: "Method Not Allowed", 410: "Gone", 413: "Too Large", 415: "Unsupported Media Type",
-          416: "Unsupported URI Scheme", 420: "Bad Extension", 423: "Interval Too Brief",
-          480: "Temporarily Unavailable", 481: "No Such Transaction", 482: "Merged",
-          483: "Too Many Hops", 500: "Server Error", 503: "Overloaded"}
-
+from catalogue import CHOSEN, FAULTS, POLICY, VARIANTS, on
+from sip import (DOMAINS, HOP, KEEPING_HOP, KNOWN, REASON, SINGLE, Refused, Sip, account_of, address, canonical, iso,
+                 parse_via, read_date, sip_date, split_list, split_params, unfold, write, write_params)
+from sessions import ALLOW, Sessions
 
 # ---- the store ------------------------------------------------------------------------------------------
-
-def sip_date(at):
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
-
-
-def iso(at):
-    return datetime.fromtimestamp(min(at, 253402300799), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def read_date(text):
-    """Seconds since the epoch, or None where it is no SIP date."""
-    try:
-        at = datetime.strptime(text.strip(), "%a, %d %b %Y %H:%M:%S GMT")
-    except ValueError:
-        return None
-    return at.replace(tzinfo=timezone.utc).timestamp()
 
 
 class Store:
@@ -294,8 +64,14 @@ class Store:
             self.offset = entry["offset"]
 
     def woken(self):
-        """Faults that show after a restart."""
+        """What a restart does to sessions that it broke, and faults that show after it."""
         for record in self.records.values():
+            if record["state"] == "held":
+                record["state"] = "deleted" if self.policy["lm.no_bye"] == "drop" else "waiting"
+                if record["at"] is None and record["seconds"] is not None:
+                    record["at"] = self.now() + record["seconds"]
+            if on("session-body-lost-at-restart") and record.get("kind") == "session":
+                record["body"] = ""
             if on("redelivers-after-restart") and record["state"] == "delivered":
                 record["state"] = "waiting"
             if on("expired-back-after-restart") and record["state"] == "expired":
@@ -307,14 +83,14 @@ class Store:
             if on("body-lost-at-restart") and len(record["body"]) > 100:
                 record["body"] = record["body"][:100]
 
-    def write(self, kind, **entry):
-        line = json.dumps({"do": kind, **entry}) + "\n"
-        if on("durable-late") and kind == "add":
+    def write(self, do, **entry):
+        line = json.dumps({"do": do, **entry}) + "\n"
+        if on("durable-late") and do == "add":
             asyncio.get_running_loop().call_later(0.4, lambda: (self.journal.write(line), self.journal.flush()))
             return
         self.journal.write(line)
         self.journal.flush()
-        if kind == "add":
+        if do == "add":
             os.fsync(self.journal.fileno())
 
     def change(self, record, **values):
@@ -420,11 +196,11 @@ class Store:
                 "sip-uri-param": f"sip:Message-ID={text}@{host}",
                 "angle": f"<{text}@{host}>"}[self.policy["mid.form"]]
 
-    def lifetime(self, message, received):
+    def lifetime(self, message, received, default_key="expire.default.pm"):
         """Seconds and instant of the mark, or None twice; refuses what the policy refuses."""
         p = self.policy
         fields = [unfold(value) for value in message.fields("Expires")]
-        default = p["expire.default.pm"]
+        default = p[default_key]
         default = None if default == "none" else int(default)
         if on("default-in-minutes") and default:
             default *= 60
@@ -532,6 +308,144 @@ class Store:
             for other in self.waiting(account):
                 self.change(other, seconds=seconds, at=at)
         return record
+
+    # -- records of sessions
+
+    def add_session(self, session, part, kept, hold):
+        """Stores a message that came through a session; it is on disk when this returns."""
+        invite, account, policy = session.invite, session.account, self.policy
+        if on("session-invite-of-other") and getattr(session, "other", None):
+            invite = session.other.invite
+        if on("account-of-sender"):
+            account = account_of(address(invite.get("From"))[1])
+        fields = [] if policy["lm.expires.honoured"] == "no" else chosen_expires(part, policy["lm.expires.chunk"])
+        if on("lm-expires-from-invite"):
+            fields = invite.fields("Expires")
+        if on("lm-expires-ignored"):
+            fields = []
+        view = Sip(invite.start, [(n, v) for n, v in invite.headers
+                                  if canonical(n).lower() in ("from", "to", "call-id", "message-id")]
+                   + [("Expires", value) for value in fields]
+                   + [(n, v) for n, v in part["send"]["headers"] if n.lower() == "content-type"], part["body"])
+        base = {"completion": part["completed"], "first-chunk": part["arrived"], "bye": part["completed"]}[policy["lm.base"]]
+        if on("lm-clock-first-chunk"):
+            base = part["arrived"]
+        if on("lm-clock-invite"):
+            base = session.began
+        seconds, at = self.lifetime(view, base, "expire.default.pm" if on("lm-pm-default") else "expire.default.lm")
+        if on("lm-default-of-its-own") and seconds is None:
+            seconds, at = 3600, base + 3600
+        late_base = policy["lm.base"] == "bye" or on("lm-clock-bye")
+        if on("zero-never-stored") and seconds == 0:
+            return None
+        headers = stored_headers(invite, session.began)
+        if on("subject-from-sdp") and not invite.get("Subject"):
+            headers.append(["Subject", session.sdp_subject or "-"])
+        if on("subject-from-cpim") and (match := re.search(rb"(?m)^Subject: *(.*?)\r?$", part["body"])):
+            headers = [h for h in headers if h[0].lower() != "subject"] + [["Subject", match[1].decode("latin-1")]]
+        received = part["completed"]
+        if on("stamp-invite"):
+            received = session.began
+        if on("stamp-first-chunk"):
+            received = part["arrived"]
+        if on("stamp-date") and invite.get("Date"):
+            received = read_date(invite.get("Date")) or received
+        send = kept["send"]
+        if on("send-of-other"):
+            send, self.last_send = getattr(self, "last_send", send), send
+        if on("send-headers-lost"):
+            send["headers"] = [h for h in send["headers"] if h[0].lower() in (
+                "to-path", "from-path", "message-id", "byte-range", "content-type", "success-report", "failure-report")]
+        if on("send-type-bare"):
+            for header in send["headers"]:
+                if header[0].lower() == "content-type":
+                    header[1] = header[1].split(";")[0]
+        if on("send-range-lost"):
+            send["headers"] = [h for h in send["headers"] if h[0].lower() not in ("byte-range", "message-id")]
+        ok = [list(h) if on("octet") else [canonical(h[0]), unfold(h[1])] for h in session.ok.headers] \
+            if session.ok else []
+        if on("ok-tag-other"):
+            ok = [[n, re.sub("tag=.*", "tag=" + secrets.token_hex(4), v) if n == "To" else v] for n, v in ok]
+        if on("ok-tag-lost"):
+            ok = [[n, re.sub(";tag=.*", "", v) if n == "To" else v] for n, v in ok]
+        if on("ok-headers-lost"):
+            ok = []
+        key = secrets.token_hex(8)
+        record = {
+            "key": key, "number": self.counter + 1, "id": self.message_id(view, account), "kind": "session",
+            "account": account, "uri": invite.start.split(" ")[1],
+            "headers": relevant(headers, policy["lm.invite_headers"], FIVE), "send": send, "chunks": kept["chunks"],
+            "ok": relevant(ok, policy["lm.ok_headers"]), "bye": None,
+            "body": stored_body(view).decode("latin-1"), "received": received, "stored": self.now(),
+            "seconds": seconds, "at": None if late_base else at, "raw": fields[0] if fields else None,
+            "state": "held" if hold else "waiting", "sender": address(invite.get("From"))[1]}
+        if on("msrp-id-as-id"):
+            record["id"] = f"sip:{part['ident']}@mailstore1.{DOMAINS[0]}"
+        if on("session-ids-missing"):
+            record["id"] = ""
+        if on("session-ids-all-the-same"):
+            record["id"] = "sip:session@mailstore1." + DOMAINS[0]
+        self.records[key] = record
+        if not on("session-not-durable"):
+            self.write("add", **record)
+        return record
+
+    def copy(self, record):
+        """Faults store a message twice."""
+        other = {**record, "key": secrets.token_hex(8), "id": "sip:" + secrets.token_hex(6) + "@mailstore1." + DOMAINS[0]}
+        self.records[other["key"]] = other
+        return other
+
+    def session_ended(self, record, bye, session):
+        """What the end of its session does to a record."""
+        values = {}
+        if bye is not None and not on("bye-headers-lost"):
+            if on("bye-of-other"):
+                bye, self.last_bye = getattr(self, "last_bye", bye), bye
+            values["bye"] = relevant(stored_headers(bye, self.now()), self.policy["lm.bye_headers"])
+            values["bye_start"] = bye.start
+        if bye is None and on("bye-invented"):
+            values["bye"], values["bye_start"] = [["Call-ID", session.invite.get("Call-ID")]], f"BYE {record['uri']} SIP/2.0"
+        if record["at"] is None and record["seconds"] is not None:
+            values["at"] = self.now() + record["seconds"]
+        if record["state"] == "held":
+            dropped = bye is None and self.policy["lm.no_bye"] == "drop" and not on("no-bye-kept")
+            values["state"] = "deleted" if dropped else "waiting"
+        if bye is None and on("no-bye-dropped"):
+            values["state"] = "deleted"
+        if on("stamp-bye"):
+            values["received"] = self.now()
+        if on("session-not-durable"):
+            self.write("add", **record)
+        self.change(record, **values)
+
+
+FIVE = ("from", "to", "p-asserted-identity", "subject", "date")
+
+
+def relevant(headers, names, always=()):
+    """The header fields that the provider calls relevant; `all` stands for every one."""
+    names = {canonical(name).lower() for name in names}
+    return [h for h in headers if "all" in names or canonical(h[0]).lower() in names
+            or h[0].lower() in always or h[0].lower() == "x-stored-by"]
+
+
+def chosen_expires(part, which):
+    """The Expires that counts where chunks differ (lm.expires.chunk)."""
+    def of(head):
+        return [v for n, v in head["headers"] if n.lower() == "expires"]
+    if on("lm-expires-last"):
+        which = "last"
+    if on("lm-expires-first"):
+        which = "first"
+    if which == "first":
+        return of(part["send"])
+    if which == "last":
+        return of(part["chunks"][-1])
+    values = [v for head in part["chunks"] for v in of(head)]
+    if which == "min":
+        values.sort(key=lambda v: int(v) if v.isdecimal() else 2 ** 40)
+    return values[:1]
 
 
 def stored_headers(message, received):
@@ -745,6 +659,7 @@ class Connection:
 class Server:
     def __init__(self, args, store):
         self.args, self.store = args, store
+        self.sessions = Sessions(self, args.msrp)
         self.transactions, self.calls = {}, {}
         self.bindings = {}      # account → {contact URI: {"uri", "until", "peer", "call", "cseq"}}
         self.workers, self.locks, self.clients, self.connections = {}, {}, {}, {}
@@ -775,10 +690,20 @@ class Server:
             print("dropped:", why, file=sys.stderr)
             return
         if message.start.startswith("SIP/2.0 "):
+            take = self.sessions.clients.get(via[3].get("branch"))
+            if take and (message.get("CSeq") or "").upper().endswith("INVITE"):
+                take(message)
+                return
             future = self.clients.get(via[3].get("branch"))
             status = int(message.start.split(" ")[1])
             if future and not future.done() and status >= 200:
                 future.set_result(status)
+            return
+        if message.method == "INVITE":
+            self.sessions.invited(message, peer, via)
+            return
+        if message.method == "ACK":
+            self.sessions.acknowledged(message, via)
             return
         key = (via[3].get("branch"), via[1], via[2], message.method)
         known = self.transactions.get(key)
@@ -815,7 +740,7 @@ class Server:
         if after:
             after()
 
-    def response(self, message, peer, status, headers):
+    def response(self, message, peer, status, headers, tag=None, body=b""):
         vias = message.vias()
         if vias and not on("no-rport"):
             source = peer[1] if peer[0] == "udp" else peer[1].source
@@ -829,7 +754,7 @@ class Server:
             if not on("answers-without-tag"):
                 if not re.search(r"<.*>", to) and ";" in to:
                     to = "<" + address(to)[1] + ">" + write_params(address(to)[2])
-                to += ";tag=" + secrets.token_hex(4)
+                to += ";tag=" + (tag or getattr(message, "tag", None) or secrets.token_hex(4))
         fields = [("Via", via) for via in vias] if on("style-plain") else [("Via", ", ".join(vias))]
         cseq = message.get("CSeq") or ""
         if on("answers-other-cseq"):
@@ -840,7 +765,8 @@ class Server:
             fields += [("From", message.get("From") or "")]
         fields += [("To", to), ("Call-ID", message.get("Call-ID") or ""), ("CSeq", cseq)]
         fields += headers
-        body = b""
+        if message.method == "INVITE" and status < 300:
+            fields += [("Record-Route", unfold(v)) for v in message.fields("Record-Route")]
         if 200 <= status < 300 and message.method == "MESSAGE":
             if on("answer-with-contact"):
                 fields.append(("Contact", f"<sip:{DOMAINS[0]}>"))
@@ -862,7 +788,8 @@ class Server:
 
     # -- requests
 
-    async def handle(self, message, peer):
+    def check(self, message):
+        """Refuses what is malformed."""
         if message.broken:
             raise Refused(400)
         for name in ("To", "From", "Call-ID", "CSeq"):
@@ -873,18 +800,23 @@ class Server:
             raise Refused(400)
         if not re.fullmatch(r"\S+ \S+ SIP/2\.0", message.start) or "\0" in "".join(v for _, v in message.headers):
             raise Refused(400)
+
+    async def handle(self, message, peer):
+        self.check(message)
         match message.method:
             case "REGISTER":
                 return self.register(message, peer)
             case "MESSAGE":
                 return await self.message(message)
             case "OPTIONS":
-                return 200, [("Allow", "MESSAGE, REGISTER, OPTIONS")], None
-            case "ACK":
-                return None, None, None
+                return 200, [("Allow", ALLOW), ("Accept", "application/sdp, text/plain, message/cpim")], None
+            case "BYE":
+                status = self.sessions.ended(message)
+                return (None if on("bye-unanswered") else status), [], None
             case "CANCEL":
-                raise Refused(481)
-        raise Refused(405, ("Allow", "MESSAGE, REGISTER, OPTIONS"))
+                message.tag = self.sessions.cancel(message, parse_via(message.vias()[0]))
+                return 200, [], None
+        raise Refused(405, ("Allow", ALLOW))
 
     def account(self, uri):
         account = account_of(uri)
@@ -976,6 +908,8 @@ class Server:
         if message.get("Max-Forwards") == "0":
             raise Refused(483)
         account = self.account(uri)
+        if "pager" not in self.store.policy["store.modes"] and not self.online(account):
+            raise Refused(480)
         kind = (message.get("Content-Type") or "").lower()
         if re.search(r";\s*tag\s*=", message.get("To")) and not on("to-tag-taken"):
             raise Refused(481)
@@ -1026,8 +960,7 @@ class Server:
             raise Refused(480)
 
         def after():
-            for binding in self.online(account):
-                self.kick(account, binding["uri"])
+            self.wake(account)
             sender = address(message.get("From"))[1]
             if on("stored-notice") and not message.get("X-Notice"):
                 self.spawn(self.notice_to(sender, "Your message is kept until its recipient is back."))
@@ -1055,6 +988,11 @@ class Server:
             raise Refused(400)
 
     # -- delivery
+
+    def wake(self, account):
+        """A message waits: whoever is there gets it."""
+        for binding in self.online(account):
+            self.kick(account, binding["uri"])
 
     def kick(self, account, uri):
         worker = self.workers.setdefault((account, uri), {"busy": False, "again": False})
@@ -1089,12 +1027,21 @@ class Server:
                     record = waiting[0]
                     tried.add(record["key"])
                     count += 1
+                    if on("session-late-never") and record.get("late") and record.get("kind") == "session":
+                        continue
                     if on("batch-of-ten") and count > 10:
                         return
                     if not record.get("late") and self.granular_late(record):
                         continue
                     if on("all-at-once"):
                         self.spawn(self.offer(record, binding, worker))
+                        continue
+                    if on("one-session") and not record.get("late") and self.by_session(record):
+                        batch = [r for r in waiting if not r.get("late") and self.by_session(r)
+                                 and not self.granular_late(r)]
+                        tried.update(r["key"] for r in batch)
+                        async with self.locks.setdefault(binding["uri"], asyncio.Lock()):
+                            await self.sessions.deliver(batch, binding)
                         continue
                     stop = await self.offer(record, binding, worker)
                     if stop:
@@ -1113,13 +1060,12 @@ class Server:
         """One attempt; true when the contact takes nothing for now."""
         status = await self.attempt(record, binding)
         if status is not None and status < 300:
-            if record["state"] == "waiting":
-                self.store.change(record, state="delivered")
+            if self.delivered(record):
                 binding["peer"][0] == "tcp" and binding["peer"][1].__dict__.setdefault("took", []).append(record)
                 if on("imdn-failed-after-delivery"):
                     self.spawn(self.notice_to(record["sender"], "failed: could not be delivered"))
             return False
-        if on("failure-drops") or on("failure-480-drops") and status == 480 \
+        if on("failure-drops") or on("session-failure-drops") and self.by_session(record) or on("failure-480-drops") and status == 480 \
                 or on("failure-503-drops") and status == 503 or on("failure-486-drops") and status == 486 \
                 or on("timeout-drops") and status is None:
             self.store.change(record, state="deleted")
@@ -1140,8 +1086,97 @@ class Server:
             asyncio.get_running_loop().call_later(0.12, self.kick, account, uri)
         return status is None or status == 503
 
-    def delivery(self, record, binding, via):
-        """The new request for a stored message (modelled on RFC 5365 §7.2)."""
+    def delivered(self, record):
+        """Whether this was the first contact that took it."""
+        if record.get("state") != "waiting":
+            return False
+        self.store.change(record, state="delivered")
+        self.sessions.delivered(record)
+        return True
+
+    def by_session(self, record):
+        """Whether a message goes out by a session: all do, or those that are too large for a MESSAGE."""
+        if "state" not in record:
+            return False  # a notice, or a MESSAGE that is passed on to somebody who is there
+        if self.store.policy["delivery.form"] == "session":
+            return True
+        if record.get("kind") != "session":
+            return False
+        whole = max(len(p["body"]) for p in [record, *record.get("further", [])])
+        whole += sum(len(n) + len(v) + 4 for n, v in record["headers"]) + 400
+        return whole > (60_000 if on("large-messages") else 1300)
+
+    def parts(self, record):
+        """What goes out by MSRP: header fields of the SEND and octets, one pair for each message of the record."""
+        late = record.get("late")
+        for part in [record, *record.get("further", [])]:
+            if "send" in part:
+                headers = [(n, v) for n, v in part["send"]["headers"] if n.lower() not in (
+                    "to-path", "from-path", "message-id", "byte-range", "success-report", "failure-report", "expires",
+                    "status", "authorization", "www-authenticate", "authentication-info", "use-path")]
+            else:
+                headers = [(n, unfold(v)) for n, v in record["headers"]
+                           if canonical(n).lower().startswith("content-") and canonical(n) != "Content-Length"]
+                headers = [(canonical(n), v) for n, v in headers]
+            expires = self.expires(record)
+            if expires is not None:
+                headers.append(("Expires", expires))
+            if late and on("late-mark-on-send") and self.mark(record):
+                headers.append(self.mark(record))
+            yield headers, self.body(record, part["body"].encode("latin-1"))
+
+    def expires(self, record):
+        """Expires as it is delivered, or None."""
+        source = record["send"]["headers"] if "send" in record else record["headers"]
+        expires = next((unfold(v) for n, v in source if n.lower() == "expires"), None)
+        how = self.store.policy["delivery.expires"]
+        if on("delivery-expires-wrong") and expires:
+            return "3600"
+        if how == "remaining" and record["at"] is not None:
+            return str(max(0, int(record["at"] - self.store.now())))
+        return expires if how == "as-stored" and expires else None
+
+    def mark(self, record):
+        """The header field that says that a message has expired, or None."""
+        late, mark = record.get("late"), self.store.policy["policy.indication"]
+        show = late or on("indicates-fresh")
+        if on("indication-sticks"):
+            self.stuck = getattr(self, "stuck", False) or late
+            show = self.stuck
+        if show and mark.startswith("header:") and not on("indication-missing"):
+            return "X-Wrong" if on("indication-elsewhere") else mark[7:], "yes"
+        return None
+
+    def body(self, record, body):
+        late = record.get("late")
+        if (late or on("indicates-fresh")) and self.store.policy["policy.indication"] == "body" and self.plain(record) \
+                and not on("indication-missing"):
+            body = b"[expired] " + body
+        if on("offline-prefix") and self.plain(record):
+            body = b"[Offline message] " + body
+        if on("late-body-prefix") and late:
+            body = b"(late) " + body
+        return b"" if on("late-body-lost") and late else body
+
+    def cpim_date(self, at):
+        return iso(at)[:19] + "Z"
+
+    def session_fields(self, records, tag):
+        """From and the header fields of the INVITE that brings these messages."""
+        if on("one-session"):
+            return f'"Message store" <sip:store@{DOMAINS[0]}>;tag={tag}', []
+        from_, mine, kept = self.fields(records[0])
+        from_ = re.sub(r";tag=[^;]*$", "", from_) + ";tag=" + tag
+        mark = self.mark(records[0])
+        if mark and not on("late-mark-on-send"):
+            kept.append(mark)
+        return from_, mine + [(n, v) for n, v in kept if not n.lower().startswith(("content-", "mime-"))]
+
+    def via(self, transport, branch):
+        return "Via", f"SIP/2.0/{transport.upper()} 127.0.0.1:{self.args.sip};branch={branch};rport"
+
+    def fields(self, record):
+        """From, what is said of the sender besides, and the other header fields of a delivery."""
         mine, now = [], self.store.now()
         sender = next((v for n, v in record["headers"] if n.lower() in ("from", "f")), "<sip:unknown@invalid>")
         display, uri, params = address(unfold(sender))
@@ -1158,7 +1193,11 @@ class Server:
         rest = [(k, v) for k, v in params if k.lower() != "tag"]
         from_ += write_params(rest if not on("from-service") else []) + ";tag=" + secrets.token_hex(4)
         drop = HOP | {"from", "to", "call-id", "cseq", "contact", "user-agent", "expires", "timestamp",
-                      "p-preferred-identity", "supported", "allow", "accept"}
+                      "p-preferred-identity", "supported", "allow", "accept", "session-expires", "min-se"}
+        if "send" in record:
+            # What an INVITE says of its own body is not said of the message.
+            drop |= {"content-type", "content-disposition", "content-encoding", "content-language", "content-id",
+                     "mime-version"}
         if on("via-kept"):
             drop -= {"via"}
         if on("credentials-kept"):
@@ -1179,35 +1218,22 @@ class Server:
                 kept.append(("Subject", unquoted.replace("\r\n ", " ")))
                 continue
             kept.append((name, unfold(value)))
-        body = record["body"].encode("latin-1")
         if not any(n.lower() == "date" for n, _ in kept) and not on("no-date-added"):
             kept.append(("Date", sip_date(record["received"])))
-        expires = next((unfold(v) for n, v in record["headers"] if n.lower() == "expires"), None)
-        how = self.store.policy["delivery.expires"]
-        if expires and how == "as-stored":
+        return from_, mine, kept
+
+    def delivery(self, record, part, binding, via):
+        """The new MESSAGE for a stored message (modelled on RFC 5365 §7.2)."""
+        from_, mine, kept = self.fields(record)
+        if "send" in part:
+            kept += [(n, v) for n, v in part["send"]["headers"] if n.lower().startswith("content-")]
+        body = self.body(record, part["body"].encode("latin-1"))
+        expires = self.expires(record)
+        if expires is not None:
             kept.append(("Expires", expires))
-        if on("delivery-expires-wrong") and expires:
-            kept.append(("Expires", "3600"))
-        elif record["at"] is not None and how == "remaining":
-            kept.append(("Expires", str(max(0, int(record["at"] - now)))))
-        late = record.get("late")
-        mark = self.store.policy["policy.indication"]
-        show = late or on("indicates-fresh")
-        if on("indication-sticks"):
-            self.stuck = getattr(self, "stuck", False) or late
-            show = self.stuck
-        if on("indication-missing"):
-            show = False
-        if show and mark.startswith("header:"):
-            kept.append(("X-Wrong" if on("indication-elsewhere") else mark[7:], "yes"))
-        if show and mark == "body" and self.plain(record):
-            body = b"[expired] " + body
-        if on("offline-prefix") and self.plain(record):
-            body = b"[Offline message] " + body
-        if on("late-body-prefix") and late:
-            body = b"(late) " + body
-        if on("late-body-lost") and late:
-            body = b""
+        mark = self.mark(record)
+        if mark:
+            kept.append(mark)
         old = next((v for n, v in record["headers"] if n.lower() == "max-forwards"), "70")
         forwards = str(int(old) - 1) if on("max-forwards-kept") and old.isdecimal() else "70"
         call = "same@call" if on("call-id-same") else secrets.token_hex(10)
@@ -1222,32 +1248,47 @@ class Server:
         return write(f"MESSAGE {binding['uri']} SIP/2.0", fields, body), branch
 
     def plain(self, record):
-        kind = next((v for n, v in record["headers"] if n.lower() == "content-type"), "")
+        source = record["send"]["headers"] if "send" in record else record["headers"]
+        kind = next((v for n, v in source if n.lower() == "content-type"), "")
         return kind.lower().startswith("text/plain")
 
     async def attempt(self, record, binding):
         """Sends one request to one contact; the status, or None where none came."""
         lock = asyncio.Lock() if on("all-at-once") else self.locks.setdefault(binding["uri"], asyncio.Lock())
         async with lock:
-            return await self.request(record, binding)
+            if self.by_session(record):
+                return await self.sessions.deliver([record], binding)
+            for part in [record, *record.get("further", [])]:
+                status = await self.request(binding, lambda via, part=part: self.delivery(record, part, binding, via))
+                if status is None or status >= 300:
+                    break
+            return status
 
-    async def request(self, record, binding):
+    def host_port(self, uri):
+        match = re.match(r"sips?:(?:[^@]*@)?(\[[^\]]*\]|[^:;?]+)(?::(\d+))?", uri, re.I)
+        return match[1].strip("[]"), int(match[2] or 5060)
+
+    async def connection_to(self, binding, registered):
+        """A connection for requests to a contact: the one that it registered over, where it asked for TCP."""
+        peer = binding["peer"]
+        if registered and peer[0] == "tcp" and peer[1].open and not on("tcp-connects"):
+            return peer[1]
+        return await self.connect(*self.host_port(binding["uri"]))
+
+    async def request(self, binding, make):
+        """Sends a request that `make` writes for a transport and a branch; its final status or None."""
         branch = "z9hG4bK" + secrets.token_hex(8)
-        match = re.match(r"sips?:(?:[^@]*@)?(\[[^\]]*\]|[^:;?]+)(?::(\d+))?(.*)$", binding["uri"], re.I)
-        host, port = match[1].strip("[]"), int(match[2] or 5060)
-        tcp = "transport=tcp" in match[3].lower()
-        octets, branch = self.delivery(record, binding, ("tcp" if tcp else "udp", branch))
+        host, port = self.host_port(binding["uri"])
+        tcp = "transport=tcp" in binding["uri"].lower()
+        octets, branch = make(("tcp" if tcp else "udp", branch))
         if len(octets) > 1300 and not tcp and not on("big-by-udp"):
             # RFC 3261 §18.1.1: large requests by TCP, and by UDP again where nobody listens.
-            by_tcp, other = self.delivery(record, binding, ("tcp", branch + "t"))
+            by_tcp, other = make(("tcp", branch + "t"))
             connection = await self.connect(host, port)
             if connection:
                 return await self.by_tcp(connection, by_tcp, other)
         if tcp:
-            peer = binding["peer"]
-            if peer[0] == "tcp" and peer[1].open and not on("tcp-connects"):
-                return await self.by_tcp(peer[1], octets, branch)
-            connection = await self.connect(host, port)
+            connection = await self.connection_to(binding, True)
             return await self.by_tcp(connection, octets, branch) if connection else None
         future = self.clients[branch] = asyncio.get_running_loop().create_future()
         wait, end = self.args.t1, time.monotonic() + 64 * self.args.t1
@@ -1259,8 +1300,7 @@ class Server:
                 except asyncio.TimeoutError:
                     wait = min(2 * wait, 8 * self.args.t1)
                 if on("retransmits-as-new"):
-                    octets, old = self.delivery(record, binding, ("udp", "z9hG4bK" + secrets.token_hex(8))), branch
-                    octets, branch = octets
+                    octets, branch = make(("udp", "z9hG4bK" + secrets.token_hex(8)))
                     self.clients[branch] = future
             return None
         finally:
@@ -1356,7 +1396,8 @@ class Control:
         store = self.store
         match method, path:
             case "GET", "/v1/health":
-                return 200, {"status": "ok", "server": "peer", "version": "1", "domain": DOMAINS[0]}
+                return 200, {"status": "ok", "server": "peer", "version": "2", "domain": DOMAINS[0],
+                             "msrp": {"tcp": [f"127.0.0.1:{SERVER.args.msrp}"], "tls": []}}
             case "GET", "/v1/accounts":
                 return 200, {"accounts": sorted(store.accounts)}
             case "POST", "/v1/accounts":
@@ -1376,7 +1417,7 @@ class Control:
                 if uri and account not in store.accounts and not on("any-user"):
                     return 404, {"error": "no such account"}
                 records = store.of(account) if uri else store.records.values()
-                return 200, {"messages": [self.shown(r) for r in records]}
+                return 200, {"messages": [self.shown(r) for r in records if r["state"] != "held"]}
             case "GET", "/v1/clock":
                 return 200, {"now": self.shown_now(), "movable": True}
             case "POST", "/v1/clock/advance":
@@ -1423,8 +1464,8 @@ class Control:
             except UnicodeDecodeError:
                 return {"value_base64": base64.b64encode(text.encode("latin-1")).decode()}
         expire = None
-        if record["at"] is not None:
-            expire = {"at": instant(record["at"])}
+        if record["at"] is not None or record["seconds"] is not None:
+            expire = {"at": instant(record["at"])} if record["at"] is not None else {"seconds": record["seconds"]}
             if on("mark-seconds"):
                 expire = {"seconds": record["seconds"]}
         shown = {
@@ -1435,6 +1476,8 @@ class Control:
             "body": {"base64": base64.b64encode(record["body"].encode("latin-1")).decode()},
             "received_at": instant(record["received"]), "stored_at": instant(record["received"]),
             "expire": expire, "state": record["state"]}
+        if "send" in record:
+            self.show_session(shown, record, value, instant)
         if on("id-new-each-time"):
             shown["message_id"] = secrets.token_hex(6) + "@mailstore1." + DOMAINS[0]
         for variant, keys in (("unknown-body", ["body"]), ("unknown-headers", ["headers", "headers_complete"]),
@@ -1444,11 +1487,60 @@ class Control:
                               ("unknown-start", ["start_line"])):
             if on(variant):
                 for key in keys:
-                    del shown[key]
-        if on("unknown-some-headers"):
+                    shown.pop(key, None)
+                    if key in ("headers", "headers_complete") and "send" in record:
+                        for part in ("invite", "ok", "bye", "send", "chunks"):
+                            shown.pop(part, None)
+                    if key == "body":
+                        for one in shown.get("further", ()):
+                            one.pop("body", None)
+        if on("unknown-some-headers") and "send" in record:
+            for part in ("invite", "ok", "bye", "send"):
+                if shown.get(part):
+                    shown[part]["headers"] = [h for h in shown[part]["headers"]
+                                              if h["name"] in ("From", "To", "Call-ID", "To-Path", "Content-Type")]
+                    shown[part]["headers_complete"] = False
+            shown.pop("chunks", None)
+        elif on("unknown-some-headers"):
             shown["headers"] = [h for h in shown["headers"] if h["name"] in ("From", "To", "Call-ID")]
             shown["headers_complete"] = False
         return shown
+
+    def show_session(self, shown, record, value, instant):
+        """The parts of a record that came through a session."""
+        def head(start, headers):
+            return {"start_line": start, "headers": [{"name": n, **value(v)} for n, v in headers],
+                    "headers_complete": True}
+
+        def body(text):
+            octets = text.encode("latin-1")
+            if len(octets) > 2 ** 20 or on("shown-digests"):
+                return {"octets": len(octets), "sha256": hashlib.sha256(octets).hexdigest()}
+            return {"base64": base64.b64encode(octets).decode()}
+
+        def part(one):
+            shown = {"send": head(one["send"]["start"], one["send"]["headers"]), "body": body(one["body"])}
+            if len(one["chunks"]) > 1 and not on("shown-no-chunks"):
+                shown["chunks"] = [head(c["start"], c["headers"]) for c in one["chunks"]]
+            if on("shown-send-incomplete"):
+                shown["send"]["headers"] = [h for h in shown["send"]["headers"] if h["name"] in (
+                    "Message-ID", "Content-Type")]
+                shown["send"]["headers_complete"] = False
+                shown.pop("chunks", None)
+            return shown
+        shown["kind"] = "session"
+        del shown["start_line"], shown["headers"], shown["headers_complete"]
+        shown.update(part(record))
+        shown["invite"] = head(f"INVITE {record['uri']} SIP/2.0", record["headers"])
+        shown["ok"] = head("SIP/2.0 200 OK", record["ok"])
+        shown["bye"] = None if record["bye"] is None else head(record["bye_start"], record["bye"])
+        shown["stored_at"] = instant(record["stored"])
+        if record.get("further"):
+            shown["further"] = [part(one) for one in record["further"]]
+        if on("shown-no-bye"):
+            del shown["bye"]
+        if on("shown-no-ok"):
+            del shown["ok"]
 
 
 # ---- start ----------------------------------------------------------------------------------------------
@@ -1461,6 +1553,7 @@ async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sip", type=int, required=True, help="port for UDP and TCP")
     parser.add_argument("--control", type=int, help="port of the control API")
+    parser.add_argument("--msrp", type=int, required=True, help="port for MSRP over TCP")
     parser.add_argument("--dir", default=".", help="folder of the journal")
     parser.add_argument("--domain", default="example.org")
     parser.add_argument("--t1", type=float, default=0.1, help="T1 in seconds")
@@ -1485,6 +1578,7 @@ async def main():
     async def accepted(reader, writer):
         await Connection(reader, writer).read()
     await asyncio.start_server(accepted, "127.0.0.1", args.sip)
+    await asyncio.start_server(SERVER.sessions.accepted, "127.0.0.1", args.msrp)
     if args.control:
         await asyncio.start_server(Control(store).serve, "127.0.0.1", args.control, limit=4_000_000)
     stop = asyncio.Event()

@@ -70,6 +70,22 @@ if [ -z "$step" ] || [ "$step" = faults ]; then
     fault durable-late DU-03
     fault all-at-once DL-08
     fault indication-sticks DL-17
+    # message sessions
+    fault first-chunk-only MS-18
+    fault chunk-crlf-kept MS-13
+    fault abort-stored MS-22
+    fault bodiless-stored MS-25
+    fault stamp-first-chunk MS-15
+    fault bye-headers-lost MS-30
+    fault send-headers-lost MS-12
+    fault ok-tag-other MS-09
+    fault report-at-dollar MS-21
+    fault session-any MS-38
+    fault cancelled-kept MS-45
+    fault invite-again-doubles MS-49
+    fault lm-clock-first-chunk EX-33
+    fault session-late-never PO-04
+    fault oma-id-as-msrp-id MI-21
 fi
 
 if [ "$step" = all-faults ]; then

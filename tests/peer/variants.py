@@ -46,7 +46,7 @@ def profile(variants, faults, fixed, black_box):
     if black_box:
         text = re.sub(r"(?m)^  store: \{ control.*$", "  store: none", text)
         text = re.sub(r"(?m)^  clock: \{ control.*$", "  clock: real", text)
-        text = text.replace(', --control, "${port.control}"', "").replace("ports: [sip, control]", "ports: [sip]")
+        text = text.replace(', --control, "${port.control}"', "").replace("ports: [sip, control, msrp]", "ports: [sip, msrp]")
         text = text.replace("inspect.kind: http", "inspect.kind: none").replace(
             "clock.control: virtual", "clock.control: none")
     return name, text
