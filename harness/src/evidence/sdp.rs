@@ -3,7 +3,8 @@
 //! This reads lines and no grammar: evidence must also show what a server wrote wrongly.
 
 /// The value that the first message line, or else the session, has under `name`: `port`, `protocol`,
-/// `connection`, or the name of an attribute. An attribute without a value gives an empty one.
+/// `connection`, `authority` (connection and port as a URI writes them), or the name of an attribute. An
+/// attribute without a value gives an empty one.
 pub fn value(description: &[u8], name: &str) -> Option<String> {
     let lines: Vec<&[u8]> = description
         .split(|octet| *octet == b'\n')
@@ -29,6 +30,15 @@ pub fn value(description: &[u8], name: &str) -> Option<String> {
             .flatten()
             .find(|line| line.starts_with(b"c="))
             .and_then(|line| word(line, 2)),
+        "authority" => {
+            let host = value(description, "connection")?;
+            let port = value(description, "port")?;
+            // RFC 3986 §3.2.2: a colon within the host would be read as the one before the port.
+            Some(match host.contains(':') {
+                true => format!("[{host}]:{port}"),
+                false => format!("{host}:{port}"),
+            })
+        }
         "direction" => direction(section).or_else(|| direction(session)),
         _ => [section, session]
             .into_iter()
@@ -75,6 +85,7 @@ mod tests {
         assert_eq!(of("path").as_deref(), Some("msrp://192.0.2.1:2855/s;tcp"));
         assert_eq!(of("accept-types").as_deref(), Some("message/cpim *"));
         assert_eq!(of("connection").as_deref(), Some("2001:db8::1"));
+        assert_eq!(of("authority").as_deref(), Some("[2001:db8::1]:2855"));
         assert_eq!(of("direction").as_deref(), Some("recvonly"));
         assert_eq!(of("msrp-cema").as_deref(), Some(""));
         assert_eq!(of("max-size"), None);
