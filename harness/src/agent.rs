@@ -44,6 +44,8 @@ use endpoint::Way;
 
 /// Pause between copies that a scenario asks for.
 const COPIES: Duration = Duration::from_millis(20);
+/// How long ACKs that are due may still take once a case is over.
+const PARTING: Duration = Duration::from_secs(1);
 /// T2 of RFC 3261 §17.1.2.1 in units of T1: the interval to which retransmissions slow down.
 const T2: u32 = 8;
 
@@ -274,6 +276,10 @@ impl Agents {
 
     /// Closes all sockets and gives the trace away.
     pub async fn finish(self) -> Trace {
+        // What came last may be acknowledged just now.
+        let deadline = Instant::now() + PARTING;
+        self.until(deadline, |desk| (!desk.owes()).then_some(()))
+            .await;
         let endpoints = std::mem::take(&mut *self.shared.endpoints.lock().await);
         for endpoint in endpoints.into_values() {
             endpoint.close();

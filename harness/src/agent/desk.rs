@@ -114,6 +114,8 @@ pub(super) struct Client {
     step: String,
     proceeding: bool,
     answer: Option<(u32, u16)>,
+    /// ACKs that are decided and not out yet.
+    owes: u32,
     /// What an INVITE needs besides.
     calling: Option<Calling>,
 }
@@ -170,6 +172,7 @@ pub(super) enum Reply {
         octets: Bytes,
         step: String,
         again: bool,
+        key: ClientKey,
     },
     /// Acknowledges a 2xx, which is a request of its own.
     Accepted(Box<Accepted>),
@@ -335,9 +338,28 @@ impl Desk {
         self.clients.insert(key, client);
     }
 
-    /// The final response to a request, if it is there: event and status.
+    /// The final response to a request, if it is there and acknowledged where it must be: event and status.
     pub(super) fn answer(&self, key: &ClientKey) -> Option<(u32, u16)> {
-        self.clients.get(key)?.answer
+        let client = self.clients.get(key)?;
+        client.answer.filter(|_| client.owes == 0)
+    }
+
+    /// Whether anything came back for a request.
+    pub(super) fn is_heard(&self, key: &ClientKey) -> bool {
+        let client = self.clients.get(key);
+        client.is_some_and(|client| client.proceeding || client.answer.is_some())
+    }
+
+    /// An ACK that was decided is out, or cannot be sent.
+    pub(super) fn acknowledgement_done(&mut self, key: &ClientKey) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.owes = client.owes.saturating_sub(1);
+        }
+    }
+
+    /// Whether ACKs are still to go out.
+    pub(super) fn owes(&self) -> bool {
+        self.clients.values().any(|client| client.owes > 0)
     }
 
     /// Whether a provisional response came.
@@ -455,7 +477,13 @@ impl Desk {
         let first = client.answer.is_none();
         client.answer.get_or_insert((event, status));
         let client = client.clone();
-        self.final_response(client, message, status, event, first)
+        let reply = self.final_response(&key, client, message, status, event, first);
+        if reply.is_some()
+            && let Some(client) = self.clients.get_mut(&key)
+        {
+            client.owes += 1;
+        }
+        reply
     }
 
     #[expect(
@@ -727,6 +755,7 @@ impl Client {
             step: step.to_owned(),
             proceeding: false,
             answer: None,
+            owes: 0,
             calling: None,
         }
     }

@@ -58,8 +58,18 @@ pub(super) async fn reply(shared: Arc<Shared>, endpoint: Arc<Core>, way: Way, re
             octets,
             step,
             again,
-        } => send(&shared, &endpoint, &way, &octets, Some(&step), again).await,
-        Reply::Accepted(accepted) => shared.acknowledge(*accepted).await,
+            key,
+        } => {
+            send(&shared, &endpoint, &way, &octets, Some(&step), again).await;
+            shared.desk().acknowledgement_done(&key);
+            shared.news.notify_waiters();
+        }
+        Reply::Accepted(accepted) => {
+            let key = accepted.key.clone();
+            shared.acknowledge(*accepted).await;
+            shared.desk().acknowledgement_done(&key);
+            shared.news.notify_waiters();
+        }
         Reply::Invited(invited) => answer(&shared, &endpoint, &way, *invited).await,
     }
 }
@@ -322,6 +332,7 @@ impl Shared {
             dialog,
             number,
             offer,
+            ..
         } = accepted;
         let key = (dialog.id().remote_tag.clone(), number);
         let mut acks = calling.call.acks.lock().await;
@@ -372,6 +383,5 @@ impl Shared {
             }
             Err(why) => drop(self.desk().note(Some(&step), EventKind::Note { text: why })),
         }
-        self.news.notify_waiters();
     }
 }

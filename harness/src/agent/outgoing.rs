@@ -282,9 +282,7 @@ async fn insist(
     loop {
         let wake = Instant::now() + interval;
         let heard = agents
-            .until(wake, |desk| {
-                (desk.proceeding(&key) || desk.answer(&key).is_some()).then_some(())
-            })
+            .until(wake, |desk| desk.is_heard(&key).then_some(()))
             .await;
         if heard.is_some() || begun.elapsed() >= t1 * 64 {
             return;

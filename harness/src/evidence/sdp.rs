@@ -34,9 +34,10 @@ pub fn value(description: &[u8], name: &str) -> Option<String> {
             let host = value(description, "connection")?;
             let port = value(description, "port")?;
             // RFC 3986 §3.2.2: a colon within the host would be read as the one before the port.
-            Some(match host.contains(':') {
-                true => format!("[{host}]:{port}"),
-                false => format!("{host}:{port}"),
+            Some(if host.contains(':') {
+                format!("[{host}]:{port}")
+            } else {
+                format!("{host}:{port}")
             })
         }
         "direction" => direction(section).or_else(|| direction(session)),

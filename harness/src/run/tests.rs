@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod peer;
+mod sessions;
+mod switch;
 
 use std::collections::BTreeMap;
 use std::path::Path;

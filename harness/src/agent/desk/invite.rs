@@ -10,7 +10,7 @@ use imspec_reports::record::EventKind;
 use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::CSeq;
 
-use super::{Claim, ClaimState, Client, Desk, Reply, Server, ServerKey};
+use super::{Claim, ClaimState, Client, ClientKey, Desk, Reply, Server, ServerKey};
 use crate::agent::call::{Call, End};
 use crate::agent::dialog::{Dialog, DialogId};
 use crate::agent::message::{self, Given};
@@ -41,6 +41,7 @@ pub(in super::super) struct Calling {
 #[derive(Debug)]
 pub(in super::super) struct Accepted {
     pub(in super::super) calling: Calling,
+    pub(in super::super) key: ClientKey,
     pub(in super::super) step: String,
     /// The dialog that the response makes.
     pub(in super::super) dialog: Dialog,
@@ -107,6 +108,7 @@ impl Desk {
     /// What the final response to a request of ours obliges to.
     pub(super) fn final_response(
         &mut self,
+        key: &ClientKey,
         client: Client,
         response: &Message,
         status: u16,
@@ -126,6 +128,7 @@ impl Desk {
                 octets: message::acknowledgement(&calling.request, response),
                 step,
                 again: !first,
+                key: key.clone(),
             });
         }
         let Some(dialog) = Dialog::of_caller(&calling.request, response) else {
@@ -156,6 +159,7 @@ impl Desk {
         };
         Some(Reply::Accepted(Box::new(Accepted {
             calling,
+            key: key.clone(),
             step,
             dialog,
             number,
