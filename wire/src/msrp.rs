@@ -43,7 +43,7 @@ pub mod report;
 pub mod stream;
 pub mod uri;
 
-pub use crate::sip::defects::Defect;
+pub use crate::sip::defects::{Defect, Obligation};
 pub use crate::sip::error::{ParseError, ValueError};
 pub use build::{Builder, ident, transaction_id, usual_comment};
 pub use byte_range::ByteRange;

@@ -19,7 +19,7 @@ pub mod typed;
 
 pub use build::{Builder, ContentLength};
 pub use compare::{Comparison, Relation};
-pub use defects::Defect;
+pub use defects::{Defect, Obligation};
 pub use error::{Limits, ParseError, ValueError};
 pub use message::{Header, Message, StartLine};
 pub use stream::{Frame, StreamDecoder, is_keep_alive};

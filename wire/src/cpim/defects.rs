@@ -11,7 +11,7 @@ use super::text::is_header_name;
 use super::typed::Address;
 use crate::sip::typed::{MediaType, TypedHeader};
 
-pub use crate::sip::Defect;
+pub use crate::sip::{Defect, Obligation};
 
 impl Message {
     /// Where the message breaks the rules of RFC 3862, in the order of the octets.
@@ -68,6 +68,7 @@ impl Defects<'_> {
             range,
             expected,
             clause,
+            obligation: Obligation::Must,
         });
     }
 

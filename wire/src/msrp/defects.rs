@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use super::head::{failure_report, seconds, success_report};
 use super::{
-    ByteRange, Defect, Flag, Frame, Head, Header, Method, Path, StartLine, Status, Uri, ValueError,
+    ByteRange, Defect, Flag, Frame, Head, Header, Method, Obligation, Path, StartLine, Status, Uri,
+    ValueError,
 };
 use crate::sip::text::is_wsp;
 use crate::sip::typed::{MediaType, TypedHeader, ValueResult};
@@ -69,10 +70,21 @@ impl<'h> Defects<'h> {
     }
 
     fn add(&mut self, range: Range<usize>, expected: &'static str, clause: &'static str) {
+        self.push(range, expected, clause, Obligation::Must);
+    }
+
+    fn push(
+        &mut self,
+        range: Range<usize>,
+        expected: &'static str,
+        clause: &'static str,
+        obligation: Obligation,
+    ) {
         self.list.push(Defect {
             range,
             expected,
             clause,
+            obligation,
         });
     }
 
@@ -151,6 +163,12 @@ impl<'h> Defects<'h> {
                 format!("MSRP {id} {name}").into_bytes()
             }
             StartLine::Response { status, .. } => {
+                if !(200..600).contains(&status) {
+                    // Three digits are grammar; what they mean is in the list of §10 and its registry.
+                    let expected = "a status code that RFC 4975 or its registry knows";
+                    let clause = "RFC 4975 §10";
+                    self.push(line.clone(), expected, clause, Obligation::Should);
+                }
                 let mut spaced = format!("MSRP {id} {status:03}").into_bytes();
                 if let Some(range) = head.comment_range() {
                     spaced.push(b' ');
@@ -333,6 +351,12 @@ impl<'h> Defects<'h> {
         if head.has_body() && head.header("Message-ID").is_none() {
             let after = head.start_line_range().end;
             self.missing(after, "a Message-ID header field", SEND);
+        }
+        if head.has_body() && head.header("Byte-Range").is_none() {
+            // A chunk after the first must have one; which it is, one frame alone does not tell.
+            let after = head.start_line_range().end;
+            let expected = "a Byte-Range header field";
+            self.push(after..after, expected, SEND, Obligation::Should);
         }
     }
 
@@ -553,7 +577,6 @@ mod tests {
             ("tid1$", "tid1#"),
             ("hi\r\n", "hi\r\n-------tid2$\r\n-------tid1\r\n"),
             ("Content-Type", "Expires: 600\r\nContent-Type"),
-            ("Byte-Range: 1-2/2\r\n", ""),
             (
                 "Content-Type",
                 "Content-Disposition: inline\r\nContent-Type",

@@ -14,7 +14,7 @@ use super::message::{DISCARD, MessageMedia, direction, max_size, setup};
 use super::setup::Setup;
 use crate::msrp::Uri;
 
-pub use crate::sip::Defect;
+pub use crate::sip::{Defect, Obligation};
 
 impl Description {
     /// Where this description breaks the rules for descriptions of message sessions, in the order
@@ -55,6 +55,7 @@ impl Defects<'_> {
             range,
             expected,
             clause,
+            obligation: Obligation::Must,
         });
     }
 

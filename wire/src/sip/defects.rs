@@ -18,6 +18,15 @@ use super::typed::{
     Uri, Via, list,
 };
 
+/// How binding a rule is (RFC 2119).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Obligation {
+    /// MUST, MUST NOT, or the grammar.
+    Must,
+    /// SHOULD, SHOULD NOT, or a slip that no reader of the message stumbles over.
+    Should,
+}
+
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defect {
@@ -27,6 +36,8 @@ pub struct Defect {
     pub expected: &'static str,
     /// The clause that holds the rule.
     pub clause: &'static str,
+    /// How binding it is.
+    pub obligation: Obligation,
 }
 
 impl fmt::Display for Defect {
@@ -35,6 +46,7 @@ impl fmt::Display for Defect {
             range,
             expected,
             clause,
+            ..
         } = self;
         write!(
             f,
@@ -59,6 +71,8 @@ impl Message {
         found.in_set_of_headers();
         found.between_headers();
         found.in_body();
+        found.in_request();
+        found.in_response();
         let mut list = found.list;
         list.sort_by_key(|defect| (defect.range.start, defect.range.end));
         list
@@ -74,10 +88,21 @@ struct Defects<'m> {
 
 impl Defects<'_> {
     fn add(&mut self, range: Range<usize>, expected: &'static str, clause: &'static str) {
+        self.push(range, expected, clause, Obligation::Must);
+    }
+
+    fn push(
+        &mut self,
+        range: Range<usize>,
+        expected: &'static str,
+        clause: &'static str,
+        obligation: Obligation,
+    ) {
         self.list.push(Defect {
             range,
             expected,
             clause,
+            obligation,
         });
     }
 
@@ -179,7 +204,8 @@ impl Defects<'_> {
                 self.typed::<SipDate>(header);
                 if SipDate::weekday_is_right(&header.value()) == Ok(false) {
                     let expected = "the day of the week of that date";
-                    self.add(header.value_range(), expected, "RFC 3261 §20.17");
+                    let range = header.value_range();
+                    self.push(range, expected, "RFC 3261 §20.17", Obligation::Should);
                 }
             }
             "Expires" => self.typed::<Expires>(header),
@@ -317,6 +343,101 @@ impl Defects<'_> {
                 "a Content-Type for the body",
                 "RFC 3261 §20.15",
             );
+        }
+        if let (Some(header), Some(Ok(media))) =
+            (message.header("Content-Type"), message.typed::<MediaType>())
+            && media.kind.eq_ignore_ascii_case("multipart")
+            && media.params.get("boundary").is_none()
+        {
+            let expected = "a boundary parameter";
+            self.add(header.value_range(), expected, "RFC 2046 §5.1.1");
+        }
+    }
+
+    /// What holds for requests of one method.
+    fn in_request(&mut self) {
+        let message = self.message;
+        let contacts = message.headers_named("Contact").count();
+        match message.method() {
+            Some("INVITE") if contacts == 0 => {
+                self.absent("a Contact header field", "RFC 3261 §8.1.1.8");
+            }
+            Some("MESSAGE") => self.none_of("Contact", "RFC 3428 §4"),
+            _ => {}
+        }
+    }
+
+    /// What holds for responses with one status, some of them to one method.
+    fn in_response(&mut self) {
+        let message = self.message;
+        let Some(status) = message.status() else {
+            return;
+        };
+        // RFC 3261 §8.2.6.2 leaves only 100 free.
+        if status > 100
+            && let (Some(header), Some(Ok(to))) = (message.header("To"), message.typed::<To>())
+            && to.tag().is_none()
+        {
+            self.add(header.value_range(), "a tag parameter", "RFC 3261 §8.2.6.2");
+        }
+        let cseq = message.typed::<CSeq>().and_then(Result::ok);
+        let method = cseq.as_ref().map(|cseq| cseq.method.as_str());
+        let needs = match (status, method) {
+            (200..300, Some("INVITE")) => {
+                Some(("Contact", "a Contact header field", "RFC 3261 §12.1.1"))
+            }
+            (401, _) => Some((
+                "WWW-Authenticate",
+                "a WWW-Authenticate header field",
+                "RFC 3261 §20.44",
+            )),
+            (405, _) => Some(("Allow", "an Allow header field", "RFC 3261 §8.2.1")),
+            (407, _) => Some((
+                "Proxy-Authenticate",
+                "a Proxy-Authenticate header field",
+                "RFC 3261 §20.27",
+            )),
+            (420, _) => Some((
+                "Unsupported",
+                "an Unsupported header field",
+                "RFC 3261 §8.2.2.3",
+            )),
+            (423, _) => Some((
+                "Min-Expires",
+                "a Min-Expires header field",
+                "RFC 3261 §10.3",
+            )),
+            _ => None,
+        };
+        if let Some((name, expected, clause)) = needs
+            && message.header(name).is_none()
+        {
+            self.absent(expected, clause);
+        }
+        if (200..300).contains(&status) && method == Some("MESSAGE") {
+            self.none_of("Contact", "RFC 3428 §7");
+            let body = message.body_range();
+            if !body.is_empty() {
+                self.add(body, "no body in the response", "RFC 3428 §7");
+            }
+        }
+    }
+
+    /// Something is missing after the start line.
+    fn absent(&mut self, expected: &'static str, clause: &'static str) {
+        let after = self.message.start_line_range().end;
+        self.add(after..after, expected, clause);
+    }
+
+    fn none_of(&mut self, name: &str, clause: &'static str) {
+        for header in self.message.headers_named(name) {
+            let range = header.offset()..header.value_range().end;
+            self.list.push(Defect {
+                range,
+                expected: "no field of this name in this message",
+                clause,
+                obligation: Obligation::Must,
+            });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use imspec_wire::msrp::{Decoder, Flag, FrameDecoder, Limits, Piece};
 
-use super::{body, clauses, frames, octets, one};
+use super::{body, broken, clauses, frames, octets, one};
 
 const HEAD: &str = "MSRP own1d SEND
 To-Path: msrp://b.example:2/t;tcp
@@ -14,7 +14,7 @@ Message-ID: mid1";
 fn the_line_end_before_the_end_line_is_not_body() {
     let with = |lines: &str| {
         let frame = one(&format!("{HEAD}{lines}\n-------own1d$"));
-        assert_eq!(frame.defects(), [], "{frame:?}");
+        assert_eq!(broken(&frame), [], "{frame:?}");
         body(&frame)
     };
     assert_eq!(with(""), None);
