@@ -17,6 +17,7 @@ import random
 import re
 import secrets
 import signal
+import socket
 import sys
 import time
 import urllib.parse
@@ -1574,6 +1575,8 @@ async def main():
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(Udp, ("127.0.0.1", args.sip))
     SERVER.udp = transport
+    # Requests that nobody sends twice (an ACK, octets of `raw`) must wait while a large message is looked at.
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
 
     async def accepted(reader, writer):
         await Connection(reader, writer).read()

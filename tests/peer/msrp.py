@@ -13,6 +13,7 @@ IDENT = re.compile(rb"[A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}")
 LONGEST_HEAD = 100_000
 COMMENT = {200: "OK", 400: "Bad Request", 403: "Not Allowed Here", 408: "Too Slow", 413: "Stop Sending",
            415: "Type Not Understood", 481: "No Such Session", 501: "Method Not Known", 506: "Already Bound"}
+WRONG_ENDS = ("endline-any-dashes", "endline-any-tid", "endline-no-flag", "endline-lf")
 # What a range may say of octets that nobody sends is no reason to keep anything (RFC 4975 §14.5).
 ODD = "+=/._~-"
 
@@ -68,6 +69,59 @@ def write_frame(tid, what, headers, body=None, flag="$"):
     return octets + f"-------{tid}{flag}\r\n".encode()
 
 
+class Found:
+    """What a search found, as a match of `re` would say it."""
+
+    def __init__(self, start, octets):
+        self.at, self.octets = start, octets
+
+    def start(self):
+        return self.at
+
+    def end(self):
+        return self.at + len(self.octets)
+
+    def __getitem__(self, _):
+        return self.octets
+
+
+class EndLine:
+    """The end-line of one transaction. An expression of its own for each frame would cost more than all the rest."""
+
+    def __init__(self, tail):
+        self.tail, self.line = tail, b"\r\n" + tail
+
+    def search(self, buffer, at):
+        length = len(self.tail) + 3
+        if at == 0 and buffer.startswith(self.tail) and self.whole(buffer[:length]):
+            return Found(0, bytes(buffer[:length]))
+        while (at := buffer.find(self.line, at)) >= 0:
+            octets = bytes(buffer[at:at + 2 + length])
+            if self.whole(octets):
+                return Found(at, octets)
+            at += 1
+        return None
+
+    @staticmethod
+    def whole(octets):
+        return octets[-2:] == b"\r\n" and octets[-3:-2] in (b"$", b"+", b"#")
+
+
+class Head(EndLine):
+    """The end of a head: an empty line, or the end-line."""
+
+    def search(self, buffer, at):
+        empty = buffer.find(b"\r\n\r\n", at)
+        end = None
+        # What looks like an end-line behind the empty line belongs to the body.
+        dashes = buffer.find(self.line, at, empty + 2 if empty >= 0 else len(buffer))
+        if dashes >= 0:
+            end = super().search(buffer, dashes)
+        if end and (empty < 0 or end.start() < empty):
+            return end
+        return Found(empty, b"\r\n\r\n") if empty >= 0 else None
+
+
 class Broken(Exception):
     """What came is no MSRP, and nobody knows where the next frame begins."""
 
@@ -78,7 +132,7 @@ class MsrpConnection:
     def __init__(self, reader, writer, office):
         self.reader, self.writer, self.office, self.open = reader, writer, office, True
         self.sessions, self.answers, self.pieces = set(), {}, []
-        self.buffer = bytearray()
+        self.buffer, self.wrong_ends = bytearray(), any(map(on, WRONG_ENDS))
 
     async def read(self):
         try:
@@ -128,20 +182,24 @@ class MsrpConnection:
         if not words or not IDENT.fullmatch(words[1]):
             raise Broken(f"no start line: {start[:40]!r}")
         tid = words[1]
-        end = re.escape(b"-------" + tid) + rb"[$+#]\r\n"
+        tail = b"-------" + tid
+        end = re.escape(tail) + rb"[$+#]\r\n"
         if on("endline-any-tid"):
             end = rb"-------[A-Za-z0-9.+%=-]{4,32}[$+#]\r\n"
         if on("endline-no-flag"):
-            end = re.escape(b"-------" + tid) + rb"(?:[$+#]\r\n|)"
+            end = re.escape(tail) + rb"(?:[$+#]\r\n|)"
         # The head ends with an empty line, or with the end-line where there is no body.
-        head = await self.find(re.compile(rb"\r\n(?:\r\n|" + end + rb")"), line.start(), len(tid) + 12, LONGEST_HEAD)
+        head = await self.find(Head(tail) if not self.wrong_ends else
+                               re.compile(rb"\r\n(?:\r\n|" + end + rb")"), line.start(), len(tid) + 12, LONGEST_HEAD)
         headers = self.headers(bytes(self.buffer[line.end():head.start()]))
         if head[0] != b"\r\n\r\n":
             flag = head[0][-3:-2].decode()
             del self.buffer[:head.end()]
             return Frame(tid.decode(), start.decode("latin-1"), headers, None, flag)
         del self.buffer[:head.end()]
-        ends = re.compile(rb"(?:^|\r\n)" + end) if not on("endline-any-dashes") else re.compile(rb"\r\n-------")
+        ends = EndLine(tail)
+        if self.wrong_ends:
+            ends = re.compile(rb"(?:^|\r\n)" + end) if not on("endline-any-dashes") else re.compile(rb"\r\n-------")
         if on("endline-lf"):
             ends = re.compile(rb"\r?\n" + end)
         most = self.office.longest_chunk()
@@ -309,6 +367,8 @@ class Assembly:
         if self.total is None:
             return False
         if on("dollar-completes") or on("first-chunk-only"):
+            return True
+        if on("complete-at-total") and self.claimed is not None and self.size >= self.claimed:
             return True
         return self.total == 0 or bool(self.spans) and self.spans[0][0] == 1 and self.spans[0][1] > self.total
 

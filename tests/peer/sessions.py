@@ -108,7 +108,7 @@ class Sessions:
         key = (via[3].get("branch"), via[1], via[2])
         known = self.transactions.get(key)
         if known and not on("invite-again-new-session"):
-            if not (on("retransmitted-invite-unanswered")):
+            if not on("retransmissions-absorbed"):
                 known.again()
             if on("invite-again-doubles"):
                 known.doubled = True
@@ -301,8 +301,8 @@ class Sessions:
         return sdp.write(self.port, values, [m for m in media if m is not offered], offered.place)
 
     def attributes(self, session, direction, role):
-        session.types = "message/cpim text/* multipart/mixed multipart/alternative image/*" if on("some-types") \
-            else "text/plain message/cpim *"
+        session.types = "message/cpim text/* multipart/mixed multipart/alternative image/*" \
+            if on("some-types") or on("types-not-looked-at") else "text/plain message/cpim *"
         values = [("accept-types", session.types), ("path", session.mine), (direction, None)]
         if on("some-types"):
             values.append(("accept-wrapped-types", "text/plain text/html *"))

@@ -37,24 +37,66 @@ pub(super) fn header(
     let (expected, observed) = sides(name, sent, seen);
     match comparison.relation {
         Relation::Identical => Ruling::new(Verdict::Pass, expected, observed),
-        Relation::Different => Ruling::new(Verdict::Fail, expected, observed),
+        Relation::Different => {
+            let (expected, observed) = told_apart(expected, observed, &left, &pairs(name, seen));
+            Ruling::new(Verdict::Fail, expected, observed)
+        }
         Relation::Equal if !exact => Ruling::new(Verdict::Pass, expected, observed).note(format!(
             "not the same octets, but equal by {}",
             comparison.clauses.join(", ")
         )),
-        Relation::Equal => Ruling {
-            mismatch: declared,
-            ..Ruling::new(
-                Verdict::Fail,
-                format!("the same octets: {expected}"),
-                observed,
-            )
-            .note(format!(
-                "equal in meaning by {}, but not the same octets",
-                comparison.clauses.join(", ")
-            ))
-        },
+        Relation::Equal => {
+            // As written, since unfolded values without names may look the same.
+            let (expected, observed) = (lines(&left), lines(&pairs(name, seen)));
+            let (expected, observed) = told_apart(expected, observed, &left, &pairs(name, seen));
+            Ruling {
+                mismatch: declared,
+                ..Ruling::new(
+                    Verdict::Fail,
+                    format!("the same octets: {expected}"),
+                    observed,
+                )
+                .note(format!(
+                    "equal in meaning by {}, but not the same octets",
+                    comparison.clauses.join(", ")
+                ))
+            }
+        }
     }
+}
+
+/// Fields as they are written, but for the white space around the colon and at the end, which belongs to no
+/// value (RFC 3261 §25.1, `HCOLON`).
+fn lines(fields: &[(&str, &[u8])]) -> String {
+    let shown: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", show(value)))
+        .collect();
+    shown.join(" and ")
+}
+
+/// Two texts that print alike get the place at which the fields begin to differ, and what stands there.
+fn told_apart(
+    expected: String,
+    observed: String,
+    left: &[(&str, &[u8])],
+    right: &[(&str, &[u8])],
+) -> (String, String) {
+    if expected != observed {
+        return (expected, observed);
+    }
+    let line = |(name, value): &(&str, &[u8])| [name.as_bytes(), b": ", value].concat();
+    let pairs = left.iter().zip(right);
+    let Some((a, b)) = pairs.map(|(a, b)| (line(a), line(b))).find(|(a, b)| a != b) else {
+        return (expected, observed);
+    };
+    let first = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let around = |text: String, octets: &[u8]| {
+        let end = octets.len().min(first + 40);
+        let there = show(octets.get(first..end).unwrap_or_default());
+        format!("{text}, and from octet {first} of the line on {there}")
+    };
+    (around(expected, &a), around(observed, &b))
 }
 
 fn sides(name: &str, sent: &Fields, seen: &[Seen]) -> (String, String) {
@@ -206,4 +248,50 @@ fn pairs<'s>(name: &'s str, seen: &'s [Seen]) -> Vec<(&'s str, &'s [u8])> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use imspec_wire::sip::Message;
+
+    use super::*;
+
+    fn octet_for_octet(sent: &str, stored: &[u8]) -> Ruling {
+        let message = Message::parse(format!("SIP/2.0 200 OK\r\n{sent}\r\n\r\n")).unwrap();
+        let seen = [Seen::value(stored.to_vec())];
+        header("Subject", &Fields::from(&message), &seen, true, true)
+    }
+
+    #[test]
+    fn white_space_around_a_value_is_no_part_of_its_octets() {
+        for stored in [&b"Dinner"[..], b"  Dinner", b"\tDinner ", b"\r\n Dinner"] {
+            let ruling = octet_for_octet("Subject:  Dinner", stored);
+            assert_eq!(ruling.verdict, Verdict::Pass, "{ruling:?}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_the_same_octets_do_not_print_alike() {
+        let long = "x".repeat(100);
+        for (sent, stored) in [
+            (
+                "Subject: Dinner at  eight".to_owned(),
+                "Dinner at eight".to_owned(),
+            ),
+            ("SUBJECT: Dinner".to_owned(), "Dinner".to_owned()),
+            (
+                "Subject: Dinner\r\n at eight".to_owned(),
+                "Dinner at eight".to_owned(),
+            ),
+            (format!("Subject: {long}  y"), format!("{long} y")),
+            (format!("Subject: {long}yes"), format!("{long}no.")),
+        ] {
+            let ruling = octet_for_octet(&sent, stored.as_bytes());
+            assert_eq!(ruling.verdict, Verdict::Fail, "{ruling:?}");
+            let expected = ruling.expected.trim_start_matches("the same octets: ");
+            assert_ne!(expected, ruling.observed);
+        }
+    }
 }

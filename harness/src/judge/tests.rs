@@ -312,6 +312,11 @@ fn equal_in_meaning_is_a_mismatch_only_where_octets_are_declared() {
         last.check.verdict == Verdict::Fail && last.mismatch,
         "{last:#?}"
     );
+    // The values alone would print alike.
+    assert_ne!(
+        last.check.expected,
+        format!("the same octets: {}", last.check.observed)
+    );
 }
 
 #[test]
