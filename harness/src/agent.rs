@@ -8,6 +8,7 @@
 mod call;
 mod desk;
 mod dialog;
+mod door;
 mod endpoint;
 mod incoming;
 mod message;

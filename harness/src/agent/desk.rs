@@ -282,8 +282,17 @@ impl Desk {
     /// `nearest` is wanted. The second value tells whether it fitted.
     pub fn close_claim(&mut self, step: &str, nearest: bool) -> Option<(u32, bool)> {
         let index = self.claims.iter().position(|claim| claim.step == step)?;
-        if let ClaimState::Taken { event, .. } = self.claims[index].state {
-            return Some((event, true));
+        match self.claims[index].state {
+            ClaimState::Taken { event, .. } => return Some((event, true)),
+            // It has answered the INVITE as it should, and what comes of the session may never end.
+            ClaimState::Bound { invite } => {
+                self.claims[index].state = ClaimState::Taken {
+                    event: invite,
+                    answered: true,
+                };
+                return Some((invite, true));
+            }
+            ClaimState::Open | ClaimState::Closed => {}
         }
         self.claims[index].state = ClaimState::Closed;
         if !nearest {

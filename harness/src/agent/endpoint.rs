@@ -16,6 +16,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
 
+use super::door::{Door, Entry};
 use super::{Inbox, Place, packet, tags};
 use crate::sut::probe;
 use crate::sut::profile::Transport;
@@ -324,17 +325,24 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
 
 async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
     let mut readers = tokio::task::JoinSet::new();
+    let mut door = Door::new(CONNECTIONS);
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         while readers.try_join_next().is_some() {}
-        if readers.len() >= CONNECTIONS {
-            inbox.remark(format!(
-                "a connection from {remote} was refused: {CONNECTIONS} are open"
-            ));
-            continue;
+        match door.knock(readers.len(), "SIP", remote) {
+            Entry::Taken => {}
+            Entry::Refused(None) => continue,
+            Entry::Refused(Some(why)) => {
+                inbox.remark(why);
+                continue;
+            }
+            Entry::Last(why) => {
+                inbox.remark(why);
+                break;
+            }
         }
         if let Ok((connection, reader)) = Connection::new(stream) {
             readers.spawn(read_stream(
@@ -345,6 +353,9 @@ async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
             ));
         }
     }
+    // Who came in before stays.
+    drop(listener);
+    while readers.join_next().await.is_some() {}
 }
 
 async fn read_stream(

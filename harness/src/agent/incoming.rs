@@ -2,6 +2,7 @@
 //! that begins. A 2xx to an INVITE goes out again and again until it is acknowledged, and the session that
 //! it accepts is connected (RFC 3261 §13.3.1.4, RFC 4975 §5.4).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::endpoint::{Core, Way};
 use super::message::{self, Given};
 use super::msrp::Owner;
 use super::sdp::Remote;
-use super::{Shared, T2, msrp as media};
+use super::{Agents, Endpoint, Outgoing, Shared, T2, msrp as media};
 
 /// An INVITE that is not answered within this time gets a 100 (RFC 3261 §17.2.1).
 const TRYING: Duration = Duration::from_millis(200);
@@ -372,6 +373,8 @@ impl Shared {
         };
         acks.insert(key, octets.clone());
         drop(acks);
+        let own = calling.call.dialog();
+        let surplus = !again && !calling.again && own.is_some_and(|own| own.id() != dialog.id());
         match endpoint.way_to(hop).await {
             Ok(way) => {
                 let kind = EventKind::Sent(endpoint.packet(&way, &octets, again));
@@ -383,5 +386,41 @@ impl Shared {
             }
             Err(why) => drop(self.desk().note(Some(&step), EventKind::Note { text: why })),
         }
+        if surplus {
+            let text = "another 2xx with a To tag of its own: that session is acknowledged and ended by BYE";
+            let text = text.to_owned();
+            self.desk().note(Some(&step), EventKind::Note { text });
+            self.decline(dialog, endpoint, hop);
+        }
+    }
+
+    /// Ends a session by BYE which came of an INVITE besides the one that the scenario goes on with (RFC 3261
+    /// §13.2.2.4).
+    fn decline(
+        self: &Arc<Self>,
+        mut dialog: Dialog,
+        endpoint: Arc<Endpoint>,
+        hop: Option<SocketAddr>,
+    ) {
+        let number = dialog.next_number();
+        let own = dialog.headers(endpoint.via(), "BYE", number);
+        let out = Outgoing {
+            step: String::new(),
+            octets: message::Draft::new("BYE", dialog.request_uri(), own).octets(),
+            copies: 1,
+            retransmit: true,
+            within: self.surroundings.timers.answer,
+            save: None,
+            hop,
+        };
+        let agents = Agents {
+            shared: Arc::clone(self),
+        };
+        let task = tokio::spawn(async move {
+            if let Err(text) = agents.transact(&endpoint, out).await {
+                agents.note(None, EventKind::Note { text });
+            }
+        });
+        self.msrp.keep(&[task.abort_handle()]);
     }
 }

@@ -22,11 +22,12 @@ use imspec_reports::record::trace::ConnectionChange;
 use imspec_wire::msrp::{self, ByteRange};
 use imspec_wire::sdp::Role;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::door::{Door, Entry};
 use super::sdp::Ground;
 use crate::sut::probe;
 use crate::sut::profile::Msrp as Setting;
@@ -148,7 +149,12 @@ pub(super) async fn open(
     conduct: Conduct,
 ) -> Result<Arc<Session>, String> {
     let secure = secure.unwrap_or(shared.msrp.setting.secure);
-    let listens = listen(shared, &owner, secure).await?;
+    let (listens, shut) = if conduct.never_connects {
+        let (listens, shut) = shut_port(shared.msrp.bind)?;
+        (listens, Some(shut))
+    } else {
+        (listen(shared, &owner, secure).await?, None)
+    };
     let id = fresh();
     let scheme = if secure { "msrps" } else { "msrp" };
     let ground = Ground {
@@ -162,7 +168,7 @@ pub(super) async fn open(
         },
         id: u64::from(fastrand::u32(..)),
     };
-    let session = Arc::new(Session::new(owner.clone(), ground, conduct));
+    let session = Arc::new(Session::new(owner.clone(), ground, conduct, shut));
     shared
         .msrp
         .sessions()
@@ -178,6 +184,11 @@ pub(super) async fn connection(
     step: Option<&str>,
     within: Duration,
 ) -> Result<Arc<Connection>, String> {
+    if session.conduct().never_connects {
+        return Err(
+            "the scenario wants no MSRP connection for this session (`connect: none`)".into(),
+        );
+    }
     if let Some(connection) = session.connection() {
         return Ok(connection);
     }
@@ -284,6 +295,20 @@ pub(super) async fn close(shared: &Arc<Shared>, session: &Arc<Session>) {
     }
 }
 
+/// A port at which nobody listens, and that nobody else gets as long as the socket lives: who connects is
+/// refused by the kernel.
+fn shut_port(bind: IpAddr) -> Result<(SocketAddr, TcpSocket), String> {
+    let at = SocketAddr::new(bind, 0);
+    let failed = |e: std::io::Error| format!("no port at {at} to keep shut: {e}");
+    let socket = match bind {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    }
+    .map_err(failed)?;
+    socket.bind(at).map_err(failed)?;
+    Ok((socket.local_addr().map_err(failed)?, socket))
+}
+
 async fn listen(shared: &Arc<Shared>, owner: &Owner, secure: bool) -> Result<SocketAddr, String> {
     let mut listeners = shared.msrp.listeners.lock().await;
     let key = (owner.clone(), secure);
@@ -311,6 +336,7 @@ async fn accept(
     secure: bool,
     shared: std::sync::Weak<Shared>,
 ) {
+    let mut door = Door::new(CONNECTIONS);
     let mut open: Vec<std::sync::Weak<Connection>> = Vec::new();
     let mut handshakes = tokio::task::JoinSet::new();
     loop {
@@ -337,14 +363,21 @@ async fn accept(
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        if open.len() + handshakes.len() >= CONNECTIONS {
-            let text =
-                format!("an MSRP connection from {remote} was refused: {CONNECTIONS} are open");
-            shared.desk().note(None, EventKind::Note { text });
-            continue;
+        match door.knock(open.len() + handshakes.len(), "MSRP", remote) {
+            Entry::Taken => {
+                handshakes.spawn(welcome(shared, owner.clone(), stream, remote, secure));
+            }
+            Entry::Refused(None) => {}
+            Entry::Refused(Some(text)) => drop(shared.desk().note(None, EventKind::Note { text })),
+            Entry::Last(text) => {
+                shared.desk().note(None, EventKind::Note { text });
+                break;
+            }
         }
-        handshakes.spawn(welcome(shared, owner.clone(), stream, remote, secure));
     }
+    // Who came in before may finish.
+    drop(listener);
+    while handshakes.join_next().await.is_some() {}
 }
 
 async fn welcome(

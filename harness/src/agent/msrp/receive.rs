@@ -193,7 +193,8 @@ fn send_begun(shared: &Shared, connection: &Arc<Connection>, head: &Head) -> Kin
         .first()
         .session_id()
         .and_then(|id| shared.msrp.session(connection.owner(), id));
-    let Some(session) = session.filter(|session| !session.is_over()) else {
+    let takes = |session: &Arc<Session>| !session.is_over() && !session.conduct().never_connects;
+    let Some(session) = session.filter(takes) else {
         return Kind::Refused(481, "No such session");
     };
     if let Err(why) = super::Hub::trusts(&session, connection) {

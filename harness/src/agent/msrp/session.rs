@@ -13,6 +13,7 @@ use imspec_wire::msrp::{
     ByteRange, Chunk, FailureReport, Flag, Head, Limits, Outcome, Reassembly, Refusal, Reporting,
 };
 use imspec_wire::sdp::Role;
+use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 use super::super::sdp::{Ground, Remote};
@@ -60,6 +61,8 @@ pub struct Session {
     state: Mutex<State>,
     /// Held while a connection is made, so that one is made.
     pub(super) connecting: tokio::sync::Mutex<()>,
+    /// The port of a session that takes no connection.
+    _shut: Option<TcpSocket>,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +125,12 @@ pub(super) struct Arrived {
 }
 
 impl Session {
-    pub(super) fn new(owner: Owner, ground: Ground, conduct: Conduct) -> Self {
+    pub(super) fn new(
+        owner: Owner,
+        ground: Ground,
+        conduct: Conduct,
+        shut: Option<TcpSocket>,
+    ) -> Self {
         Self {
             owner,
             ground,
@@ -130,6 +138,7 @@ impl Session {
             invite: OnceLock::new(),
             state: Mutex::default(),
             connecting: tokio::sync::Mutex::new(()),
+            _shut: shut,
         }
     }
 

@@ -12,7 +12,7 @@ use imspec_wire::msrp::{self, Builder, Coverage, Flag, Frame, Limits, Piece};
 use tokio::time::sleep;
 
 use super::super::Shared;
-use super::super::desk::Desk;
+use super::super::desk::{Desk, Moment};
 use super::super::message::Given;
 use super::connection::{Connection, Ending};
 use super::content::{Content, PIECE, SHORT};
@@ -136,8 +136,8 @@ pub(super) struct Waiting {
     pub(super) step: String,
     /// Which frame of the step it is.
     pub(super) index: u64,
-    /// The request, where the trace does not have it.
-    left_out: Option<EventKind>,
+    /// The request and when it went out, where the trace does not have it.
+    left_out: Option<(Moment, EventKind)>,
     tally: Arc<Tally>,
 }
 
@@ -294,9 +294,9 @@ impl Waiting {
         let odd = status != 200 && tally.odd < ODD;
         let noted = match self.left_out {
             None => Some(desk.note(Some(&self.step), kind)),
-            Some(request) if odd => {
+            Some((moment, request)) if odd => {
                 tally.odd += 1;
-                desk.note(Some(&self.step), request);
+                desk.note_at(moment, Some(&self.step), request);
                 Some(desk.note(Some(&self.step), kind))
             }
             Some(_) => None,
@@ -344,8 +344,8 @@ impl Shipped {
             desk.note(Some(&self.step), EventKind::Note { text });
             quiet.truncate(ODD);
         }
-        for request in quiet.into_iter().filter_map(|waiting| waiting.left_out) {
-            desk.note(Some(&self.step), request);
+        for (moment, request) in quiet.into_iter().filter_map(|waiting| waiting.left_out) {
+            desk.note_at(moment, Some(&self.step), request);
         }
         let parcel = match &self.parcel {
             Some(parcel) if parcel.content.is_some() && !self.sends.is_empty() => parcel,
@@ -486,8 +486,8 @@ impl Out<'_> {
         let going = self.going(octets.len() as u64);
         let octets = octets.slice(..usize::try_from(going).unwrap_or(octets.len()));
         let packet = self.connection.packet(octets.clone(), None);
-        self.note(EventKind::Sent(packet));
         let mut writer = self.connection.writing().await;
+        self.note(EventKind::Sent(packet));
         let written = self.write(&mut writer, &octets).await;
         drop(writer);
         self.complain(written);
@@ -619,7 +619,7 @@ impl Out<'_> {
             EventKind::Sent(self.connection.packet(octets.into(), elided))
         };
         let mut writer = self.connection.writing().await;
-        let left_out = (!noted).then(|| kind.clone());
+        let left_out = (!noted).then(|| (self.shared.desk().moment(), kind.clone()));
         let event = if noted {
             let event = self.note(kind);
             Some(event)

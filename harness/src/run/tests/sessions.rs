@@ -425,6 +425,111 @@ async fn a_long_header_field_is_taken_and_one_beyond_all_bounds_ends_the_connect
 }
 
 #[tokio::test]
+async fn a_2xx_from_a_second_place_is_acknowledged_and_its_session_ended() {
+    let steps = format!(
+        "{CALL}  - msrp: {{ session: call, body: hello, save: sent }}\n  - receive: {{ at: bob, of: sent }}\n  - bye: call\n"
+    );
+    let trace = run(Habit::Forks, &steps).await;
+    all_done(&trace);
+    let to_fork = |packet: &&&Packet| text(packet).contains("tag=fork");
+    let acks = sip(&trace, "alice", "ACK sip:fork@");
+    assert_eq!(
+        acks.iter().filter(to_fork).count(),
+        1,
+        "{:#?}",
+        kinds(&trace)
+    );
+    let byes = sip(&trace, "alice", "BYE");
+    assert_eq!(byes.len(), 2, "{:#?}", kinds(&trace));
+    let fork: Vec<_> = byes.iter().filter(to_fork).map(|bye| text(bye)).collect();
+    assert_eq!(fork.len(), 1);
+    assert!(fork[0].starts_with("BYE sip:fork@") && fork[0].contains("CSeq: 2 BYE"));
+    let accepts = sip(&trace, "bob", "SIP/2.0 200").len();
+    assert_eq!(accepts, 2, "his INVITE and his BYE");
+}
+
+#[tokio::test]
+async fn who_takes_no_connection_has_a_port_that_refuses() {
+    let steps = format!(
+        "{CALL}  - msrp: {{ session: call, body: hello }}\n  \
+         - receive: {{ at: bob, answer: {{ msrp: {{ connect: none }} }} }}\n"
+    );
+    let trace = run(Habit::Good, &steps).await;
+    let all = changes(&trace);
+    assert!(
+        matches!(all[..], [ConnectionChange::Failed(why)] if why.contains("refused")),
+        "{:#?}",
+        kinds(&trace)
+    );
+}
+
+#[tokio::test]
+async fn a_step_whose_session_never_ends_is_over_in_its_time() {
+    let steps = format!(
+        "{CALL}  - msrp: {{ session: call, body: Meet at eight, chunks: [{{ octets: 1-5 }}], expect: {{ status: none }} }}\n  \
+         - receive: {{ at: bob, answer: {{ msrp: none }}, within: 200ms, save: got }}\n  - bye: call\n"
+    );
+    let trace = run(Habit::Good, &steps).await;
+    all_done(&trace);
+    assert!(text(took(&trace, "steps[2]")).starts_with("INVITE"));
+    let inward = transfers(&trace, Direction::Received);
+    assert_eq!(inward.len(), 1);
+    assert!(!inward[0].complete);
+}
+
+#[tokio::test]
+async fn what_is_noted_late_has_its_own_time() {
+    let steps = format!(
+        "{CALL}  - msrp: {{ session: call, body: {{ type: text/plain, generate: 100 }}, chunks: {{ size: 1 }}, \
+         expect: {{ status: 413 }} }}\n  \
+         - receive: {{ at: bob, method: INVITE, answer: {{ msrp: {{ status: 413, pause: 5ms }} }} }}\n"
+    );
+    let trace = run(Habit::Good, &steps).await;
+    all_done(&trace);
+    let frames: Vec<_> = of_step(&trace, "steps[1]")
+        .into_iter()
+        .filter(|event| packet(event).is_some())
+        .collect();
+    let is_sent = |event: &Event| matches!(event.kind, EventKind::Sent(_));
+    // Chunks in the middle are noted once their responses turn out to be of interest.
+    let pairs: Vec<_> = frames
+        .windows(2)
+        .filter(|pair| is_sent(pair[0]) && !is_sent(pair[1]))
+        .filter(|pair| id_of(pair[0]) == id_of(pair[1]))
+        .collect();
+    assert_eq!(pairs.len(), 16, "{:#?}", kinds(&trace));
+    for pair in pairs {
+        // Bob answers no chunk sooner than 5 ms after it came.
+        assert!(pair[0].at_us + 5_000 <= pair[1].at_us, "{pair:#?}");
+    }
+}
+
+fn id_of(event: &Event) -> Option<String> {
+    text(packet(event)?).split(' ').nth(1).map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_server_that_connects_without_end_finds_the_door_shut() {
+    let trace = run(Habit::Floods, CALL).await;
+    let told: Vec<_> = trace
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Note { text } if text.contains("MSRP connection") => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    let last = told.iter().filter(|text| text.contains("takes no more"));
+    assert_eq!(last.count(), 1, "{told:#?}");
+    assert!(told.len() <= 2, "{told:#?}");
+    let accepted = changes(&trace)
+        .into_iter()
+        .filter(|change| **change == ConnectionChange::Accepted)
+        .count();
+    assert!(accepted <= 2000, "{accepted}");
+}
+
+#[tokio::test]
 async fn very_long_messages_go_both_ways_without_being_kept() {
     let steps = format!(
         "{CALL}  - receive: {{ at: bob, method: INVITE, save: rung }}\n  - parallel:\n    \

@@ -22,6 +22,12 @@ pub(super) enum Habit {
     RepeatsAccept,
     /// Does not hear the first copy of an INVITE.
     Deaf,
+    /// Adds to each 2xx to an INVITE another one, as if the INVITE had reached a second place as well.
+    Forks,
+    /// Opens connection after connection to the callee's MSRP listener before it passes the 2xx on.
+    Floods,
+    /// Puts the fingerprint of another certificate into each INVITE.
+    Forges,
 }
 
 /// The switch; it ends with the test's runtime.
@@ -85,6 +91,15 @@ impl Desk {
                     self.answer(&invite, 487, from).await;
                 }
             }
+            Some("ACK") if is_fork(message) => {}
+            Some("BYE") if is_fork(message) => self.answer(message, 200, from).await,
+            Some("INVITE") if self.habit == Habit::Forges => {
+                let text = String::from_utf8_lossy(message.octets()).into_owned();
+                let (before, after) = text.split_once("a=fingerprint:SHA-256 ").unwrap();
+                let forged = format!("{before}a=fingerprint:SHA-256 00{}", &after[2..]);
+                let forged = Message::parse(forged).unwrap();
+                self.onward(&forged).await;
+            }
             Some(_) => self.onward(message).await,
         }
     }
@@ -130,11 +145,54 @@ impl Desk {
             .content_length(imspec_wire::sip::ContentLength::Omit)
             .body(response.body_bytes())
             .octets();
-        let again = self.habit == Habit::RepeatsAccept && response.status() == Some(200);
-        for _ in 0..=u8::from(again) {
+        let accepts = response.status() == Some(200)
+            && response
+                .header("CSeq")
+                .is_some_and(|cseq| cseq.text().ends_with("INVITE"));
+        if accepts && self.habit == Habit::Floods {
+            flood(response).await;
+        }
+        self.socket.send_to(&octets, address).await.unwrap();
+        if accepts && self.habit == Habit::RepeatsAccept {
             self.socket.send_to(&octets, address).await.unwrap();
         }
+        if accepts && self.habit == Habit::Forks {
+            let other = self.forked(&Message::parse(octets).unwrap());
+            self.socket.send_to(&other, address).await.unwrap();
+        }
     }
+}
+
+impl Desk {
+    /// The 2xx of a second callee, who is here.
+    fn forked(&self, accept: &Message) -> Vec<u8> {
+        let tag = accept.typed::<To>().unwrap().unwrap();
+        let tag = tag.tag().unwrap();
+        let contact = accept.header("Contact").unwrap();
+        String::from_utf8_lossy(accept.octets())
+            .replace(&format!("tag={tag}"), "tag=fork")
+            .replace(&*contact.text(), &format!("<sip:fork@{}>", self.local))
+            .into_bytes()
+    }
+}
+
+fn is_fork(request: &Message) -> bool {
+    request
+        .request_uri()
+        .is_some_and(|uri| uri.starts_with(b"sip:fork@"))
+}
+
+/// Connects to where the SDP of a 2xx says until nobody takes a connection any more.
+async fn flood(accept: &Message) {
+    let sdp = String::from_utf8_lossy(accept.body()).into_owned();
+    let place = sdp.split("msrp://").nth(1).unwrap();
+    let place = place.split('/').next().unwrap();
+    for _ in 0..10_000 {
+        if tokio::net::TcpStream::connect(place).await.is_err() {
+            return;
+        }
+    }
+    panic!("the listener takes everybody");
 }
 
 fn aor(request: &Message) -> String {
