@@ -8,6 +8,7 @@ mod invite;
 mod matcher;
 mod msrp;
 mod outcome;
+mod protocol;
 mod receive;
 mod request;
 mod run;

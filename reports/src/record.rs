@@ -1,6 +1,7 @@
 //! The run record: what `run.json` holds, one type a subject.
 
 pub mod octets;
+pub mod protocol;
 pub mod stored;
 pub mod time;
 pub mod trace;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use octets::Octets;
+pub use protocol::{ProtocolFinding, ProtocolPlace, ProtocolWeight};
 pub use stored::{
     BodyDigest, Expire, Field, FurtherMessage, Mode, State, StoredHeader, StoredMessage, StoredPart,
 };
@@ -48,6 +50,9 @@ pub struct RunRecord {
     pub cases: Vec<CaseRecord>,
     /// Weighed failures and everything else that a reader must know, worst first.
     pub findings: Vec<Finding>,
+    /// Rules of the base protocols that messages of the server break, errors first.
+    #[serde(default)]
+    pub protocol: Vec<ProtocolFinding>,
     /// Named meanings of unclear statements that the server was seen to follow: wording defect → reading → cases.
     pub readings: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// Waivers whose time is over, or that nothing needs any more, each in one line.

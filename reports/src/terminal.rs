@@ -13,7 +13,10 @@ use anstyle::Style;
 use crate::clause;
 use crate::event;
 use crate::failure::{self, Failure, Shown};
-use crate::record::{CaseRecord, Check, FindingKind, RequirementRecord, RunRecord, Verdict};
+use crate::record::{
+    CaseRecord, Check, Event, FindingKind, ProtocolPlace, ProtocolWeight, RequirementRecord,
+    RunRecord, Verdict,
+};
 use crate::summary::{self, Summary, count, count_of};
 use page::{Page, Span, glued, plain, span};
 
@@ -57,6 +60,7 @@ pub fn summary(record: &RunRecord, options: &Options) -> String {
             // The worst last: a reader of a terminal sees the end first.
             findings(&mut page, kind, &failures);
         }
+        protocol(&mut page, record);
         errors(&mut page, record);
         not_demonstrated(&mut page, &counts);
         waivers(&mut page, record);
@@ -260,6 +264,53 @@ fn finding(page: &mut Page, failure: &Failure<'_>) {
     other_cases(page, first, &failure.cases[1..]);
 }
 
+/// Rules of the base protocols that messages break.
+fn protocol(page: &mut Page, record: &RunRecord) {
+    let own: Vec<_> = record
+        .protocol
+        .iter()
+        .filter(|f| f.waiver.is_none())
+        .collect();
+    if own.is_empty() {
+        return;
+    }
+    page.heading(theme::BAD, "Protocol findings", theme::DIM);
+    for finding in own {
+        page.blank();
+        let (style, sign, name) = theme::protocol(finding.weight);
+        let line = [
+            span(style, format!("{sign} {name} ")),
+            span(theme::BOLD, &finding.message),
+            span(theme::DIM, format!(" · {}", finding.clause)),
+        ];
+        page.hanging(0, 2, &line);
+        page.blank();
+        page.paragraph(&label("expected"), Style::new(), &finding.expected);
+        let ids = finding.places.iter().map(|place| place.case.as_str());
+        let messages = count(finding.count as usize, "message", "messages");
+        page.row(
+            &label("in"),
+            &[plain(format!("{messages}: {}", listed(ids)))],
+        );
+        if let Some((event, octets)) = finding.places.first().and_then(|p| place(record, p)) {
+            page.blank();
+            about_event(page, event);
+            if let Some(source) = event::source(event) {
+                message::show(page, source, &[octets], theme::BAD);
+            }
+        }
+    }
+}
+
+fn place<'r>(
+    record: &'r RunRecord,
+    place: &ProtocolPlace,
+) -> Option<(&'r Event, std::ops::Range<usize>)> {
+    let case = record.cases.iter().find(|case| case.id == place.case)?;
+    let event = event::by_id(&case.trace, place.event)?;
+    Some((event, place.range.0 as usize..place.range.1 as usize))
+}
+
 fn label(text: &str) -> Span {
     span(theme::DIM, text)
 }
@@ -314,7 +365,7 @@ fn evidence(page: &mut Page, case: &CaseRecord, check: &Check) {
     }
 }
 
-fn about_event(page: &mut Page, event: &crate::record::Event) {
+fn about_event(page: &mut Page, event: &Event) {
     let described = event::describe(event);
     let mut line = match event::packet(event) {
         Some(packet) => {
@@ -523,6 +574,24 @@ fn quiet(page: &mut Page, record: &RunRecord, failures: &[Failure<'_>]) {
         line.push(plain(format!(": {}", first.observed())));
         page.line(0, &line);
     }
+    for finding in &record.protocol {
+        if finding.waiver.is_some() || finding.weight == ProtocolWeight::Warning {
+            continue;
+        }
+        let (style, sign, _) = theme::protocol(finding.weight);
+        let mut line = vec![
+            span(style, format!("{sign} {} ", finding.clause)),
+            plain(&finding.message),
+        ];
+        if let Some(first) = finding.places.first() {
+            line.push(span(
+                theme::DIM,
+                format!(" {} event {}", first.case, first.event),
+            ));
+        }
+        line.push(plain(format!(": expected {}", finding.expected)));
+        page.line(0, &line);
+    }
     for case in failure::errors(record) {
         let reason = case.reason.as_deref().unwrap_or("no reason was recorded");
         page.line(
@@ -604,6 +673,20 @@ fn totals(page: &mut Page, record: &RunRecord, counts: &Summary, failures: &[Fai
             (n, name, theme::finding(kind).0)
         })
         .into();
+    for weight in [ProtocolWeight::Error, ProtocolWeight::Warning] {
+        let (style, _, name) = theme::protocol(weight);
+        let own = record
+            .protocol
+            .iter()
+            .filter(|finding| finding.weight == weight && finding.waiver.is_none())
+            .count();
+        let name = if own == 1 {
+            name.to_owned()
+        } else {
+            format!("{name}s")
+        };
+        parts.push((own, name, style));
+    }
     parts.push((counts.waived, "waived".to_owned(), theme::DIM));
     let mut line = list(parts);
     if line.is_empty() {

@@ -6,7 +6,8 @@
 pub enum ExitStatus {
     /// Everything that was asked for was done; the SUT conforms as far as it was shown.
     Conforms = 0,
-    /// At least one nonconformity or profile mismatch (with `--strict` also a deviation) that no waiver accepts.
+    /// At least one nonconformity, profile mismatch or error in a message of the SUT (with `--strict` also a
+    /// deviation or a warning) that no waiver accepts.
     Nonconformity = 1,
     /// Wrong usage, or an invalid scenario, profile, waiver file or catalogue. Nothing was run.
     InvalidInput = 2,
@@ -41,7 +42,7 @@ impl ExitStatus {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Conforms => "conforms, as far as it was shown",
-            Self::Nonconformity => "a nonconformity or a profile mismatch",
+            Self::Nonconformity => "a nonconformity, a profile mismatch or a protocol error",
             Self::InvalidInput => {
                 "wrong usage, or an invalid scenario, profile, waiver or catalogue; nothing was run"
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imspec_reports::record::{FindingKind, RunRecord, Trace, UtcTime, Verdict};
+use imspec_reports::record::{FindingKind, ProtocolWeight, RunRecord, Trace, UtcTime, Verdict};
 use imspec_reports::terminal;
 use tokio::sync::{mpsc, watch};
 
@@ -287,15 +287,21 @@ fn status(record: &RunRecord, args: &Args) -> ExitStatus {
 }
 
 fn nonconforming(record: &RunRecord, strict: bool) -> bool {
-    record
-        .findings
+    let protocol = record
+        .protocol
         .iter()
         .filter(|finding| finding.waiver.is_none())
-        .any(|finding| match finding.kind {
-            FindingKind::Nonconformity | FindingKind::ProfileMismatch => true,
-            FindingKind::Deviation => strict,
-            FindingKind::Observation | FindingKind::NotDemonstrated => false,
-        })
+        .any(|finding| strict || finding.weight == ProtocolWeight::Error);
+    protocol
+        || record
+            .findings
+            .iter()
+            .filter(|finding| finding.waiver.is_none())
+            .any(|finding| match finding.kind {
+                FindingKind::Nonconformity | FindingKind::ProfileMismatch => true,
+                FindingKind::Deviation => strict,
+                FindingKind::Observation | FindingKind::NotDemonstrated => false,
+            })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

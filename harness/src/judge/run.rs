@@ -8,6 +8,7 @@ use imspec_reports::record::{
 };
 use jiff::civil::Date;
 
+use super::protocol;
 use super::waiver::Waiver;
 use super::weigh::{Weighed, weigh};
 use super::{Context, JudgedCheck, fold, judge, sentence};
@@ -104,6 +105,8 @@ pub fn record(
             b.check,
         ))
     });
+    let mut protocol = protocol::find(&cases);
+    protocol::waive(&mut protocol, waivers, facts.today, &mut used);
     let requirements = requirements(&cases, catalogue);
     let stale_waivers = waivers
         .iter()
@@ -123,6 +126,7 @@ pub fn record(
         requirements,
         cases,
         findings,
+        protocol,
         readings,
         stale_waivers,
     }

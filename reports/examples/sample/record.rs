@@ -9,8 +9,8 @@ use imspec_reports::record::stored::{Expire, Field, State, StoredHeader, StoredM
 use imspec_reports::record::trace::{Outcome, Packet, Protocol, StoreResult};
 use imspec_reports::record::{
     Basis, CaseRecord, Check, Event, EventKind, Evidence, FORMAT, Finding, FindingKind, Level,
-    Location, Observation, Octets, ProfileRecord, RequirementRecord, RunRecord, StoreTime, Trace,
-    UtcTime, Verdict,
+    Location, Observation, Octets, ProfileRecord, ProtocolFinding, ProtocolPlace, ProtocolWeight,
+    RequirementRecord, RunRecord, StoreTime, Trace, UtcTime, Verdict,
 };
 use serde_json::json;
 
@@ -52,6 +52,7 @@ pub(crate) fn record() -> RunRecord {
         profile: profile(),
         requirements: requirements(),
         findings: findings(),
+        protocol: vec![no_tag(&cases)],
         cases,
         readings: BTreeMap::from([
             (
@@ -467,6 +468,42 @@ fn immediate() -> CaseRecord {
     t.done()
 }
 
+/// A response whose To has no tag.
+fn no_tag(cases: &[CaseRecord]) -> ProtocolFinding {
+    let places = cases
+        .iter()
+        .filter(|case| case.scenario == "PG-05")
+        .filter_map(|case| {
+            let (event, packet) = case
+                .trace
+                .events
+                .iter()
+                .find_map(|event| match &event.kind {
+                    EventKind::Received(packet) if packet.octets.starts_with(b"SIP/2.0 202") => {
+                        Some((event.id, packet))
+                    }
+                    _ => None,
+                })?;
+            let text = String::from_utf8_lossy(&packet.octets);
+            let start = text.find("\r\nTo:")? + 5;
+            let end = start + text[start..].find("\r\n")?;
+            Some(ProtocolPlace {
+                case: case.id.clone(),
+                event,
+                range: (u32::try_from(start).ok()?, u32::try_from(end).ok()?),
+            })
+        });
+    ProtocolFinding {
+        weight: ProtocolWeight::Error,
+        clause: "RFC 3261 §8.2.6.2".to_owned(),
+        expected: "a tag parameter".to_owned(),
+        message: "202 to MESSAGE".to_owned(),
+        count: 2,
+        places: places.collect(),
+        waiver: None,
+    }
+}
+
 fn subject_dropped(transport: &'static str) -> CaseRecord {
     let mut t = Script::new(
         "PG-05",
@@ -485,7 +522,9 @@ fn subject_dropped(transport: &'static str) -> CaseRecord {
         t.retransmit("alice", sent);
         sent
     });
-    let answer = t.receive("alice", &response("alice", "202 Accepted"));
+    let untagged =
+        String::from_utf8_lossy(&response("alice", "202 Accepted")).replace(";tag=srv-1", "");
+    let answer = t.receive("alice", untagged.as_bytes());
     t.event(EventKind::Took { event: answer });
     t.event(EventKind::Saved {
         name: "sent".to_owned(),

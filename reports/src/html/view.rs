@@ -11,7 +11,8 @@ use crate::event;
 use crate::excerpt::Extent;
 use crate::failure::{self, Failure, Shown};
 use crate::record::{
-    Basis, CaseRecord, Check, Event, FindingKind, Level, RequirementRecord, RunRecord, Verdict,
+    Basis, CaseRecord, Check, Event, FindingKind, Level, ProtocolFinding, ProtocolPlace,
+    ProtocolWeight, RequirementRecord, RunRecord, Verdict,
 };
 use crate::summary::{self, Summary, count, count_of};
 
@@ -33,6 +34,7 @@ pub(super) struct Page {
     bars: Vec<Bar>,
     findings: Vec<FindingGroup>,
     findings_total: usize,
+    protocol: Vec<ProtocolRule>,
     errors: Vec<ErrorGroup>,
     not_demonstrated: Vec<Reason>,
     waivers: Vec<Waiver>,
@@ -96,6 +98,20 @@ struct Touched {
     level: &'static str,
     clause: String,
     statement: String,
+}
+
+/// A rule of a base protocol that messages break.
+#[derive(Debug, Serialize)]
+struct ProtocolRule {
+    class: &'static str,
+    kind: &'static str,
+    message: String,
+    clause: String,
+    expected: String,
+    messages: String,
+    cases: Vec<CaseLink>,
+    panel: Option<Panel>,
+    waiver: Option<String>,
 }
 
 /// Cases of the same failure that saw something else.
@@ -280,6 +296,7 @@ impl Page {
             bars: bars(&counts),
             findings_total: findings.iter().map(|group| group.items.len()).sum(),
             findings,
+            protocol: protocol(record, &links),
             errors: errors(record, &links),
             not_demonstrated: counts
                 .not_demonstrated
@@ -423,6 +440,16 @@ fn kind_words(kind: FindingKind) -> (&'static str, &'static str, &'static str) {
     }
 }
 
+/// How many rules of the base protocols are broken that no waiver accepts, where any is.
+fn protocol_errors(record: &RunRecord) -> Option<usize> {
+    let broken = record
+        .protocol
+        .iter()
+        .filter(|finding| finding.weight == ProtocolWeight::Error && finding.waiver.is_none())
+        .count();
+    (broken > 0).then_some(broken)
+}
+
 fn headline(record: &RunRecord, counts: &Summary, failures: &[Failure<'_>]) -> Headline {
     let broken = counts.of_kind(FindingKind::Nonconformity);
     let places = failures
@@ -438,6 +465,14 @@ fn headline(record: &RunRecord, counts: &Summary, failures: &[Failure<'_>]) -> H
         Headline {
             class: "fail",
             text,
+        }
+    } else if let Some(broken) = protocol_errors(record) {
+        Headline {
+            class: "fail",
+            text: format!(
+                "No nonconformity, but {}",
+                count(broken, "protocol error", "protocol errors")
+            ),
         }
     } else if errors > 0 {
         let text = format!(
@@ -672,6 +707,41 @@ fn panel(event: &Event, case: &str) -> Panel {
 /// `1.204511`: protocol time in seconds, as exact as it was taken.
 fn seconds(us: u64) -> String {
     format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+fn protocol(record: &RunRecord, links: &Links<'_>) -> Vec<ProtocolRule> {
+    let rule = |finding: &ProtocolFinding| {
+        let (class, kind) = match finding.weight {
+            ProtocolWeight::Error => ("fail", "error"),
+            ProtocolWeight::Warning => ("inconclusive", "warning"),
+        };
+        ProtocolRule {
+            class,
+            kind,
+            message: escape::line(&finding.message),
+            clause: escape::line(&finding.clause),
+            expected: paragraph(&finding.expected),
+            messages: count(finding.count as usize, "message", "messages"),
+            cases: links.cases(finding.places.iter().map(|place| place.case.as_str())),
+            panel: finding
+                .places
+                .first()
+                .and_then(|place| octets_of(record, place, links)),
+            waiver: finding.waiver.as_deref().map(paragraph),
+        }
+    };
+    record.protocol.iter().map(rule).collect()
+}
+
+fn octets_of(record: &RunRecord, place: &ProtocolPlace, links: &Links<'_>) -> Option<Panel> {
+    let case = record.cases.iter().find(|case| case.id == place.case)?;
+    let event = event::by_id(&case.trace, place.event)?;
+    let mark = place.range.0 as usize..place.range.1 as usize;
+    Some(Panel {
+        class: "observed",
+        rows: rows(event::source(event)?, &[mark], Extent::AROUND),
+        ..panel(event, &links.anchor_of(case))
+    })
 }
 
 fn errors(record: &RunRecord, links: &Links<'_>) -> Vec<ErrorGroup> {

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use crate::record::{FindingKind, Level, Verdict};
+use crate::record::{FindingKind, Level, ProtocolWeight, Verdict};
 
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const BOLD: Style = Style::new().bold();
@@ -34,6 +34,14 @@ pub(super) fn sign(verdict: Verdict) -> &'static str {
         Verdict::Inconclusive => "?",
         Verdict::Error => "!",
         Verdict::None | Verdict::NotApplicable => "·",
+    }
+}
+
+/// Colour, sign and name of a protocol finding.
+pub(super) fn protocol(weight: ProtocolWeight) -> (Style, &'static str, &'static str) {
+    match weight {
+        ProtocolWeight::Error => (BAD, "✗", "protocol error"),
+        ProtocolWeight::Warning => (DOUBTFUL, "!", "protocol warning"),
     }
 }
 
