@@ -32,7 +32,7 @@ struct Broken {
 }
 
 /// The rules that messages of the SUT break, errors first, in the order of the cases.
-pub fn find(cases: &[CaseRecord]) -> Vec<ProtocolFinding> {
+pub(super) fn find(cases: &[CaseRecord]) -> Vec<ProtocolFinding> {
     let mut findings: Vec<ProtocolFinding> = Vec::new();
     for case in cases {
         let own = OwnFaults::of(&case.trace);
@@ -70,7 +70,12 @@ pub fn find(cases: &[CaseRecord]) -> Vec<ProtocolFinding> {
 
 /// Takes the waivers to the findings that they accept. One that names a clause as its requirement fits the
 /// findings of that clause; with a case, only where nothing but that case shows it.
-pub fn waive(findings: &mut [ProtocolFinding], waivers: &[Waiver], today: Date, used: &mut [bool]) {
+pub(super) fn waive(
+    findings: &mut [ProtocolFinding],
+    waivers: &[Waiver],
+    today: Date,
+    used: &mut [bool],
+) {
     for finding in findings {
         let fits = |waiver: &Waiver| {
             waiver.requirement.is_some()

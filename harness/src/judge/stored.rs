@@ -3,9 +3,11 @@
 mod kept;
 
 use imspec_reports::record::trace::StoreResult;
-use imspec_reports::record::{Field, Observation, StoredMessage, UtcTime, Verdict};
+use imspec_reports::record::{
+    Event, EventKind, Field, Observation, StoredMessage, UtcTime, Verdict,
+};
 use imspec_wire::sip::name;
-use imspec_wire::sip::typed::SipDate;
+use imspec_wire::sip::typed::{Expires, SipDate};
 
 use super::aspect::Aspect;
 use super::matcher::{self, BodySeen, MarkBase, Subject};
@@ -207,8 +209,42 @@ fn rule_on_presence(
             "the store adapter reads nothing by which records could be told apart".into();
     } else if !holds && record.is_some_and(|record| record.state == Field::Unknown) {
         return unsure_of_state(ruling);
+    } else if !holds
+        && expected.presence != Presence::Gone
+        && let Some(why) = outlived(sheet, step, expected)
+    {
+        ruling.verdict = Verdict::Inconclusive;
+        ruling.note = Some(why);
     }
     ruling
+}
+
+/// Whether the store was read so late that the message may have expired although the case never let time
+/// pass: a slow machine must not look like a server that raises or drops an Expires.
+fn outlived(sheet: &Sheet<'_, '_>, step: &Step, expected: &RecordMatcher) -> Option<String> {
+    let view = sheet.view;
+    let name = view.text(expected.of.as_ref()?, &step.path).ok()?;
+    let Saved::Request { sent, request, .. } = view.saved(&name)? else {
+        return None;
+    };
+    let Expires(seconds) = request?.typed::<Expires>()?.ok()?;
+    let (read, ..) = view.read_by(&step.path)?;
+    let between = &view.trace().events[sent.id as usize..read.id as usize];
+    let moved = |event: &Event| {
+        matches!(
+            event.kind,
+            EventKind::ClockMoved { .. } | EventKind::WaitUntil { .. }
+        )
+    };
+    if between.iter().any(moved) {
+        return None;
+    }
+    let (start, end) = (sent.store?, read.store?);
+    let margin_us = i64::from(start.uncertainty_ms + end.uncertainty_ms) * 1000;
+    let expires = start.at.plus_us(i64::from(seconds) * 1_000_000 - margin_us);
+    (end.at >= expires).then(|| {
+        format!("the case was too slow: the message may have expired at store time {expires}")
+    })
 }
 
 fn unsure_of_state(ruling: Ruling) -> Ruling {

@@ -463,6 +463,19 @@ fn a_case_that_was_too_slow_blames_nobody() {
 }
 
 #[test]
+fn a_message_that_outlived_a_slow_case_is_missed_by_nobody() {
+    let request = SENT.replace("Subject: Dinner", "Subject: Dinner\nExpires: 2");
+    let steps = format!("{SEND}- stored: {{ for: bob, messages: [{{ of: sent }}] }}");
+    for (late_s, verdict) in [(1, Verdict::Fail), (3, Verdict::Inconclusive)] {
+        let mut story = Story::new(&steps);
+        story.sends(0, &request, ACCEPTED);
+        story.at_s = late_s;
+        story.reads(1, StoreResult::Records(Vec::new()));
+        assert_eq!(story.judged().verdict, verdict, "read after {late_s} s");
+    }
+}
+
+#[test]
 fn what_was_not_reached_is_not_judged_and_what_broke_is_an_error() {
     let mut story = Story::new(&format!("{SEND}- stored: {{ for: bob, count: 1 }}"));
     story.sends(0, SENT, ACCEPTED);
