@@ -292,11 +292,16 @@ async fn take_invite(bob: &mut Agent, invite: &Message, how: &Answer) -> Session
     link.set_nodelay(true).unwrap();
     let link: Box<dyn Stream> = match &how.identity {
         None => Box::new(link),
-        Some(identity) if how.setup == "passive" => Box::new(identity.accept(link).await.unwrap()),
-        Some(_) => {
+        Some(identity) => {
             let sdp = body(invite);
             let announced = sdp.lines().find_map(|it| it.strip_prefix("a=fingerprint:"));
-            Box::new(tls::connect(link, announced.unwrap()).await)
+            if how.setup == "passive" {
+                let link = identity.accept(link).await.unwrap();
+                assert_eq!(tls::shown(&link).as_deref(), announced);
+                Box::new(link)
+            } else {
+                Box::new(tls::connect(link, announced.unwrap()).await)
+            }
         }
     };
     let mut session = Session {

@@ -203,3 +203,98 @@ impl Call {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::agent::msrp::{Conduct, Owner};
+    use crate::sut::profile::Transport;
+
+    fn call(described: Described) -> Call {
+        let owner = Owner {
+            user: "bob".into(),
+            device: "phone".into(),
+        };
+        let ground = Ground {
+            path: "msrp://127.0.0.1:7000/own;tcp".into(),
+            listens: "127.0.0.1:7000".parse().unwrap(),
+            secure: false,
+            fingerprint: None,
+            id: 42,
+        };
+        let place = Place {
+            user: "bob".into(),
+            device: "phone".into(),
+            transport: Transport::Udp,
+        };
+        let media = Session::new(owner, ground, Conduct::default(), None);
+        Call::new(place, Arc::new(media), described)
+    }
+
+    fn sdp(setup: &str) -> String {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=message 7001 TCP/MSRP *\r\na=accept-types:*\r\n\
+             a=path:msrp://127.0.0.1:7001/theirs;tcp\r\na=setup:{setup}\r\n"
+        )
+    }
+
+    fn version(offer: &Bytes) -> String {
+        let text = String::from_utf8(offer.to_vec()).unwrap();
+        text.split(' ').nth(2).unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_offer_has_a_new_version_only_where_it_says_something_else() {
+        let call = call(Described::default());
+        let first = call.offer(&Described::default());
+        assert_eq!(call.offer(&Described::default()), first, "RFC 3264 §8");
+        let changes = Described {
+            direction: Some("sendrecv".into()),
+            ..Described::default()
+        };
+        let second = call.offer(&changes);
+        assert_eq!(
+            (version(&first), version(&second)),
+            ("1".into(), "2".into())
+        );
+        assert_eq!(call.own_sdp(), Some(second));
+    }
+
+    #[test]
+    fn an_answer_settles_who_connects() {
+        let call = call(Described::default());
+        call.answer(sdp("active").as_bytes()).unwrap();
+        assert!(!call.has_offered());
+        assert_eq!(call.session().role(), Some(Role::Passive));
+        assert!(call.answer(b"hello").is_err());
+    }
+
+    #[test]
+    fn without_an_offer_there_is_one_of_ours() {
+        let call = call(Described::default());
+        let ours = call.answer(b"").unwrap();
+        assert!(call.has_offered());
+        assert_eq!(call.own_sdp(), Some(ours));
+        call.answered(sdp("passive").into()).unwrap();
+        assert_eq!(call.session().role(), Some(Role::Active));
+    }
+
+    #[test]
+    fn two_ends_that_both_want_to_connect_are_told_and_the_offerer_connects() {
+        let call = call(Described::default());
+        call.offer(&Described::default());
+        assert!(call.answered(sdp("active").into()).is_err());
+        assert_eq!(call.session().role(), Some(Role::Active));
+    }
+
+    #[test]
+    fn who_ended_it_first_has_ended_it() {
+        let call = call(Described::default());
+        assert!(call.end(End::Remote));
+        assert!(!call.end(End::Own));
+        assert_eq!(call.ended(), Some(End::Remote));
+    }
+}

@@ -296,4 +296,71 @@ mod tests {
         let dialog = Dialog::of_caller(&parse(INVITE), &parse(&named)).unwrap();
         assert_eq!(dialog.hop(), None);
     }
+
+    #[test]
+    fn a_later_contact_moves_the_target_and_nothing_else() {
+        let mut dialog = Dialog::of_caller(&parse(INVITE), &parse(OK)).unwrap();
+        let routes = dialog.headers(String::new(), "BYE", 8);
+        let moved = OK
+            .replace("127.0.0.1:5002", "127.0.0.1:5003")
+            .replace("127.0.0.1:5071", "127.0.0.1:5079");
+        dialog.refresh(&parse(&moved));
+        assert_eq!(dialog.request_uri(), "sip:bob@127.0.0.1:5003;transport=tcp");
+        assert_eq!(
+            dialog.headers(String::new(), "BYE", 8),
+            routes,
+            "RFC 3261 §12.2"
+        );
+        let without: String = OK
+            .lines()
+            .filter(|line| !line.starts_with("Contact"))
+            .flat_map(|line| [line, "\r\n"])
+            .collect();
+        dialog.refresh(&parse(&without));
+        assert_eq!(dialog.request_uri(), "sip:bob@127.0.0.1:5003;transport=tcp");
+    }
+
+    #[test]
+    fn another_tag_is_another_dialog() {
+        let first = Dialog::of_caller(&parse(INVITE), &parse(OK)).unwrap();
+        let other = OK.replace("tag=b2", "tag=b3");
+        let second = Dialog::of_caller(&parse(INVITE), &parse(&other)).unwrap();
+        assert_ne!(first.id(), second.id());
+        let none = OK.replace(";tag=b2", "");
+        let none = Dialog::of_caller(&parse(INVITE), &parse(&none)).unwrap();
+        assert_eq!(
+            none.id().remote_tag,
+            "",
+            "RFC 3261 §12.1.2: an agent of RFC 2543"
+        );
+    }
+
+    #[test]
+    fn a_request_without_our_tag_belongs_to_no_dialog() {
+        assert_eq!(DialogId::of_request(&parse(INVITE)), None);
+        let within = INVITE.replace(
+            "To: <sip:bob@example.org>",
+            "To: <sip:bob@example.org>;tag=b2",
+        );
+        let id = DialogId::of_request(&parse(&within)).unwrap();
+        assert_eq!(
+            (id.local_tag.as_str(), id.remote_tag.as_str()),
+            ("b2", "a1")
+        );
+    }
+
+    #[test]
+    fn numbers_of_the_two_ends_are_their_own() {
+        let mut callee = Dialog::of_callee(&parse(INVITE), &parse(OK)).unwrap();
+        assert_eq!((callee.next_number(), callee.next_number()), (1, 2));
+        let routes: Vec<String> = callee
+            .headers(String::new(), "BYE", 1)
+            .into_iter()
+            .filter(|(name, _)| *name == "Route")
+            .map(|(_, value)| value)
+            .collect();
+        let wanted = ["<sip:127.0.0.1:5070;lr>", "<sip:127.0.0.1:5071;lr>"];
+        assert_eq!(routes, wanted, "RFC 3261 §12.1.1: as they stand");
+        assert_eq!(callee.request_uri(), "sip:alice@127.0.0.1:5001");
+    }
 }

@@ -93,25 +93,6 @@ impl Hub {
             .cloned()
     }
 
-    /// Whether the certificate of a connection is the one that the session's SDP announces.
-    fn trusts(session: &Session, connection: &Connection) -> Result<(), String> {
-        let Some((remote, _)) = session.remote() else {
-            return Ok(());
-        };
-        match &connection.certificate {
-            Some(certificate)
-                if !remote.fingerprints.is_empty()
-                    && !tls::is_announced(certificate, &remote.fingerprints) =>
-            {
-                Err(format!(
-                    "the certificate of {} is not the one of `a=fingerprint` in the SDP of this session: refused",
-                    connection.remote
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Keeps tasks, to end them with the case.
     pub(super) fn keep(&self, handles: &[AbortHandle]) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -434,6 +415,27 @@ fn secured(stream: tokio_rustls::TlsStream<TcpStream>, socket: std::net::TcpStre
 }
 
 impl Session {
+    /// Whether who connects shows the certificate that its SDP announces. An end whose SDP has a fingerprint
+    /// has to show a certificate, whether it connects or is connected to (RFC 4975 §14.4, RFC 8122 §6).
+    fn trusts(&self, certificate: Option<&[u8]>) -> Result<(), String> {
+        let fingerprints = match self.remote() {
+            Some((remote, _)) if !remote.fingerprints.is_empty() => remote.fingerprints,
+            _ => return Ok(()),
+        };
+        match certificate {
+            Some(certificate) if tls::is_announced(certificate, &fingerprints) => Ok(()),
+            Some(certificate) => Err(format!(
+                "it shows another certificate ({}) than its SDP announces by `a=fingerprint` ({})",
+                tls::fingerprint(certificate),
+                tls::written(&fingerprints)
+            )),
+            None => Err(format!(
+                "it shows no certificate, and its SDP announces one by `a=fingerprint` ({})",
+                tls::written(&fingerprints)
+            )),
+        }
+    }
+
     /// To-Path and From-Path of what we send.
     fn paths(&self) -> (String, String) {
         let to = self
@@ -455,4 +457,60 @@ fn random() -> [u8; 10] {
         fastrand::fill(&mut octets);
     }
     octets
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::agent::sdp::Remote;
+
+    const CERTIFICATE: &[u8] = b"what a certificate is made of does not matter here";
+
+    fn session(fingerprint: &str) -> Session {
+        let ground = Ground {
+            path: "msrps://127.0.0.1:7000/own;tcp".into(),
+            listens: "127.0.0.1:7000".parse().unwrap(),
+            secure: true,
+            fingerprint: None,
+            id: 1,
+        };
+        let owner = Owner {
+            user: "bob".into(),
+            device: "phone".into(),
+        };
+        let sdp = format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=message 7001 TCP/TLS/MSRP *\r\na=accept-types:*\r\na=path:msrps://127.0.0.1:7001/theirs;tcp\r\n{fingerprint}"
+        );
+        let session = Session::new(owner, ground, Conduct::default(), None);
+        session.agreed(Remote::read(sdp).unwrap(), Role::Passive, false);
+        session
+    }
+
+    #[test]
+    fn only_who_shows_the_certificate_of_its_sdp_is_trusted() {
+        let announced = format!("a=fingerprint:{}\r\n", tls::fingerprint(CERTIFICATE));
+        assert_eq!(session(&announced).trusts(Some(CERTIFICATE)), Ok(()));
+        let lower = announced.to_lowercase();
+        assert_eq!(session(&lower).trusts(Some(CERTIFICATE)), Ok(()));
+        let why = session(&announced).trusts(None).unwrap_err();
+        assert!(
+            why.starts_with("it shows no certificate, and its SDP announces one"),
+            "{why}"
+        );
+        assert!(why.contains(&tls::fingerprint(CERTIFICATE)), "{why}");
+        let why = session(&announced).trusts(Some(b"another")).unwrap_err();
+        assert!(why.contains(&tls::fingerprint(b"another")), "{why}");
+        let two = format!("a=fingerprint:SHA-1 00:11\r\n{announced}");
+        assert_eq!(
+            session(&two).trusts(Some(CERTIFICATE)),
+            Ok(()),
+            "one of several"
+        );
+        let unknown = "a=fingerprint:MD5 00:11\r\n";
+        assert!(session(unknown).trusts(Some(CERTIFICATE)).is_err());
+        assert_eq!(session("").trusts(None), Ok(()), "nothing was announced");
+    }
 }

@@ -280,3 +280,259 @@ fn fingerprint(value: &str) -> Option<(String, Vec<u8>)> {
         .collect();
     Some((hash.to_ascii_lowercase(), octets?))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn ground() -> Ground {
+        Ground {
+            path: "msrp://127.0.0.1:7000/own;tcp".into(),
+            listens: "127.0.0.1:7000".parse().unwrap(),
+            secure: false,
+            fingerprint: None,
+            id: 42,
+        }
+    }
+
+    fn secure() -> Ground {
+        Ground {
+            path: "msrps://127.0.0.1:7000/own;tcp".into(),
+            secure: true,
+            fingerprint: Some("SHA-256 00:FF".into()),
+            ..ground()
+        }
+    }
+
+    fn text(octets: &Bytes) -> String {
+        String::from_utf8(octets.to_vec()).unwrap()
+    }
+
+    fn answer_to(offer: &str, described: &Described) -> String {
+        let offer = Description::parse(offer.to_owned()).unwrap();
+        text(&answer(described, &ground(), 1, &offer))
+    }
+
+    /// An offer of a peer, with further lines.
+    fn offered(lines: &str) -> String {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+             m=message 7654 TCP/MSRP *\r\na=accept-types:text/plain\r\n\
+             a=path:msrp://192.0.2.1:7655/theirs;tcp\r\n{lines}"
+        )
+    }
+
+    #[test]
+    fn an_offer_says_what_an_agent_is() {
+        assert_eq!(
+            text(&offer(&Described::default(), &ground(), 1)),
+            "v=0\r\no=- 42 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=message 7000 TCP/MSRP *\r\na=accept-types:message/cpim text/plain *\r\n\
+             a=path:msrp://127.0.0.1:7000/own;tcp\r\na=setup:active\r\na=sendonly\r\n"
+        );
+        let under_tls = text(&offer(&Described::default(), &secure(), 1));
+        assert!(under_tls.contains("m=message 7000 TCP/TLS/MSRP *\r\n"));
+        assert!(under_tls.contains("a=fingerprint:SHA-256 00:FF\r\n"));
+    }
+
+    #[test]
+    fn what_a_scenario_says_stands_in_the_offer() {
+        let described = Described {
+            accept_types: Some("text/html".into()),
+            accept_wrapped_types: Some("*".into()),
+            max_size: Some("2048".into()),
+            setup: Some("actpass".into()),
+            direction: Some("sendrecv".into()),
+            connection: None,
+            subject: Some("Lunch".into()),
+            path: Some("msrp://example.org/x;tcp".into()),
+            address: Some("2001:db8::1".into()),
+            port: Some("9".into()),
+            cema: true,
+            attributes: vec!["label:1".into(), "label:2".into()],
+        };
+        assert_eq!(
+            text(&offer(&described, &ground(), 3)),
+            "v=0\r\no=- 42 3 IN IP4 127.0.0.1\r\ns=Lunch\r\nc=IN IP6 2001:db8::1\r\nt=0 0\r\n\
+             m=message 9 TCP/MSRP *\r\na=accept-types:text/html\r\na=accept-wrapped-types:*\r\n\
+             a=max-size:2048\r\na=path:msrp://example.org/x;tcp\r\na=setup:actpass\r\na=sendrecv\r\n\
+             a=msrp-cema\r\na=label:1\r\na=label:2\r\n"
+        );
+        let without = Described {
+            setup: Some("none".into()),
+            direction: Some("none".into()),
+            ..Described::default()
+        };
+        let without = text(&offer(&without, &ground(), 1));
+        assert!(
+            !without.contains("a=setup") && !without.contains("only"),
+            "{without}"
+        );
+    }
+
+    #[test]
+    fn an_answer_takes_the_other_side_of_the_connection() {
+        for (offered_setup, ours) in [
+            ("a=setup:actpass\r\n", Some("active")),
+            ("a=setup:passive\r\n", Some("active")),
+            ("a=setup:active\r\n", Some("passive")),
+            ("", None),
+        ] {
+            let answer = answer_to(&offered(offered_setup), &Described::default());
+            let setup = answer
+                .lines()
+                .find_map(|line| line.strip_prefix("a=setup:"));
+            assert_eq!(setup, ours, "{offered_setup}");
+            assert!(answer.contains("a=recvonly\r\n"));
+        }
+        let described = Described {
+            setup: Some("passive".into()),
+            direction: Some("sendrecv".into()),
+            ..Described::default()
+        };
+        let answer = answer_to(&offered("a=setup:actpass\r\n"), &described);
+        assert!(answer.contains("a=setup:passive\r\n") && answer.contains("a=sendrecv\r\n"));
+    }
+
+    #[test]
+    fn of_an_offer_the_first_message_session_is_taken() {
+        let others = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=3 4\r\n\
+                      m=audio 4000 RTP/AVP 0\r\n\
+                      m=message 0 TCP/MSRP *\r\na=accept-types:*\r\na=path:msrp://192.0.2.1:1/a;tcp\r\n\
+                      m=message 2 TCP/MSRP *\r\na=accept-types:*\r\na=path:msrp://192.0.2.1:2/b;tcp\r\n\
+                      m=message 3 TCP/MSRP *\r\na=accept-types:*\r\na=path:msrp://192.0.2.1:3/c;tcp\r\n";
+        let answer = answer_to(others, &Described::default());
+        let lines: Vec<&str> = answer
+            .lines()
+            .filter(|line| line.starts_with("m="))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "m=audio 0 RTP/AVP 0",
+                "m=message 0 TCP/MSRP *",
+                "m=message 7000 TCP/MSRP *",
+                "m=message 0 TCP/MSRP *",
+            ],
+            "a line for a line (RFC 3264 §6)"
+        );
+        assert!(answer.contains("t=3 4\r\n"));
+        assert_eq!(Remote::read(others).unwrap().target(false), "192.0.2.1:2");
+    }
+
+    #[test]
+    fn the_roles_of_both_ends_fit() {
+        let of = |text: Option<&str>| Described {
+            setup: text.map(str::to_owned),
+            ..Described::default()
+        };
+        let remote = |setup: &str| {
+            let line = match setup {
+                "none" => String::new(),
+                setup => format!("a=setup:{setup}\r\n"),
+            };
+            Remote::read(offered(&line)).unwrap()
+        };
+        for (own, theirs, role) in [
+            (None, "passive", Some(Role::Active)),
+            (None, "none", Some(Role::Active)),
+            (None, "active", None),
+            (Some("passive"), "active", Some(Role::Passive)),
+            (Some("passive"), "passive", None),
+            (Some("actpass"), "active", Some(Role::Passive)),
+            (Some("actpass"), "passive", Some(Role::Active)),
+        ] {
+            assert_eq!(
+                role_of_offerer(&of(own), &remote(theirs)).ok(),
+                role,
+                "{own:?} {theirs}"
+            );
+        }
+        for (own, theirs, role) in [
+            (None, "active", Role::Passive),
+            (None, "passive", Role::Active),
+            (None, "actpass", Role::Active),
+            (None, "none", Role::Passive),
+            (Some("passive"), "actpass", Role::Passive),
+            (Some("active"), "actpass", Role::Active),
+        ] {
+            assert_eq!(
+                role_of_answerer(&of(own), &remote(theirs)),
+                role,
+                "{own:?} {theirs}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_again_stays() {
+        let before = Described {
+            max_size: Some("10".into()),
+            subject: Some("before".into()),
+            cema: true,
+            attributes: vec!["label:1".into()],
+            ..Described::default()
+        };
+        let changes = Described {
+            subject: Some("after".into()),
+            ..Described::default()
+        };
+        let wanted = Described {
+            subject: Some("after".into()),
+            ..before.clone()
+        };
+        assert_eq!(changes.or(&before), wanted);
+        assert_eq!(Described::default().or(&before), before);
+    }
+
+    #[test]
+    fn where_to_connect_is_in_the_path_or_under_cema_in_the_lines() {
+        let plain = Remote::read(offered("")).unwrap();
+        assert_eq!(
+            plain.target(false),
+            "192.0.2.1:7655",
+            "we did not offer CEMA"
+        );
+        // RFC 6714 §4.2: an offerer that connects goes by the lines, whatever the other end knows.
+        assert_eq!(plain.target(true), "192.0.2.1:7654");
+        let relayed = offered("").replace("theirs;tcp", "theirs;tcp msrp://192.0.2.9:1/x;tcp");
+        let relayed = Remote::read(relayed).unwrap();
+        assert_eq!(
+            relayed.target(true),
+            "192.0.2.1:7655",
+            "a relay goes by the path"
+        );
+        let no_port = offered("").replace("192.0.2.1:7655/", "im.example.org/");
+        let no_port = Remote::read(no_port).unwrap();
+        assert_eq!(no_port.target(false), "im.example.org:2855");
+    }
+
+    #[test]
+    fn fingerprints_stand_at_the_session_or_at_its_media() {
+        let both = offered("a=fingerprint:SHA-256 ab:CD\r\n").replace(
+            "t=0 0\r\n",
+            "t=0 0\r\na=fingerprint:sha-1 00\r\na=fingerprint:SHA-1 xx\r\n",
+        );
+        assert_eq!(
+            Remote::read(both).unwrap().fingerprints,
+            [
+                ("sha-256".to_owned(), vec![0xab, 0xcd]),
+                ("sha-1".to_owned(), vec![0])
+            ]
+        );
+    }
+
+    #[test]
+    fn what_describes_no_session_says_why() {
+        let why = |text: &str| Remote::read(text.to_owned()).unwrap_err();
+        let refused = offered("").replace("message 7654", "message 0");
+        assert!(why(&refused).contains("port 0"));
+        let audio = offered("").replace("m=message", "m=audio");
+        assert!(why(&audio).contains("no message session"));
+        let pathless = offered("").replace("a=path", "a=wrath");
+        assert_eq!(why(&pathless), "it has no `a=path`");
+        assert!(!why("hello").is_empty());
+    }
+}

@@ -88,6 +88,8 @@ impl fmt::Display for Fingerprint {
 pub struct Tls {
     acceptor: TlsAcceptor,
     provider: Arc<CryptoProvider>,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
     fingerprint: Fingerprint,
 }
 
@@ -106,11 +108,13 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
+            .with_single_cert(vec![cert.der().clone()], key.clone_key())
             .map_err(io::Error::other)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             provider,
+            certificate: cert.der().clone(),
+            key,
             fingerprint,
         })
     }
@@ -142,7 +146,9 @@ impl Tls {
             .map_err(io::Error::other)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            // Our SDP announces a certificate, and whoever we connect to must see it (RFC 4975 §14.4).
+            .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())
+            .map_err(io::Error::other)?;
         let name = match host {
             Host::Ip(ip) => ServerName::from(*ip),
             Host::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,

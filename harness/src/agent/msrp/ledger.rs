@@ -72,7 +72,30 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_frame_is_noted_held_or_counted_in_the_order_in_which_it_came(frames in 0_u64..300) {
+            let mut ledger = Ledger::default();
+            let mut seen: Vec<u64> = Vec::new();
+            for turn in 1..=frames {
+                let (number, now) = ledger.frame(Moment::default(), kind(turn.to_string()));
+                prop_assert_eq!(number, turn);
+                seen.extend(now.map(|_| number));
+            }
+            let (held, left_out) = ledger.close();
+            prop_assert!(held.len() as u64 <= NOTED);
+            seen.extend(held.iter().map(|held| held.number));
+            prop_assert_eq!(seen.len() as u64 + left_out, frames);
+            let first = seen.iter().copied().take_while(|number| *number <= NOTED);
+            prop_assert_eq!(first.count() as u64, frames.min(NOTED));
+            prop_assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(seen.last().copied().unwrap_or_default(), frames, "the last one is there");
+        }
+    }
 
     fn kind(text: String) -> EventKind {
         EventKind::Note { text }

@@ -57,6 +57,8 @@ enum Kind {
     Send(Arc<Session>, Option<Chunk>),
     /// To be answered so, and nothing else.
     Refused(u16, &'static str),
+    /// Sent by somebody who is not the one whom the session's SDP announces: with the reason.
+    Stranger(String),
 }
 
 /// Reads until the connection ends.
@@ -150,7 +152,12 @@ async fn taken(
 ) -> bool {
     match piece {
         Piece::Head(head) => {
-            *frame = Some(begun(shared, connection, head));
+            let begun = begun(shared, connection, head);
+            if let Kind::Stranger(why) = &begun.kind {
+                turn_away(shared, connection, &begun, why).await;
+                return false;
+            }
+            *frame = Some(begun);
             true
         }
         Piece::Body(octets) => match frame {
@@ -197,9 +204,8 @@ fn send_begun(shared: &Shared, connection: &Arc<Connection>, head: &Head) -> Kin
     let Some(session) = session.filter(takes) else {
         return Kind::Refused(481, "No such session");
     };
-    if let Err(why) = super::Hub::trusts(&session, connection) {
-        shared.desk().note(None, EventKind::Note { text: why });
-        return Kind::Refused(481, "Not the one who was announced");
+    if let Err(why) = session.trusts(connection.certificate.as_deref()) {
+        return Kind::Stranger(why);
     }
     if !session.bind(connection) {
         return Kind::Refused(506, "The session is bound to another connection");
@@ -211,6 +217,20 @@ fn send_begun(shared: &Shared, connection: &Arc<Connection>, head: &Head) -> Kin
         Ok(chunk) => Kind::Send(session, Some(chunk)),
         Err((status, comment)) => Kind::Refused(status, comment),
     }
+}
+
+/// The media session is torn down at once (RFC 4975 §14.4): nothing that a stranger sends is looked at.
+async fn turn_away(shared: &Arc<Shared>, connection: &Connection, frame: &Frame, why: &str) {
+    {
+        let mut desk = shared.desk();
+        note_received(&mut desk, connection, frame, &[]);
+        let text = format!(
+            "the connection of {} is not the one of this session and was closed: {why}",
+            connection.remote
+        );
+        desk.note(None, EventKind::Note { text });
+    }
+    connection.end(shared, Ending::Close, None).await;
 }
 
 async fn body(
@@ -269,6 +289,7 @@ async fn ended(
             report(shared, connection, &frame, &end.octets);
             true
         }
+        Kind::Stranger(_) => false,
         Kind::Refused(status, comment) => {
             note_received(&mut shared.desk(), connection, &frame, &end.octets);
             let is_send = frame.head.method() == Some(Method::Send);

@@ -125,7 +125,7 @@ pub(super) struct Arrived {
 }
 
 impl Session {
-    pub(super) fn new(
+    pub(in super::super) fn new(
         owner: Owner,
         ground: Ground,
         conduct: Conduct,

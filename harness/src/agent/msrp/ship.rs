@@ -462,6 +462,53 @@ impl Planned {
     fn length(&self) -> u64 {
         self.head.len() as u64 + self.body() + self.end.len() as u64
     }
+
+    /// How much of head, body and end goes out where so many octets of the whole do.
+    fn portion(&self, going: u64) -> (u64, u64, u64) {
+        let head = going.min(self.head.len() as u64);
+        let body = (going - head).min(self.body());
+        (head, body, (going - head - body).min(self.end.len() as u64))
+    }
+
+    /// Octets of its body, by offsets from its beginning.
+    fn piece(&self, content: Option<&Content>, from: u64, to: u64) -> Bytes {
+        match (&self.own, self.slice, content) {
+            (Some(own), ..) => own.slice(
+                usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(own.len()),
+            ),
+            (None, Some((start, _)), Some(content)) => content.slice(start + from, start + to),
+            _ => Bytes::new(),
+        }
+    }
+}
+
+impl Cutting {
+    /// In how many chunks content of that length goes out.
+    fn count(&self, length: u64) -> u64 {
+        match self {
+            Self::Whole => 1,
+            Self::Size(size) => length.div_ceil((*size).max(1)).max(1),
+            Self::List(list) => list.len() as u64,
+        }
+    }
+
+    /// The chunk of that number, from 0.
+    fn plan(&self, index: u64, length: u64) -> ChunkPlan {
+        match self {
+            Self::Whole => ChunkPlan::default(),
+            Self::Size(size) => {
+                let size = (*size).max(1);
+                ChunkPlan {
+                    slice: Some((index * size, ((index + 1) * size).min(length))),
+                    ..ChunkPlan::default()
+                }
+            }
+            Self::List(list) => {
+                let index = usize::try_from(index).unwrap_or(usize::MAX);
+                list.get(index).cloned().unwrap_or_default()
+            }
+        }
+    }
 }
 
 impl Out<'_> {
@@ -497,11 +544,7 @@ impl Out<'_> {
     async fn frames(&mut self, session: &Session, frames: &Frames) -> Vec<u32> {
         let parcel = &frames.parcel;
         let length = parcel.content.as_ref().map_or(0, Content::len);
-        let count = match &frames.chunks {
-            Cutting::Whole => 1,
-            Cutting::Size(size) => length.div_ceil((*size).max(1)).max(1),
-            Cutting::List(list) => list.len() as u64,
-        };
+        let count = frames.chunks.count(length);
         if let (Cutting::List(_), Some(Content::Octets(_)), true) =
             (&frames.chunks, &parcel.content, length <= ASSEMBLED)
         {
@@ -535,17 +578,7 @@ impl Out<'_> {
         let (to, from) = session.paths();
         let mut sends = Vec::new();
         for index in 0..count {
-            let plan = match &frames.chunks {
-                Cutting::Whole => ChunkPlan::default(),
-                Cutting::Size(size) => ChunkPlan {
-                    slice: Some((index * size, ((index + 1) * size).min(length))),
-                    ..ChunkPlan::default()
-                },
-                Cutting::List(list) => {
-                    let index = usize::try_from(index).unwrap_or(usize::MAX);
-                    list.get(index).cloned().unwrap_or_default()
-                }
-            };
+            let plan = frames.chunks.plan(index, length);
             let planned = planned(frames, plan, &to, &from);
             sleep(planned.pause).await;
             let noted = index < NOTED || index + NOTED >= count;
@@ -581,14 +614,7 @@ impl Out<'_> {
     ) -> Result<Option<u32>, String> {
         let going = self.going(planned.length());
         let whole = going == planned.length() && planned.whole;
-        let (head, body, end) = (
-            planned.head.len() as u64,
-            planned.body(),
-            planned.end.len() as u64,
-        );
-        let head_going = going.min(head);
-        let body_going = (going - head_going).min(body);
-        let end_going = (going - head_going - body_going).min(end);
+        let (head_going, body_going, end_going) = planned.portion(going);
         let part = |octets: &Bytes, going: u64| {
             octets.slice(..usize::try_from(going).unwrap_or(octets.len()))
         };
@@ -597,14 +623,8 @@ impl Out<'_> {
             part(&planned.end, end_going),
         );
         let content = parcel.content.as_ref();
-        let total = content.map_or(0, Content::len).max(body);
-        let piece = |from: u64, to: u64| match (&planned.own, planned.slice, content) {
-            (Some(own), ..) => own.slice(
-                usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(own.len()),
-            ),
-            (None, Some((start, _)), Some(content)) => content.slice(start + from, start + to),
-            _ => Bytes::new(),
-        };
+        let total = content.map_or(0, Content::len).max(planned.body());
+        let piece = |from, to| planned.piece(content, from, to);
         let kind = {
             let (middle, elided) = if total > SHORT && body_going > 0 {
                 let elided = Elided {
@@ -688,14 +708,7 @@ impl Out<'_> {
 
     /// How much of so many octets goes out before the cut.
     fn going(&mut self, length: u64) -> u64 {
-        match &mut self.left {
-            None => length,
-            Some(left) => {
-                let going = length.min(*left);
-                *left -= going;
-                going
-            }
-        }
+        going(&mut self.left, length)
     }
 
     async fn write(
@@ -729,6 +742,18 @@ impl Out<'_> {
             self.shared
                 .desk()
                 .note(Some(self.step), EventKind::Note { text });
+        }
+    }
+}
+
+/// How much of so many octets goes out where `left` may still do.
+fn going(left: &mut Option<u64>, length: u64) -> u64 {
+    match left {
+        None => length,
+        Some(left) => {
+            let going = length.min(*left);
+            *left -= going;
+            going
         }
     }
 }
@@ -925,4 +950,330 @@ fn transactions(octets: &Bytes) -> Vec<String> {
         }
     }
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TO: &str = "msrp://127.0.0.1:9001/theirs;tcp";
+    const FROM: &str = "msrp://127.0.0.1:9002/ours;tcp";
+
+    fn frames(content: Option<&[u8]>, chunks: Cutting) -> Frames {
+        let content = content.map(|octets| Content::Octets(Bytes::copy_from_slice(octets)));
+        let media_type = content.is_some().then(|| "text/plain".to_owned());
+        let parcel = Parcel::new("steps[0]", Some("m1".into()), media_type, content);
+        Frames {
+            method: "SEND".into(),
+            parcel: Arc::new(parcel),
+            headers: Vec::new(),
+            chunks,
+        }
+    }
+
+    fn listed(content: &[u8], plan: ChunkPlan) -> Frames {
+        frames(Some(content), Cutting::List(vec![plan]))
+    }
+
+    /// All that goes out, frame by frame.
+    fn sent(frames: &Frames) -> Vec<Bytes> {
+        let content = frames.parcel.content.as_ref();
+        let length = content.map_or(0, Content::len);
+        let mut all = Vec::new();
+        for index in 0..frames.chunks.count(length) {
+            let planned = planned(frames, frames.chunks.plan(index, length), TO, FROM);
+            let body = planned.piece(content, 0, planned.body());
+            let octets: Bytes = [&planned.head[..], &body, &planned.end].concat().into();
+            assert_eq!(octets.len() as u64, planned.length());
+            Out::gone(&frames.parcel, &planned, planned.whole);
+            all.push(octets);
+        }
+        all
+    }
+
+    fn text(frames: &Frames) -> String {
+        let all = sent(frames);
+        assert_eq!(all.len(), 1);
+        let text = String::from_utf8(all[0].to_vec()).unwrap();
+        let id = text.split(' ').nth(1).unwrap().to_owned();
+        text.replace(&id, "ID")
+    }
+
+    fn parsed(frames: &Frames) -> Vec<Frame> {
+        let parse = |octets| Frame::parse(octets, &Limits::default()).unwrap();
+        sent(frames).into_iter().map(parse).collect()
+    }
+
+    fn range(frame: &Frame) -> String {
+        let field = frame.head().header("Byte-Range").unwrap();
+        field.text().into_owned()
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_of_a_size_cover_the_body_once_and_in_order(
+            content in proptest::collection::vec(any::<u8>(), 0..3000),
+            size in 1_u64..700,
+        ) {
+            let frames = frames(Some(&content), Cutting::Size(size));
+            let all = parsed(&frames);
+            let mut at = 0;
+            let mut receiver = msrp::Message::new(&Limits::default());
+            for (index, frame) in all.iter().enumerate() {
+                let body = frame.body().unwrap();
+                prop_assert_eq!(&body[..], &content[at..at + body.len()]);
+                let wanted = format!("{}-{}/{}", at + 1, at + body.len(), content.len());
+                prop_assert_eq!(range(frame), wanted);
+                at += body.len();
+                let last = index + 1 == all.len();
+                prop_assert_eq!(frame.flag() == Flag::Complete, last);
+                prop_assert!(last || body.len() as u64 == size);
+                receiver.frame(frame).unwrap();
+            }
+            prop_assert_eq!(at, content.len());
+            prop_assert_eq!(&receiver.into_content().unwrap()[..], &content[..]);
+            prop_assert!(frames.parcel.content().1);
+        }
+
+        #[test]
+        fn listed_chunks_carry_the_octets_that_the_scenario_names(
+            content in proptest::collection::vec(any::<u8>(), 1..60),
+            picks in proptest::collection::vec((0_usize..60, 0_usize..60), 1..12),
+        ) {
+            let length = content.len();
+            let slices: Vec<(usize, usize)> = picks
+                .iter()
+                .map(|(a, b)| (a % length, b % length))
+                .map(|(a, b)| (a.min(b), a.max(b) + 1))
+                .collect();
+            let list = slices.iter().map(|(from, to)| ChunkPlan {
+                slice: Some((*from as u64, *to as u64)),
+                ..ChunkPlan::default()
+            });
+            let frames = frames(Some(&content), Cutting::List(list.collect()));
+            let all = parsed(&frames);
+            prop_assert_eq!(all.len(), slices.len());
+            let mut covered = vec![false; length];
+            for (frame, (from, to)) in all.iter().zip(slices) {
+                prop_assert_eq!(&frame.body().unwrap()[..], &content[from..to]);
+                prop_assert_eq!(range(frame), format!("{}-{to}/{length}", from + 1));
+                prop_assert_eq!(frame.flag() == Flag::Complete, to == length);
+                covered[from..to].fill(true);
+            }
+            let whole = covered.into_iter().all(|octet| octet);
+            prop_assert_eq!(frames.parcel.content().1, whole, "gaps are no whole message");
+        }
+
+        #[test]
+        fn a_cut_lets_so_many_octets_out_and_no_more(
+            lengths in proptest::collection::vec(0_u64..500, 0..8),
+            after in proptest::option::of(0_u64..3000),
+        ) {
+            let mut left = after;
+            let gone: u64 = lengths.iter().map(|length| going(&mut left, *length)).sum();
+            let all: u64 = lengths.iter().sum();
+            prop_assert_eq!(gone, after.map_or(all, |after| after.min(all)));
+        }
+
+        #[test]
+        fn what_goes_of_a_chunk_is_its_beginning(cut in 0_u64..400) {
+            let frames = frames(Some(b"Meet at eight"), Cutting::Whole);
+            let planned = planned(&frames, ChunkPlan::default(), TO, FROM);
+            let going = cut.min(planned.length());
+            let (head, body, end) = planned.portion(going);
+            prop_assert_eq!(head + body + end, going);
+            prop_assert!(body == 0 || head == planned.head.len() as u64);
+            prop_assert!(end == 0 || body == planned.body());
+        }
+    }
+
+    #[test]
+    fn a_message_goes_out_as_rfc_4975_has_it() {
+        assert_eq!(
+            text(&frames(Some(b"hello"), Cutting::Whole)),
+            "MSRP ID SEND\r\nTo-Path: msrp://127.0.0.1:9001/theirs;tcp\r\n\
+             From-Path: msrp://127.0.0.1:9002/ours;tcp\r\nMessage-ID: m1\r\nByte-Range: 1-5/5\r\n\
+             Content-Type: text/plain\r\n\r\nhello\r\n-------ID$\r\n"
+        );
+        assert_eq!(
+            text(&frames(None, Cutting::Whole)),
+            "MSRP ID SEND\r\nTo-Path: msrp://127.0.0.1:9001/theirs;tcp\r\n\
+             From-Path: msrp://127.0.0.1:9002/ours;tcp\r\nMessage-ID: m1\r\n-------ID$\r\n",
+            "no body, no Byte-Range and no type"
+        );
+    }
+
+    #[test]
+    fn a_long_chunk_does_not_say_where_it_ends() {
+        let content = vec![b'x'; 2049];
+        let of = |size| range(&parsed(&frames(Some(&content), Cutting::Size(size)))[0]);
+        assert_eq!(of(2048), "1-2048/2049");
+        assert_eq!(of(2049), "1-*/2049", "RFC 4975 §7.1.1");
+    }
+
+    #[test]
+    fn a_chunk_lies_as_it_is_told() {
+        let plan = ChunkPlan {
+            slice: Some((0, 4)),
+            range: Some(Some("5-8/999".into())),
+            flag: Some("$".into()),
+            ..ChunkPlan::default()
+        };
+        let frame = &parsed(&listed(b"Meet at eight", plan))[0];
+        assert_eq!(
+            (range(frame).as_str(), frame.flag()),
+            ("5-8/999", Flag::Complete)
+        );
+        let plan = ChunkPlan {
+            range: Some(None),
+            flag: Some("#".into()),
+            ..ChunkPlan::default()
+        };
+        let frame = &parsed(&listed(b"Meet at eight", plan))[0];
+        assert!(frame.head().header("Byte-Range").is_none());
+        assert_eq!(frame.flag(), Flag::Abort);
+        let plan = ChunkPlan {
+            body: Some(Bytes::from_static(b"other")),
+            ..ChunkPlan::default()
+        };
+        let frame = &parsed(&listed(b"Meet at eight", plan))[0];
+        assert_eq!(&frame.body().unwrap()[..], b"other");
+        assert_eq!(
+            (range(frame).as_str(), frame.flag()),
+            ("1-5/13", Flag::More)
+        );
+    }
+
+    #[test]
+    fn an_end_line_may_be_missing_or_anothers() {
+        let plan = ChunkPlan {
+            end: Some(None),
+            ..ChunkPlan::default()
+        };
+        let missing = listed(b"hello", plan);
+        assert!(text(&missing).ends_with("\r\n\r\nhello\r\n"));
+        let plan = ChunkPlan {
+            end: Some(Some("other1".into())),
+            ..ChunkPlan::default()
+        };
+        let other = listed(b"hello", plan);
+        assert!(text(&other).ends_with("hello\r\n-------other1$\r\n"));
+        for frames in [missing, other] {
+            assert!(
+                !frames.parcel.content().1,
+                "nobody can take that for a whole message"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_no_octets_stands_where_the_last_one_ended() {
+        let first = ChunkPlan {
+            slice: Some((0, 4)),
+            ..ChunkPlan::default()
+        };
+        let empty = ChunkPlan {
+            none: true,
+            ..ChunkPlan::default()
+        };
+        let frames = frames(Some(b"Meet at eight"), Cutting::List(vec![first, empty]));
+        let all = parsed(&frames);
+        assert_eq!(range(&all[1]), "5-4/13");
+        assert_eq!(&all[1].body().unwrap()[..], b"");
+        assert_eq!(all[1].flag(), Flag::More);
+    }
+
+    #[test]
+    fn header_fields_of_a_chunk_stand_over_those_of_the_message_and_those_over_the_agents() {
+        let given = |name: &str, values: &[&str]| Given {
+            name: name.to_owned(),
+            values: values
+                .iter()
+                .map(|value| value.as_bytes().to_vec())
+                .collect(),
+        };
+        let plan = ChunkPlan {
+            headers: vec![given("success-report", &["no"])],
+            ..ChunkPlan::default()
+        };
+        let mut frames = listed(b"hello", plan);
+        frames.headers = vec![
+            given("Success-Report", &["yes"]),
+            given("Message-ID", &["other"]),
+            given("Content-Disposition", &["inline"]),
+            given("Expires", &["60", "70"]),
+            given("From-Path", &[]),
+        ];
+        let text = text(&frames);
+        let (head, _) = text.split_once("\r\n\r\n").unwrap();
+        let lines: Vec<&str> = head.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "To-Path: msrp://127.0.0.1:9001/theirs;tcp",
+                "Message-ID: other",
+                "Byte-Range: 1-5/5",
+                "Expires: 60",
+                "Expires: 70",
+                "success-report: no",
+                "Content-Disposition: inline",
+                "Content-Type: text/plain",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_wants_no_answer_is_owed_none() {
+        let owed = |value: &str| {
+            let mut frames = frames(Some(b"hello"), Cutting::Whole);
+            frames.headers = vec![Given {
+                name: "failure-report".into(),
+                values: vec![value.as_bytes().to_vec()],
+            }];
+            planned(&frames, ChunkPlan::default(), TO, FROM).owed
+        };
+        assert!(owed("yes"));
+        assert!(!owed(" No ") && !owed("partial"));
+        let mut report = frames(None, Cutting::Whole);
+        report.method = "REPORT".into();
+        assert!(!planned(&report, ChunkPlan::default(), TO, FROM).owed);
+    }
+
+    #[test]
+    fn transactions_of_octets_are_found_as_far_as_they_can_be_read() {
+        let of = |text: &str| transactions(&Bytes::copy_from_slice(text.as_bytes()));
+        let two = "MSRP a1b2 SEND\r\nTo-Path: x\r\n-------a1b2$\r\nMSRP c3d4 200 OK\r\n-------c3d4$\r\n\
+                   MSRP e5f6 SEND\r\nTo-Path: x\r\n-------e5f6$\r\n";
+        assert_eq!(of(two), ["a1b2", "e5f6"], "a response waits for nothing");
+        assert_eq!(of("MSRP a1b2 SEND\r\nTo-Pa"), ["a1b2"]);
+        assert!(of("GET / HTTP/1.1\r\n\r\n").is_empty());
+    }
+
+    #[test]
+    fn reports_cover_a_message_together() {
+        let parcel = Parcel::new(
+            "steps[0]",
+            None,
+            None,
+            Some(Content::Octets(vec![0; 10].into())),
+        );
+        let report = |first, last, status| Report {
+            event: 0,
+            range: Some(msrp::ByteRange {
+                start: first,
+                end: Some(last),
+                total: Some(10),
+            }),
+            status,
+        };
+        parcel.reported(report(1, 6, 200));
+        parcel.reported(report(7, 10, 413));
+        assert!(!parcel.is_reported());
+        parcel.reported(report(5, 10, 200));
+        assert!(parcel.is_reported());
+    }
 }

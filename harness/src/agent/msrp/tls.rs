@@ -39,14 +39,8 @@ impl Identity {
         let drawn = rcgen::generate_simple_self_signed(names)
             .map_err(|e| format!("no certificate could be made: {e}"))?;
         let certificate = drawn.cert.der().clone();
-        let hash = digest(&digest::SHA256, &certificate);
-        let pairs: Vec<String> = hash
-            .as_ref()
-            .iter()
-            .map(|octet| format!("{octet:02X}"))
-            .collect();
         Ok(Self {
-            fingerprint: format!("SHA-256 {}", pairs.join(":")),
+            fingerprint: fingerprint(&certificate),
             key: drawn.signing_key.serialize_der(),
             certificate,
             provider: Arc::new(crypto::ring::default_provider()),
@@ -65,6 +59,21 @@ fn identity() -> Result<&'static Identity, String> {
 /// The value of `a=fingerprint` for the certificate of the harness (RFC 8122 §5).
 pub(super) fn own_fingerprint() -> Result<String, String> {
     identity().map(|identity| identity.fingerprint.clone())
+}
+
+/// The fingerprint of a certificate as an SDP would have it.
+pub(super) fn fingerprint(certificate: &[u8]) -> String {
+    let hash = digest(&digest::SHA256, certificate);
+    written(&[("sha-256".to_owned(), hash.as_ref().to_vec())])
+}
+
+/// Fingerprints as an SDP has them.
+pub(super) fn written(fingerprints: &[(String, Vec<u8>)]) -> String {
+    let written = fingerprints.iter().map(|(hash, octets)| {
+        let pairs: Vec<String> = octets.iter().map(|octet| format!("{octet:02X}")).collect();
+        format!("{} {}", hash.to_ascii_uppercase(), pairs.join(":"))
+    });
+    written.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a certificate is one of those that an SDP announces.

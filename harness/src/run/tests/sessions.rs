@@ -226,6 +226,26 @@ async fn under_tls_the_certificate_is_known_by_its_fingerprint() {
 }
 
 #[tokio::test]
+async fn who_shows_another_certificate_than_was_announced_is_turned_away() {
+    let steps = "  - invite: { from: alice, to: bob, offer: { connection: tls }, save: call }\n  \
+                 - msrp: { session: call, body: hello, expect: { status: none, closed: true } }\n";
+    let trace = run(Habit::Forges, steps).await;
+    all_done(&trace);
+    let why = trace.events.iter().find_map(|event| match &event.kind {
+        EventKind::Note { text } if text.contains("a=fingerprint") => Some(text.as_str()),
+        _ => None,
+    });
+    let why = why.unwrap_or_else(|| panic!("{:#?}", kinds(&trace)));
+    assert!(
+        why.contains("it shows another certificate (SHA-256 "),
+        "{why}"
+    );
+    assert!(why.contains("(SHA-256 00:"), "{why}");
+    assert!(changes(&trace).contains(&&ConnectionChange::Closed));
+    assert!(transfers(&trace, Direction::Received).is_empty());
+}
+
+#[tokio::test]
 async fn a_connection_that_is_reset_in_a_chunk_leaves_no_message() {
     let steps = format!(
         "{CALL}  - msrp: {{ session: call, body: {{ type: text/plain, generate: 4KiB }}, cut: {{ after: 1000, how: reset }}, save: sent }}\n  \
