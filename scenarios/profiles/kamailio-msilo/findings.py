@@ -3,7 +3,8 @@
 
     findings.py RUN_JSON FINDINGS_TXT [--update]
 
-One line for each failed requirement of a scenario: `kind requirement scenario`. A line that begins with `?`
+One line for each failed requirement of a scenario: `kind requirement scenario`; and one for each rule of a
+base protocol: `protocol-error clause: message`. A line that begins with `?`
 may be missing: it depends on the phase of a timer of the server, and FINDINGS_TXT says which. Comments stay
 when the list is written anew.
 """
@@ -26,6 +27,9 @@ def main():
         f"{finding['kind']} {finding['requirement']} {scenario(finding['case'])}"
         for finding in record["findings"]
         if finding["kind"] in ("nonconformity", "deviation", "profile-mismatch")
+    } | {
+        f"protocol-{finding['weight']} {finding['clause']}: {finding['message']}"
+        for finding in record["protocol"]
     })
     with open(list_path, encoding="utf-8") as file:
         lines = [line.strip() for line in file]
