@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the suite against the reference server while tcpdump records the loopback interface, and holds what
-# imspec read from each message against what tshark reads from the wire. See compare.py.
+# imspec read from each message of SIP and each frame of MSRP against what tshark reads from the wire. Then it
+# spoils one field after the other, to see that this is found. See compare.py.
 #
 #   tests/oracle/run.sh [ARGUMENTS of imspec run]
 #
@@ -57,22 +58,7 @@ if ! grep -q '^0 packets dropped by kernel' "$folder/tcpdump.log"; then
 fi
 
 "$imspec" wire --fields "$folder/reports/run.json" >"$folder/fields.jsonl"
-python3 tests/oracle/compare.py "$folder/lo.pcap" "$folder/fields.jsonl"
-
-# An oracle that cannot say no says nothing: one changed field must be found.
-python3 - "$folder/fields.jsonl" >"$folder/changed.jsonl" <<'PYTHON'
-import json, sys
-changed = False
-for line in open(sys.argv[1], encoding="utf-8"):
-    said = json.loads(line)
-    if not changed and said.get("verb") != "raw" and said.get("call_id"):
-        said["call_id"] += "x"
-        changed = True
-    print(json.dumps(said))
-PYTHON
-if python3 tests/oracle/compare.py "$folder/lo.pcap" "$folder/changed.jsonl" >"$folder/changed.log"; then
-    cat "$folder/changed.log"
-    echo "oracle: a changed Call-ID went unnoticed" >&2
-    exit 1
-fi
-echo "oracle: a Call-ID changed on purpose was found"
+# A whole run has about 4,200 frames of MSRP that can be compared; one of chosen scenarios may have none.
+floor=0
+[ $# -gt 0 ] || floor=3000
+python3 tests/oracle/compare.py --at-least "$floor" "$folder/lo.pcap" "$folder/fields.jsonl"

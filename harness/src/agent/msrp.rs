@@ -255,6 +255,9 @@ pub(super) async fn greet(
         .header("Message-ID", fresh())
         .octets();
     let mut writer = connection.writing().await;
+    if !connection.is_open() {
+        return Err("the connection is closed".into());
+    }
     let kind = EventKind::Sent(connection.packet(octets.clone(), None));
     shared.desk().note(None, kind);
     connection.write(&mut writer, &octets).await

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use imspec_reports::record::trace::Protocol;
+use imspec_reports::record::trace::{Packet, Protocol};
 use imspec_reports::record::{Event, EventKind, RunRecord};
 use imspec_wire::msrp;
 use imspec_wire::sip::{Defect, Message};
@@ -156,7 +156,10 @@ fn fields(file: &Path, out: &mut dyn Write) -> Result<ExitStatus, String> {
             if let Some(line) = line.as_object_mut() {
                 match packet.protocol {
                     Protocol::Sip => of_message(&packet.octets, line),
-                    Protocol::Msrp => of_frame(event, line),
+                    Protocol::Msrp => {
+                        of_octets(packet, line);
+                        of_frame(event, line);
+                    }
                 }
             }
             writeln!(out, "{line}").map_err(|why| why.to_string())?;
@@ -182,6 +185,13 @@ fn of_message(octets: &[u8], line: &mut Map<String, Value>) {
     line.insert("date".into(), json!(header("Date")));
     line.insert("content_type".into(), json!(header("Content-Type")));
     line.insert("body_length".into(), json!(message.body().len()));
+}
+
+/// What the trace holds of a frame: so many octets may be missing from its middle.
+fn of_octets(packet: &Packet, line: &mut Map<String, Value>) {
+    let held = crate::evidence::content::digest_of(&packet.octets);
+    line.insert("held_sha256".into(), json!(held.sha256));
+    line.insert("gap".into(), json!(packet.elided));
 }
 
 /// The names are those of tshark's fields, as far as it has them.
@@ -214,10 +224,8 @@ fn of_frame(event: &Event, line: &mut Map<String, Value>) {
         "body_length".into(),
         json!(frame.head.has_body().then_some(frame.octets)),
     );
-    let digest = frame
-        .body
-        .as_deref()
-        .map(crate::evidence::content::digest_of);
+    let body = frame.body.as_deref().filter(|_| frame.head.has_body());
+    let digest = body.map(crate::evidence::content::digest_of);
     line.insert(
         "body_sha256".into(),
         json!(digest.map(|digest| digest.sha256)),

@@ -160,10 +160,15 @@ async fn taken(
             *frame = Some(begun);
             true
         }
-        Piece::Body(octets) => match frame {
-            Some(frame) => body(shared, connection, frame, &octets).await,
-            None => true,
-        },
+        Piece::Body(octets) => {
+            let Some(begun) = frame else { return true };
+            let goes_on = body(shared, connection, begun, &octets).await;
+            if !goes_on {
+                // What came of it is noted.
+                *frame = None;
+            }
+            goes_on
+        }
         Piece::End(end) => match frame.take() {
             Some(frame) => ended(shared, connection, frame, &end).await,
             None => true,

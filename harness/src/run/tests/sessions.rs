@@ -423,6 +423,15 @@ async fn an_agent_may_misbehave_in_a_session() {
     let inward = transfers(&trace, Direction::Received);
     assert_eq!(inward.len(), 1, "{:#?}", kinds(&trace));
     assert!(!inward[0].complete && inward[0].digest.octets < 20 * 1024);
+    let came: Vec<_> = frames(&trace)
+        .into_iter()
+        .filter(|(event, packet)| {
+            packet.user == "bob" && matches!(event.kind, EventKind::Received(_))
+        })
+        .filter_map(|(event, _)| id_of(event))
+        .collect();
+    let once: std::collections::BTreeSet<_> = came.iter().collect();
+    assert_eq!(once.len(), came.len(), "the last chunk is noted once");
 }
 
 #[tokio::test]
