@@ -9,6 +9,9 @@ import xml.etree.ElementTree as xml
 Flow = collections.namedtuple("Flow", "transport source destination")
 
 FIN, RESET = 0x01, 0x04
+# On a busy machine the last messages of a flow may lie unread in a socket for so many seconds before the case is
+# over, or the connection closed.
+UNREAD = 0.5
 
 
 class Unreadable(Exception):

@@ -22,7 +22,7 @@ import hashlib
 import itertools
 import re
 
-from capture import Flow, Unreadable, among, flow_of, header_value, packets, plain, segments, shown, FIN, RESET
+from capture import Flow, Unreadable, among, flow_of, header_value, packets, plain, segments, shown, FIN, RESET, UNREAD
 
 # Our name of each header field that is compared -> tshark's.
 HEADERS = {
@@ -38,11 +38,9 @@ HEADERS = {
 FIELDS = ("method", "status", "transaction_id", *HEADERS, "flag", "body_length", "body_sha256")
 TREES = ("msrp", "msrp.request.line", "msrp.response.line", "msrp.msg.hdr", "msrp.end.line")
 # Chunks of one message, all in the trace, from which on others may be left out of it.
-MANY = 64
+MANY = 32
 # So many frames may have been noted by an agent whose connection was closed before it could write them.
 CLOSED = 5
-# A frame may lie unread in a socket for so many seconds before its connection, or its case, is over.
-UNREAD = 0.05
 
 START = re.compile(rb"MSRP ([^ \r\n]+)[ \r\n]")
 LIKE_AN_END = re.compile(rb"^-------", re.MULTILINE)
@@ -164,8 +162,14 @@ class Comparison:
                 self.frame(flow, frame)
                 time = frame.stream.of(frame.begin, frame.end)[-1][3]
                 self.last[frame.case] = max(self.last[frame.case], time)
-        # SENDs of which the trace has nothing, by flow and transaction: nor has it what was answered to them.
+        # SENDs of messages of which the trace leaves some out, by flow and transaction: nor need it have what
+        # was answered to them.
         self.passed = set()
+        for (flow, _), frames in placed.items():
+            many = chunks(frames)
+            for frame in frames:
+                if many[frame.fields["message_id"]] >= MANY:
+                    self.passed.add((flow, frame.fields["transaction_id"]))
         for way in ("SEND", None):
             for (flow, sent), frames in placed.items():
                 self.rest(flow, sent, frames, way)
@@ -178,7 +182,7 @@ class Comparison:
                 f"have a line like an end-line in their body, "
                 f"{of['cpim']} hold a piece of message/cpim; {of['tls']} went over TLS; {of['nothing']} are empty, "
                 f"{of['closed']} were to go out when the connection had just been closed\n"
-                f"  only on the wire: {of['long']} in the middle of long messages, {of['unread']} after we had "
+                f"  only on the wire: {of['long']} of messages in many chunks, {of['unread']} after we had "
                 f"closed the connection, {of['late']} from after their case")
 
     def again(self, said):
@@ -268,12 +272,14 @@ class Comparison:
 
     def rest(self, flow, sent, frames, way):
         """Accounts for the frames of a flow that are not in the trace: SENDs, or (None) all others."""
-        ours = collections.Counter(frame.fields["message_id"] for frame in frames if frame.fields["method"] == "SEND")
+        ours = chunks(frames)
         case = frames[-1].case if frames else None
         for at, stream in enumerate(self.wire[flow]):
             back = self.wire[reverse(flow)]
             closed = back[at].over if at < len(back) else None
             held = sorted((frame.begin, frame.end) for frame in frames if frame.stream is stream)
+            # What came before something that was read was read too.
+            known = max((end for _, end in held), default=0)
             for begin, end in gaps(held, len(stream.octets)):
                 for theirs in cut(stream.octets, begin, end):
                     is_send = theirs["method"] == "SEND"
@@ -285,12 +291,18 @@ class Comparison:
                         self.counts["long"] += 1
                     elif theirs["status"] and (reverse(flow), theirs["transaction_id"]) in self.passed:
                         self.counts["long"] += 1
-                    elif not sent and closed is not None and time > closed - UNREAD:
+                    elif not sent and begin >= known and closed is not None and time > closed - UNREAD:
                         self.counts["unread"] += 1
-                    elif not sent and case is not None and time > self.last[case] - UNREAD:
+                    elif not sent and begin >= known and case is not None and time > self.last[case] - UNREAD:
                         self.counts["late"] += 1
                     else:
-                        self.faults.append(f"- {shown(flow)}: only on the wire (at {time}): {brief(theirs)}")
+                        self.faults.append(f"- {shown(flow)}: only on the wire (at {time}; case {case}, last seen at "
+                                           f"{self.last[case]}, closed at {closed}): {brief(theirs)}")
+
+
+def chunks(frames):
+    """Message-ID -> how many SENDs there are of it."""
+    return collections.Counter(frame.fields["message_id"] for frame in frames if frame.fields["method"] == "SEND")
 
 
 def gaps(held, length):

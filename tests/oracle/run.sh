@@ -61,4 +61,12 @@ fi
 # A whole run has about 4,200 frames of MSRP that can be compared; one of chosen scenarios may have none.
 floor=0
 [ $# -gt 0 ] || floor=3000
-python3 tests/oracle/compare.py --at-least "$floor" "$folder/lo.pcap" "$folder/fields.jsonl"
+status=0
+python3 tests/oracle/compare.py --at-least "$floor" "$folder/lo.pcap" "$folder/fields.jsonl" || status=$?
+if [ "$status" -ne 0 ]; then
+    kept=${CARGO_TARGET_DIR:-target}/oracle
+    mkdir -p "$kept"
+    cp "$folder/lo.pcap" "$folder/fields.jsonl" "$kept"
+    echo "oracle: capture and fields are kept in $kept" >&2
+fi
+exit "$status"

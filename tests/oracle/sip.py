@@ -13,7 +13,7 @@ Left out, and counted:
 
 import collections
 
-from capture import flow_of, header_value, packets, plain, shown, Flow
+from capture import flow_of, header_value, packets, plain, shown, Flow, UNREAD
 
 FIELDS = ("method", "status", "call_id", "cseq", "expires", "subject", "date", "content_type", "body_length")
 # tshark's name of each header field that is compared.
@@ -25,8 +25,6 @@ HEADERS = {
     "sip.Date": "date",
     "sip.Content-Type": "content_type",
 }
-# A message may lie unread in a socket for so many seconds before the last one of its case.
-UNREAD = 0.05
 
 
 class Message:
