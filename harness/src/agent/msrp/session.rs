@@ -436,3 +436,161 @@ pub(super) fn answers(head: &Head, status: u16) -> bool {
     let report: FailureReport = head.failure_report();
     report.allows_response(status)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use imspec_wire::msrp::{self, Frame};
+
+    use super::*;
+    use crate::scenario::model::MsrpAnswer;
+
+    fn session(conduct: Conduct) -> Session {
+        let ground = Ground {
+            path: "msrp://127.0.0.1:7000/own;tcp".into(),
+            listens: "127.0.0.1:7000".parse().unwrap(),
+            secure: false,
+            fingerprint: None,
+            id: 1,
+        };
+        let owner = Owner {
+            user: "bob".into(),
+            device: "phone".into(),
+        };
+        Session::new(owner, ground, conduct, None)
+    }
+
+    fn head(message_id: &str, range: &str, more: &[(&str, &str)]) -> Head {
+        let builder = msrp::Builder::request("SEND", "a1b2")
+            .to_path("msrp://127.0.0.1:7000/own;tcp")
+            .from_path("msrp://127.0.0.1:7001/theirs;tcp")
+            .header("Message-ID", message_id)
+            .header("Byte-Range", range);
+        let builder = more.iter().fold(builder, |builder, (name, value)| {
+            builder.header(name, value)
+        });
+        let octets = builder
+            .header("Content-Type", "text/plain")
+            .body("x")
+            .octets();
+        let frame = Frame::parse(octets, &Limits::default()).unwrap();
+        frame.head().clone()
+    }
+
+    /// A chunk comes; gives what it was.
+    fn chunk(session: &Session, head: &Head, octets: &[u8], flag: Flag) -> Ended {
+        let mut chunk = session.begin(head).unwrap();
+        let id = head.message_id().unwrap();
+        session.take(id, &mut chunk, octets).0.unwrap();
+        session.finish(head, &chunk, flag)
+    }
+
+    #[test]
+    fn a_message_in_any_order_comes_once_and_whole() {
+        let session = session(Conduct::default());
+        let wants = [("Success-Report", "yes")];
+        let ended = chunk(
+            &session,
+            &head("m1", "5-8/8", &wants),
+            b"five",
+            Flag::Complete,
+        );
+        assert!(!ended.complete && ended.report.is_none());
+        assert_eq!(session.unfinished(), ["m1"]);
+        assert!(session.arriving().is_some());
+        let ended = chunk(&session, &head("m1", "1-4/8", &wants), b"high", Flag::More);
+        assert_eq!(ended.status, Some((200, "OK")));
+        assert_eq!(ended.report.unwrap().to_string(), "1-8/8");
+        assert!(ended.complete);
+        let arrived = session.arrived("m1", true).unwrap();
+        assert_eq!(arrived.content.unwrap(), "highfive");
+        assert!(session.arrived("m1", true).is_none(), "it is told once");
+        let again = chunk(&session, &head("m1", "1-4/8", &wants), b"high", Flag::More);
+        assert!(!again.complete, "what comes again is no second message");
+        assert!(session.unfinished().is_empty() && session.arriving().is_none());
+    }
+
+    #[test]
+    fn only_so_many_messages_may_be_unfinished() {
+        let session = session(Conduct::default());
+        for number in 0..UNFINISHED {
+            let head = head(&format!("m{number}"), "1-4/8", &[]);
+            assert_eq!(
+                chunk(&session, &head, b"high", Flag::More).status,
+                Some((200, "OK"))
+            );
+        }
+        let one_more = head("more", "1-4/8", &[]);
+        assert_eq!(session.begin(&one_more).unwrap_err().0, 413);
+        assert!(
+            session.begin(&head("m0", "5-8/8", &[])).is_ok(),
+            "a known one may go on"
+        );
+        session.arrived("m0", false);
+        assert!(session.begin(&one_more).is_ok());
+    }
+
+    #[test]
+    fn a_message_that_claims_to_be_endless_is_refused_and_takes_no_memory() {
+        let session = session(Conduct::default());
+        for range in ["1-*/268435457", "1-4/9223372036854775808", "268435458-*/*"] {
+            assert_eq!(
+                session.begin(&head(range, range, &[])).unwrap_err().0,
+                413,
+                "{range}"
+            );
+        }
+        assert!(session.begin(&head("m1", "1-*/268435456", &[])).is_ok());
+    }
+
+    #[test]
+    fn a_message_in_too_many_parts_is_refused() {
+        let session = session(Conduct::default());
+        let mut refused = None;
+        for number in 0..=LIMITS.fragments as u64 {
+            let at = number * 2 + 1;
+            let head = head("m1", &format!("{at}-{at}/100000"), &[]);
+            let mut chunk = session.begin(&head).unwrap();
+            if let Err((status, _)) = session.take("m1", &mut chunk, b"x").0 {
+                refused = Some((number, status));
+            }
+        }
+        assert_eq!(refused, Some((LIMITS.fragments as u64, 413)));
+    }
+
+    #[test]
+    fn a_scenario_decides_what_is_answered_and_the_sender_whether_it_is() {
+        let status = |answer, more: &[(&str, &str)]| {
+            let session = session(Conduct {
+                status: answer,
+                ..Conduct::default()
+            });
+            session.status(&head("m1", "1-1/1", more), 200, "OK")
+        };
+        let (no, partial) = ([("Failure-Report", "no")], [("Failure-Report", "partial")]);
+        assert_eq!(status(None, &[]), Some((200, "OK")));
+        assert_eq!(status(None, &no), None);
+        assert_eq!(status(None, &partial), None);
+        let refuses = Some(MsrpAnswer::Status(413));
+        assert_eq!(status(refuses, &[]), Some((413, "")));
+        assert_eq!(status(refuses, &partial), Some((413, "")));
+        assert_eq!(status(refuses, &no), None);
+        assert_eq!(status(Some(MsrpAnswer::Silence), &[]), None);
+    }
+
+    #[test]
+    fn mischief_comes_once_and_when_so_many_octets_are_there() {
+        let session = session(Conduct {
+            reset_after: Some(6),
+            ..Conduct::default()
+        });
+        let head = head("m1", "1-12/12", &[]);
+        let mut chunk = session.begin(&head).unwrap();
+        let mut take = || session.take("m1", &mut chunk, b"four").1;
+        assert_eq!(
+            [take(), take(), take()],
+            [None, Some(Mischief::Reset), None]
+        );
+    }
+}
