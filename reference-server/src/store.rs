@@ -167,7 +167,8 @@ pub enum Inserted {
     Full,
     /// There is no such account (any more).
     NoAccount,
-    /// The account holds a message of the same origin with the same octets already.
+    /// The account holds a message of the same origin with the same octets already. One in a held
+    /// record does not count, unless it is the record that was to be added to.
     Duplicate,
 }
 
@@ -221,7 +222,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Answer<'static, Inserted>;
     /// Adds the head of the BYE to the records of a session. Those that are gone stay so.
     fn add_bye(&self, numbers: Vec<i64>, bye: Bytes) -> Answer<'_, ()>;
-    /// Makes a held record a deferred message.
+    /// Makes a held record a deferred message, without what its account has got elsewhere meanwhile.
     fn release(&self, number: i64, mark: Option<Mark>) -> Answer<'_, ()>;
     /// At the start: what the last run left of sessions. Contents of messages that were not complete
     /// go. Held records are released, or removed.

@@ -258,6 +258,61 @@ async fn a_held_record_is_nobodys_before_it_is_released() {
 }
 
 #[tokio::test]
+async fn a_held_record_makes_no_other_a_copy_and_is_compared_when_it_is_released() {
+    let opened = Opened::new().await;
+    let store = &opened.store;
+    let insert = async |id: &str| {
+        let content = store.new_content();
+        let new = message(id, part(content, "alice m1", 3));
+        let pieces = vec![piece(content, 0, b"abc")];
+        match store.insert_session(new, pieces, true, 10).await.unwrap() {
+            Inserted::Stored(number) => number,
+            other => panic!("{other:?}"),
+        }
+    };
+    // The session of the first may be dropped yet, so the others are no copies that could go.
+    let first = insert("1@x").await;
+    let second = insert("2@x").await;
+    let third = insert("3@x").await;
+    let fourth = insert("4@x").await;
+    let append = async |number: i64, origin: &str, octets: &'static [u8]| {
+        let content = store.new_content();
+        let part = part(content, origin, octets.len() as u64);
+        let pieces = vec![piece(content, 0, octets)];
+        let at = Timestamp::from_seconds(15);
+        store.append(number, part, pieces, at).await.unwrap()
+    };
+    // Within a record it is one.
+    assert_eq!(append(third, "alice m1", b"abc").await, Inserted::Duplicate);
+    let added = append(third, "alice m2", b"defg").await;
+    assert_eq!(added, Inserted::Stored(third));
+    store.remove(first).await.unwrap();
+    for number in [second, third, fourth] {
+        store.release(number, None).await.unwrap();
+    }
+    let kept: Vec<_> = store
+        .messages(None)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|stored| match stored.message.form {
+            Form::Session(record) => (stored.number, record.parts.len()),
+            Form::Pager(_) => panic!("not a session's"),
+        })
+        .collect();
+    assert_eq!(kept, [(second, 1), (third, 1)], "each message once");
+    assert_eq!(opened.pieces(), 2);
+    assert_eq!(
+        store.count(BOB).await,
+        Ok(2),
+        "nothing is left of a mere copy"
+    );
+    // Released, it stays as it is.
+    store.release(third, None).await.unwrap();
+    assert_eq!(store.count(BOB).await, Ok(2));
+}
+
+#[tokio::test]
 async fn after_a_crash_what_was_incomplete_goes_and_what_was_held_is_settled() {
     for keep in [true, false] {
         let opened = Opened::new().await;

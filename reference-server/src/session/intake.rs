@@ -389,7 +389,7 @@ impl Intake {
     }
 
     /// The session is over, and no octet can come any more.
-    pub(super) async fn finish(mut self) {
+    pub(super) async fn finish(&mut self) {
         self.current = Current::None;
         for (id, draft) in std::mem::take(&mut self.drafts) {
             self.sessions.park(self.key(&id), draft).await;

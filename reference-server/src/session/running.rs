@@ -149,10 +149,11 @@ impl Running {
                 break;
             }
         }
+        // Before the sender hears that it is over: what it begins next may go on with what is kept here.
+        self.intake.finish().await;
         if self.ending.as_ref().is_some_and(|ending| ending.tell) {
             self.say_bye();
         }
-        self.intake.finish().await;
     }
 
     fn wake_at(&self) -> Instant {

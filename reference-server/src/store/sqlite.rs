@@ -328,7 +328,7 @@ impl Store for SqliteStore {
             let Some(account) = account else {
                 return Ok(Inserted::NoAccount);
             };
-            if is_copy(db, account, &part)? {
+            if is_copy(db, account, &part, Some(number))? {
                 return Ok(Inserted::Duplicate);
             }
             for piece in pieces {
@@ -351,6 +351,7 @@ impl Store for SqliteStore {
 
     fn release(&self, number: i64, mark: Option<Mark>) -> Answer<'_, ()> {
         self.write(move |db| {
+            drop_copies(db, number)?;
             db.prepare_cached(
                 "UPDATE message SET held = 0, expire_at = ?2, expire_seconds = ?3, expire_raw = ?4
                  WHERE id = ?1 AND held",
@@ -367,11 +368,18 @@ impl Store for SqliteStore {
 
     fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()> {
         self.write(move |db| {
-            db.execute_batch(if keep_held {
-                "UPDATE message SET held = 0 WHERE held"
+            if keep_held {
+                let held: Vec<i64> = db
+                    .prepare("SELECT id FROM message WHERE held ORDER BY id")?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                for number in held {
+                    drop_copies(db, number)?;
+                    db.execute("UPDATE message SET held = 0 WHERE id = ?1", [number])?;
+                }
             } else {
-                "DELETE FROM message WHERE held"
-            })?;
+                db.execute_batch("DELETE FROM message WHERE held")?;
+            }
             db.execute_batch("DELETE FROM piece WHERE content NOT IN (SELECT content FROM part)")?;
             Ok(())
         })
@@ -633,7 +641,7 @@ fn insert(
     };
     let parts = record.map_or(&[] as &[Part], |record| &record.parts);
     for part in parts {
-        if is_copy(db, account, part)? {
+        if is_copy(db, account, part, None)? {
             return Ok(Inserted::Duplicate);
         }
     }
@@ -674,19 +682,50 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Whether the account holds this very message already.
-fn is_copy(db: &Connection, account: i64, part: &Part) -> Result<bool, StoreError> {
+/// Whether the account holds this very message already, or the record `number` has it. What another
+/// record holds for the end of its session may still be dropped then, so it is no reason to let go of a
+/// copy.
+fn is_copy(
+    db: &Connection,
+    account: i64,
+    part: &Part,
+    number: Option<i64>,
+) -> Result<bool, StoreError> {
     Ok(db
         .prepare_cached(
             "SELECT 1 FROM part JOIN message ON message.id = part.message
-             WHERE origin = ?1 AND account = ?2 AND octets = ?3 AND sha256 = ?4",
+             WHERE origin = ?1 AND account = ?2 AND octets = ?3 AND sha256 = ?4
+             AND (NOT held OR message.id = ?5)",
         )?
         .exists(params![
             part.origin,
             account,
             signed(part.octets),
-            &part.sha256[..]
+            &part.sha256[..],
+            number
         ])?)
+}
+
+/// Before a held record becomes a deferred message: what its account has got meanwhile goes from it.
+fn drop_copies(db: &Connection, number: i64) -> Result<(), StoreError> {
+    let gone = db
+        .prepare_cached(
+            "DELETE FROM part WHERE message = ?1
+             AND EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held)
+             AND EXISTS (SELECT 1 FROM part other JOIN message ON message.id = other.message
+                         WHERE other.origin = part.origin AND other.octets = part.octets
+                         AND other.sha256 = part.sha256 AND NOT held
+                         AND account = (SELECT account FROM message WHERE id = ?1))",
+        )?
+        .execute([number])?;
+    if gone > 0 {
+        db.prepare_cached(
+            "DELETE FROM message WHERE id = ?1
+             AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1)",
+        )?
+        .execute([number])?;
+    }
+    Ok(())
 }
 
 fn insert_part(db: &Connection, message: i64, part: &Part) -> Result<(), StoreError> {

@@ -245,8 +245,23 @@ impl Agent {
 
     /// Sends a request and gives the final response. Requests that come in between are an error.
     pub async fn ask(&mut self, request: Builder) -> Message {
-        self.send(request.octets()).await;
-        self.response().await
+        let octets = request.octets();
+        let asked = Message::parse(octets.clone()).ok();
+        self.send(octets).await;
+        loop {
+            let response = self.response().await;
+            // An answer to an earlier request may be repeated meanwhile.
+            let is_other = |name: &str| {
+                let asked = asked.as_ref().and_then(|asked| asked.header(name));
+                let answered = response.header(name);
+                asked
+                    .zip(answered)
+                    .is_some_and(|(asked, answered)| asked.text() != answered.text())
+            };
+            if !is_other("Call-ID") && !is_other("CSeq") {
+                return response;
+            }
+        }
     }
 
     /// The final response, or `None` when the connection breaks before it is there.

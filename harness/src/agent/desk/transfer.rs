@@ -6,7 +6,7 @@ use imspec_wire::msrp::Head;
 
 use super::{ClaimState, Desk};
 use crate::evidence::{View, delivery};
-use crate::scenario::model::Receive;
+use crate::scenario::model::{Answer, Receive};
 
 impl Desk {
     /// Whether the trace has room for a frame.
@@ -67,6 +67,36 @@ impl Desk {
     pub(in super::super) fn look_again(&mut self) {
         for event in std::mem::take(&mut self.loose) {
             self.offer_again(event);
+        }
+        self.offer_requests();
+    }
+
+    /// Offers the MESSAGE requests that nobody has to the steps that would have answered them as they were
+    /// answered: with 200, at once.
+    fn offer_requests(&mut self) {
+        let mut unclaimed: Vec<u32> = self
+            .servers
+            .values()
+            .filter(|server| server.claim.is_none() && !server.taken && server.method == "MESSAGE")
+            .map(|server| server.event)
+            .collect();
+        unclaimed.sort_unstable();
+        for event in unclaimed {
+            let Some((key, message)) = self.request_of(event) else {
+                continue;
+            };
+            let claim = self.find_claim(&key.place, &message).filter(|index| {
+                matches!(
+                    &self.claims[*index].receive.answer,
+                    Answer::Status { status: 200, after_ms: 0, headers } if headers.is_empty()
+                )
+            });
+            let Some((index, server)) = claim.zip(self.servers.get_mut(&key)) else {
+                continue;
+            };
+            server.claim = Some(index);
+            let answered = server.answer.is_some();
+            self.claims[index].state = ClaimState::Taken { event, answered };
         }
     }
 
@@ -151,5 +181,105 @@ impl Desk {
                         .is_some_and(|sent| delivery::carries(&content, sent))
                 })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use imspec_reports::record::trace::{Packet, Protocol};
+
+    use super::super::{Reply, Stamp};
+    use super::*;
+    use crate::agent::Place;
+    use crate::plan::{self, Selection};
+    use crate::scenario::load::load_str;
+    use crate::scenario::{Known, Pics};
+    use crate::sut::profile::Transport;
+
+    fn packet(text: &str) -> Packet {
+        Packet {
+            user: "bob".into(),
+            device: "main".into(),
+            protocol: Protocol::Sip,
+            transport: "udp".into(),
+            local: "127.0.0.1:1".into(),
+            remote: "127.0.0.1:2".into(),
+            octets: text.replace('\n', "\r\n").into(),
+            elided: None,
+            retransmission: false,
+        }
+    }
+
+    fn message(branch: &str, body: &str) -> Packet {
+        packet(&format!(
+            "MESSAGE sip:bob@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1:2;branch=z9hG4bK{branch}\n\
+             From: <sip:alice@example.org>;tag=1\nTo: <sip:bob@example.org>\nCall-ID: {branch}\n\
+             CSeq: 1 MESSAGE\nMax-Forwards: 70\nContent-Type: text/plain\nContent-Length: {}\n\n{body}",
+            body.len()
+        ))
+    }
+
+    /// A case with that second step, which waits for the message of the first.
+    fn desk(receive: &str) -> Desk {
+        let text = format!(
+            "id: PG-900\ntitle: A story\npurpose: To be told.\ncovers: [DM-STORE-02]\n\
+             users: {{ alice: online, bob: online }}\nsteps:\n\
+             - message: {{ from: alice, to: bob, body: Early, save: sent }}\n- receive: {receive}\n"
+        );
+        let scenario = load_str(&text, "story.yaml", &Known::bundled());
+        let scenario = scenario.unwrap_or_else(|why| panic!("{why}"));
+        let context = plan::Context {
+            pics: &Pics::new(),
+            settable: &BTreeSet::new(),
+            domain: "example.org",
+            transport: "udp",
+            seed: 1,
+        };
+        let planned = plan::plan(&[Arc::new(scenario)], &Selection::all(), &context);
+        let case = Arc::new(planned.cases().next().unwrap().clone());
+        let stamp = Stamp {
+            begun: Instant::now(),
+            store: Arc::new(|| None),
+        };
+        Desk::new(case, stamp)
+    }
+
+    #[test]
+    fn a_delivery_that_was_faster_than_the_name_of_its_message_is_taken() {
+        for (receive, is_taken) in [
+            ("{ at: bob, of: sent }", true),
+            // It was answered otherwise already.
+            ("{ at: bob, of: sent, answer: 486 }", false),
+        ] {
+            let mut desk = desk(receive);
+            let event = desk.note(Some("steps[0]"), EventKind::Sent(message("a", "Early")));
+            let place = Place {
+                user: "bob".into(),
+                device: "main".into(),
+                transport: Transport::Udp,
+            };
+            let from = "127.0.0.1:2".parse().unwrap();
+            let replies = desk.arrived(&place, message("b", "Early"), from);
+            let [Reply::Answer { key, octets, .. }] = &replies[..] else {
+                panic!("{replies:?}");
+            };
+            let answer = String::from_utf8_lossy(octets).replace("\r\n", "\n");
+            desk.answered(key, packet(&answer));
+            assert_eq!(desk.taken("steps[1]"), None);
+            let kind = EventKind::Saved {
+                name: "sent".into(),
+                event,
+            };
+            desk.note(Some("steps[0]"), kind);
+            desk.look_again();
+            let expected = is_taken.then_some(event + 1);
+            assert_eq!(desk.claimed("steps[1]"), expected, "{receive}");
+        }
     }
 }

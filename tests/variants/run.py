@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Runs the suite against legal variants of the reference server (catalogue.py): nothing may be found.
+
+    run.sh [OPTION…] [NAME…]
+
+Without names the bundles are run, which have every variant in them; with names, each named variant alone. A line for
+each run tells what came of its cases; the exit status is 1 if anything was found.
+
+    --alone        every variant by itself
+    --undeclared   the profile says nothing of the choice, and it cannot be set: what depends on it must be
+                   inconclusive, and nothing may be found
+    --misdeclared  the profile declares the choice of the reference server: profile mismatches are right here,
+                   a nonconformity is not
+    --imspec FILE  the program to run; default: target/release/imspec
+    --jobs N       how many runs side by side; default 2
+    --out DIR      keep profiles and reports there
+    --list         only list the variants
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from catalogue import BUNDLES, VARIANTS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+REFERENCE = os.path.join(ROOT, "scenarios", "profiles", "reference", "profile.yaml")
+# Longer than any run takes where nothing hangs.
+PATIENCE = 240
+
+
+def shown(value):
+    if isinstance(value, list):
+        return "[" + ", ".join(value) + "]"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def profile(names, declared):
+    """The profile of a server with these variants. `declared`: `yes`, `no`, or `wrong`."""
+    with open(REFERENCE, encoding="utf-8") as reference:
+        text = reference.read()
+    policy, server, pics = {}, {}, {}
+    for name in names:
+        _, settings, more, values, _ = VARIANTS[name]
+        policy.update(settings)
+        pics.update(values)
+        for section in filter(None, more.split("\n")):
+            key, inner = re.fullmatch(r"(\w+): \{ (.*) \}", section).groups()
+            server[key] = f"{server[key]}, {inner}" if key in server else inner
+    text = text.replace("name: reference\n", "name: " + ("-".join(names) or "reference") + "\n", 1)
+    for key, value in pics.items() if declared != "wrong" else ():
+        line = "" if declared == "no" else f"  {key}: {shown(value)}\n"
+        text, found = re.subn(rf"(?m)^  {re.escape(key)}: .*\n", lambda _: line, text)
+        assert found == 1, key
+    if declared != "yes":
+        text, found = re.subn(r"(?s)  policy:\n    control:.*?\n  process:", "  policy: fixed\n  process:", text)
+        assert found == 1
+    indent = " " * 10
+    lines = [f"{key}: {{ {inner} }}" for key, inner in server.items()]
+    if policy:
+        lines.append("policy: { " + ", ".join(f"{key}: {shown(value)}" for key, value in policy.items()) + " }")
+    mark = f"{indent}sip: {{ t1_ms: 100 }}\n"
+    assert mark in text
+    return text.replace(mark, mark + "".join(f"{indent}{line}\n" for line in lines))
+
+
+def findings(out):
+    """Cases by verdict, and what was found, from the record of a run."""
+    with open(os.path.join(out, "run.json"), encoding="utf-8") as record:
+        run = json.load(record)
+    counts = {}
+    for case in run["cases"]:
+        counts[case["verdict"]] = counts.get(case["verdict"], 0) + 1
+    return counts, run["findings"]
+
+
+def try_variant(args, work, names, declared):
+    title = "+".join(names) or "as it is"
+    folder = os.path.join(work, re.sub(r"[^a-z0-9]+", "-", title)[:80])
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "profile.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(profile(names, declared))
+    out = os.path.join(folder, "reports")
+    command = [args.imspec, "run", "--profile", path, "--scenarios", os.path.join(ROOT, "scenarios", "suite"),
+               "--seed", "1", "--quiet", "--out", out, *args.case]
+    begun = time.monotonic()
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        status, said = ran.returncode, ran.stdout + ran.stderr
+    except subprocess.TimeoutExpired:
+        status, said = "late", ""
+    took = time.monotonic() - begun
+    try:
+        counts, found = findings(out)
+    except (OSError, ValueError, KeyError) as why:
+        counts, found = {}, []
+        said += f"\nno record of the run: {why}"
+    harmless = {"observation", "not-demonstrated"} | ({"profile-mismatch"} if declared == "wrong" else set())
+    reported = set().union(*(VARIANTS[name][4] for name in names))
+    wrong = [finding for finding in found
+             if finding["kind"] not in harmless and finding["requirement"] not in reported]
+    is_right = status in (0, 1) and bool(counts) and not counts.get("error") and not wrong
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    line = f"{'conforms' if is_right else 'WRONG   '}  {took:5.1f} s  {title}: {verdicts or status}"
+    if not is_right:
+        line += "\n" + "\n".join(said.splitlines()[-60:])
+    return is_right, line
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--undeclared", action="store_true")
+    parser.add_argument("--misdeclared", action="store_true")
+    parser.add_argument("--imspec", default=os.path.join(ROOT, "target", "release", "imspec"))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--case", action="append", default=[])
+    parser.add_argument("--out")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    if args.list:
+        for name, (about, *_) in VARIANTS.items():
+            print(f"{name:22}{about}")
+        return 0
+    unknown = [name for name in args.names if name not in VARIANTS]
+    if unknown:
+        parser.error(f"no such variant: {', '.join(unknown)}; --list shows them")
+    missing = set(VARIANTS) - {name for bundle in BUNDLES for name in bundle}
+    if missing:
+        parser.error(f"in no bundle of catalogue.py: {', '.join(sorted(missing))}")
+    declared = "no" if args.undeclared else "wrong" if args.misdeclared else "yes"
+    if args.names:
+        runs = [[name] for name in args.names]
+    elif args.alone or declared != "yes":
+        # Only what is a PICS value can be left undeclared.
+        runs = [[name] for name, (*_, pics, _) in VARIANTS.items() if pics or declared == "yes"]
+    else:
+        runs = BUNDLES
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
+        work = os.path.abspath(args.out) if args.out else folder
+        tried = [pool.submit(try_variant, args, work, names, declared) for names in runs]
+        wrong = 0
+        for each in tried:
+            is_right, line = each.result()
+            print(line, flush=True)
+            wrong += not is_right
+    print(f"{len(runs)} runs, {wrong} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
