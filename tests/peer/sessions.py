@@ -609,13 +609,13 @@ class Sessions:
             assembly = self.broken.setdefault(ident, assembly)
         start = re.match(r"(\d{1,25})-", frame.get("Byte-Range") or "1-")
         claimed = re.search(r"/(\d{1,25})$", frame.get("Byte-Range") or "")
+        if on("huge-total-closes") and claimed and int(claimed[1]) > 2 ** 31:
+            session.connection.close()
+            return 400, None
         if assembly.size + len(frame.body or b"") > self.largest() or start and int(start[1]) > self.largest() + 1 \
                 or claimed and int(claimed[1]) > self.largest() and not on("claims-not-looked-at"):
             session.assemblies.pop(ident, None)
             return 413, None
-        if on("huge-total-closes") and claimed and int(claimed[1]) > 2 ** 31:
-            session.connection.close()
-            return 400, None
         if on("range-required") and not frame.get("Byte-Range"):
             return 400, None
         if on("star-refused") and "*" in (frame.get("Byte-Range") or ""):
@@ -642,7 +642,10 @@ class Sessions:
             assembly.total = assembly.claimed
         spans = [(1, assembly.total)] if not on("report-chunks") else [
             (s, s + len(b) - 1) for s, b in assembly.pieces if b]
-        if self.seen.get(key) == digest or on("dedupes-message-id") and ident in self.seen:
+        before, stored = self.seen.get(key, (None, None))
+        # What may yet be dropped for want of a BYE is not there for sure.
+        sure = stored is None or stored["state"] != "held"
+        if before == digest and sure or on("dedupes-message-id") and ident in self.seen:
             # A message that comes again after a broken session is the same one (RFC 4975 §5.4).
             return 200, (lambda: self.report(session, frame, spans, assembly.total)) if wanted and \
                 self.policy["lm.success_report"] == "on-store" else None
@@ -650,9 +653,9 @@ class Sessions:
         part = {"send": {**first}, "chunks": assembly.heads, "body": content, "digest": digest.hex(),
                 "arrived": assembly.arrived, "completed": now, "ident": ident}
         record = self.keep(session, part)
-        self.seen[key] = digest
+        self.seen[key] = digest, record
         if on("dedupes-message-id"):
-            self.seen[ident] = True
+            self.seen[ident] = None, None
 
         def after():
             if wanted and record is not None:
@@ -767,6 +770,8 @@ class Sessions:
         connection = session.connection
         if connection:
             connection.sessions.discard(session)
+            if session.outgoing:
+                connection.close()  # nobody will answer what is under way
             if on("closes-after-bye") and not connection.sessions:
                 asyncio.get_running_loop().call_later(0.01, connection.close)
         asyncio.get_running_loop().call_later(64 * self.server.args.t1, self.forget, session)
@@ -780,7 +785,10 @@ class Sessions:
         """What was held for the end of its session waits now, or is dropped as declared."""
         store = self.server.store
         for record in session.records:
+            held = record["state"] == "held"
             store.session_ended(record, bye, session)
+            if held and record["state"] == "deleted":
+                self.seen = {key: known for key, known in self.seen.items() if known[1] is not record}
         if any(r["state"] == "waiting" for r in session.records):
             self.server.wake(session.account)
 
@@ -952,7 +960,7 @@ class Sessions:
         if on("delivery-out-of-order"):
             random.shuffle(starts)
         wait, window, pending = 30 * t1, 1 if on("one-chunk-at-a-time") else 16, []
-        lost = None
+        lost, taken = None, False
         for at in starts:
             piece = body[at:at + size]
             end = "*" if size > 2048 else str(at + len(piece))
@@ -972,8 +980,9 @@ class Sessions:
                 work.close()
                 continue
             pending.append(asyncio.ensure_future(work))
-            if len(pending) >= window or on("delivered-unacknowledged") and False:
+            if len(pending) >= window:
                 answered = await pending.pop(0)
+                taken = taken or answered is not None and answered.status == 200
                 if answered is None or answered.status != 200:
                     lost = (answered,)
                     break
@@ -992,7 +1001,7 @@ class Sessions:
             except asyncio.TimeoutError:
                 return None
         answers = [await one for one in pending]
-        if on("delivered-by-any-chunk") and any(a and a.status == 200 for a in answers):
+        if on("delivered-by-any-chunk") and (taken or any(a and a.status == 200 for a in answers)):
             return 200
         answers += list(lost or ())
         bad = next((a for a in answers if a is None or a.status != 200), True)

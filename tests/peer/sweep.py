@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Every variant and every fault of message sessions, one at a time, two runs side by side.
 
-    sweep.py faults|variants [--imspec FILE] [--only NAME,NAME] [--jobs 2] [--minutes 30] [--keep DIR]
+    sweep.py faults|variants [--imspec FILE] [--only NAME,NAME+NAME] [--jobs 2] [--minutes 30] [--keep DIR]
 
 A fault meets the session scenarios of the requirements that it breaks (`BREAKS` in catalogue.py), and one of them
 must find it. A variant meets all session scenarios, and none may find anything. One line each; the exit status is 1
-if a fault survives that README.md does not explain, or if anything is found at a variant. What there was
+if a fault survives that README.md does not explain, or if anything is found at a variant. `NAME+NAME` is several variants at once. What there was
 no time for is said and is no success either. `--keep` keeps the reports of each run.
 """
 
@@ -104,7 +104,7 @@ def fault(args, known, name):
 
 
 def variant(args, known, name):
-    record = run(args, [name], [], list(known))
+    record = run(args, name.split("+"), [], list(known))
     if isinstance(record, str):
         return False, f"{name:32} ERROR    {record}"
     found = bad(record)

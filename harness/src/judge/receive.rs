@@ -9,7 +9,7 @@ use super::outcome::{Observed, Ruling, Seen};
 use super::{Entry, Sheet, compare, invite, request};
 use crate::evidence::content::Likeness;
 use crate::evidence::{Content, delivery, message_of, session};
-use crate::scenario::model::{Receive, Step};
+use crate::scenario::model::{MsrpConduct, Receive, Step};
 
 /// Judges a `receive`.
 pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
@@ -33,6 +33,15 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Receive) {
         }
         return;
     };
+    if !got.is_whole() && wanted.answer_msrp == MsrpConduct::default() {
+        // The agent took all that came, so what is missing was never sent to its end (RFC 4975 §7.1.1).
+        if !wanted.optional {
+            let entry = Entry::of(step, "delivery", Observation::Wire).about(Aspect::Arrival);
+            let ruling = Ruling::new(Verdict::Fail, expected, got.in_words());
+            sheet.write(entry.seen_in(got.event.id), ruling);
+        }
+        return;
+    }
     let sent = of.as_deref().and_then(|name| view.saved_content(name));
     if !arrived(
         sheet,

@@ -228,6 +228,11 @@ impl Sent {
             let ruling = Ruling::new(Verdict::Fail, expected, in_words(report));
             return Err(Box::new(ruling));
         }
+        if report.head.byte_range().is_some_and(|range| range.is_err()) {
+            let expected = "a Byte-Range that counts octets from 1";
+            let ruling = Ruling::new(Verdict::Fail, expected, in_words(report));
+            return Err(Box::new(ruling));
+        }
         let Some(range) = range_of(report) else {
             return Ok(());
         };

@@ -238,6 +238,7 @@ fn reports_of_success_cover_what_was_sent_and_nothing_else() {
         (vec![r("5-8/8"), r("1-4/*")], Verdict::Pass),
         (vec![r("1-4/8")], Verdict::Fail),
         (vec![r("1-9/9")], Verdict::Fail),
+        (vec![r("0-7/8")], Verdict::Fail),
         (
             vec![r("1-8/8").replace("msrp://127.0.0.1:9/own;tcp", "msrp://127.0.0.1:9/other;tcp")],
             Verdict::Fail,
