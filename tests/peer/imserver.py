@@ -1549,6 +1549,17 @@ class Control:
 SERVER: Server
 
 
+async def listen(serve, port, **options):
+    """Listens; while the server was down a connection of somebody else may have taken the port for a moment."""
+    for patience in range(50, -1, -1):
+        try:
+            return await asyncio.start_server(serve, "127.0.0.1", port, **options)
+        except OSError:
+            if not patience:
+                raise
+            await asyncio.sleep(0.1)
+
+
 async def main():
     global SERVER
     parser = argparse.ArgumentParser(description=__doc__)
@@ -1580,10 +1591,10 @@ async def main():
 
     async def accepted(reader, writer):
         await Connection(reader, writer).read()
-    await asyncio.start_server(accepted, "127.0.0.1", args.sip)
-    await asyncio.start_server(SERVER.sessions.accepted, "127.0.0.1", args.msrp)
+    await listen(accepted, args.sip)
+    await listen(SERVER.sessions.accepted, args.msrp)
     if args.control:
-        await asyncio.start_server(Control(store).serve, "127.0.0.1", args.control, limit=4_000_000)
+        await listen(Control(store).serve, args.control, limit=4_000_000)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)

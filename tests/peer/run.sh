@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the suite against the peer server: whole against bundles of conforming variants, where nothing may be
 # found, and in part against a sample of faults, each of which must be. Takes the imspec binary to use; a
-# second argument names one step: `conforming`, `faults` or `all-faults` (every fault, some twenty minutes).
+# second argument names one step: `conforming`, `faults`, `sessions` (every variant and fault of message sessions,
+# one at a time) or `all-faults` (every fault, each against the whole suite). The last two take long.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 imspec=$(realpath "${1:-$here/../../target/release/imspec}")
@@ -17,7 +18,7 @@ profile() { python3 -B "$here/variants.py" --out "$work/profiles" "$@"; }
 expect() {
     local wanted=$1 name=$2 profile=$3 status
     shift 3
-    timeout 120 "$imspec" run --profile "$profile" --scenarios "$here/../../scenarios/suite" \
+    timeout 300 "$imspec" run --profile "$profile" --scenarios "$here/../../scenarios/suite" \
         --seed 1 --quiet --out "$work/out" "$@" >"$work/log" 2>&1
     status=$?
     if [ "$status" = "$wanted" ]; then
@@ -36,6 +37,10 @@ conforming() { # VARIANTS [OPTION of variants.py [RUN-ARGUMENTS…]]
     expect 0 "conforms: ${variants:-as it is} $option" "$(profile --variant "$variants" $option)" "$@"
 }
 
+sweep() { # ARGUMENTS of sweep.py
+    python3 -B "$here/sweep.py" "$@" --imspec "$imspec" || wrong=1
+}
+
 fault() { # NAME SELECTION…
     local name=$1
     shift
@@ -52,6 +57,19 @@ if [ -z "$step" ] || [ "$step" = conforming ]; then
     conforming "deliver-notify,unknown-state,unknown-times,unknown-id" "" 'PG-0*' 'DL-*' 'EX-0*' 'MI-0*' 'PO-*'
     conforming "unknown-content" "" 'PG-0*' 'DL-0*' 'EX-0*' 'MI-0*' 'PO-0*'
     conforming "fifo" "--black-box" --time-budget 8s
+    # Message sessions: nearly all variants that concern them, against the scenarios that use them.
+    sweep variants --only rings+no-setup+sdp-shuffled+odd-session-id+msrp-headers-shuffled+overlap-first-wins\
++report-chunks+waits-for-bye+lm-chunk-last+headers-five+large-messages+total-unknown+shown-no-bye\
++retransmissions-absorbed\
+,slow-answer+passive-to-actpass+some-types+small-max-size+ok-asserts+msrp-no-comments+report-never+lm-default-60\
++form-session+chunk-100+one-chunk-at-a-time+offers-active+reinvite-new-path\
+,trying-at-once+cema+no-max-size+claims-not-looked-at+reinvite-refused+msrp-in-pieces+report-on-delivery+no-bye-drop\
++base-first-chunk+lm-chunk-any+ends-kept+form-session+wraps-cpim+delivery-out-of-order+asks-report+binds-bodiless\
+,offerless-refused+takes-online-sessions+closes-after-bye+one-record+base-bye+lm-ignored+ends-not-kept+one-session\
++chunk-1+offers-no-setup+late-bye\
+,bye-by-server+lm-chunk-min+lm-default-week+empty-dropped-by-session+late-mark-on-send+form-session+chunk-huge\
++shown-digests+shown-send-incomplete\
+,shown-no-chunks+shown-no-ok+session-only,pager-only
 fi
 
 if [ -z "$step" ] || [ "$step" = faults ]; then
@@ -71,21 +89,11 @@ if [ -z "$step" ] || [ "$step" = faults ]; then
     fault all-at-once DL-08
     fault indication-sticks DL-17
     # message sessions
-    fault first-chunk-only MS-18
-    fault chunk-crlf-kept MS-13
-    fault abort-stored MS-22
-    fault bodiless-stored MS-25
-    fault stamp-first-chunk MS-15
-    fault bye-headers-lost MS-30
-    fault send-headers-lost MS-12
-    fault ok-tag-other MS-09
-    fault report-at-dollar MS-21
-    fault session-any MS-38
-    fault cancelled-kept MS-45
-    fault invite-again-doubles MS-49
-    fault lm-clock-first-chunk EX-33
-    fault session-late-never PO-04
-    fault oma-id-as-msrp-id MI-21
+    sweep faults --only first-chunk-only,chunk-crlf-kept,abort-stored,bodiless-stored,stamp-first-chunk\
+,bye-headers-lost,send-headers-lost,ok-tag-other,report-at-dollar,session-any,cancelled-kept,invite-again-doubles\
+,lm-clock-first-chunk,session-late-never,oma-id-as-msrp-id,half-stored-at-loss,half-stored-at-bye\
+,invite-again-new-session,endline-no-flag,ranges-ignored,fr-partial-silent,report-claimed,session-invite-of-other\
+,no-bye-kept,one-record-loses,delivery-no-end,delivered-by-any-chunk,session-body-lost-at-restart
 fi
 
 if [ "$step" = all-faults ]; then
@@ -94,5 +102,9 @@ if [ "$step" = all-faults ]; then
     for name in $(python3 -B "$here/variants.py" --list faults); do
         grep -qx "$name" <<<"$unseen" || fault "$name"
     done
+fi
+if [ "$step" = sessions ]; then
+    sweep variants --minutes 60
+    sweep faults --minutes 60
 fi
 exit $wrong

@@ -28,6 +28,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SUITE = os.path.join(HERE, "..", "..", "scenarios", "suite")
 OF_SESSIONS = re.compile(r"(?m)^\s*(?:- )*(?:invite|msrp):\s|form: session|method: INVITE")
 LONGEST_RUN = 180
+# What is declared and reported all the same: a SEND whose Expires is not looked at does not meet the draft (WD-23),
+# and of octets that come twice the last ones SHOULD count.
+REPORTED = {"lm-ignored": {"EX-25", "EX-26"}, "overlap-first-wins": {"MS-58"}}
 SLOW = {"MS-48": "DM-DRV-08"}  # five megabytes; only where that requirement is asked for
 
 
@@ -59,7 +62,7 @@ def run(args, variants, faults, selection):
     except subprocess.TimeoutExpired:
         return f"no end after {LONGEST_RUN} s"
     record = os.path.join(folder, "run.json")
-    if done.returncode not in (0, 1) or not os.path.exists(record):
+    if done.returncode not in (0, 1, 5) or not os.path.exists(record):
         return f"exit {done.returncode}: {done.stdout.decode(errors='replace').strip()[-300:]}"
     with open(record, encoding="utf-8") as file:
         return json.load(file)
@@ -104,10 +107,12 @@ def fault(args, known, name):
 
 
 def variant(args, known, name):
-    record = run(args, name.split("+"), [], list(known))
+    names = name.split("+")
+    record = run(args, names, [], list(known))
     if isinstance(record, str):
         return False, f"{name:32} ERROR    {record}"
-    found = bad(record)
+    reported = set().union(*(REPORTED.get(one, ()) for one in names))
+    found = {case: what for case, what in bad(record).items() if case.partition("[")[0] not in reported}
     lines = [f"{name:32} {'FOUND' if found else 'nothing'}   {counted(record)}"]
     lines += [f"    {case}: {requirement} {summary}" for case, (requirement, summary) in found.items()]
     return not found, "\n".join(lines)
