@@ -664,3 +664,31 @@ def of_sessions(names, first):
 
 
 assert set(BREAKS) == set(of_sessions(FAULTS, FIRST_OF_SESSIONS[1])), "BREAKS names each fault of sessions"
+
+# Variants of sessions that go together: every one of them is in one bundle.
+BUNDLES = [
+    "rings no-setup sdp-shuffled odd-session-id msrp-headers-shuffled overlap-first-wins report-chunks waits-for-bye "
+    "lm-chunk-last headers-five large-messages total-unknown shown-no-bye retransmissions-absorbed",
+    "slow-answer passive-to-actpass some-types small-max-size ok-asserts msrp-no-comments report-never lm-default-60 "
+    "form-session chunk-100 one-chunk-at-a-time offers-active reinvite-new-path",
+    "trying-at-once cema no-max-size claims-not-looked-at reinvite-refused msrp-in-pieces report-on-delivery no-bye-drop "
+    "base-first-chunk lm-chunk-any ends-kept form-session wraps-cpim delivery-out-of-order asks-report binds-bodiless",
+    "offerless-refused takes-online-sessions closes-after-bye one-record base-bye lm-ignored ends-not-kept one-session "
+    "chunk-1 offers-no-setup late-bye",
+    "bye-by-server lm-chunk-min lm-default-week empty-dropped-by-session late-mark-on-send form-session chunk-huge "
+    "shown-digests shown-send-incomplete",
+    "shown-no-chunks shown-no-ok session-only",
+    "pager-only",
+]
+
+assert set(" ".join(BUNDLES).split()) == set(of_sessions(VARIANTS, FIRST_OF_SESSIONS[0])), "BUNDLES has each variant"
+
+# Faults of sessions that are looked for at every change.
+SAMPLE = [
+    "first-chunk-only", "chunk-crlf-kept", "abort-stored", "bodiless-stored", "stamp-first-chunk", "bye-headers-lost",
+    "send-headers-lost", "ok-tag-other", "report-at-dollar", "session-any", "cancelled-kept", "invite-again-doubles",
+    "lm-clock-first-chunk", "session-late-never", "oma-id-as-msrp-id", "half-stored-at-loss", "half-stored-at-bye",
+    "invite-again-new-session", "endline-no-flag", "ranges-ignored", "fr-partial-silent", "report-claimed",
+    "session-invite-of-other", "no-bye-kept", "one-record-loses", "delivery-no-end", "delivered-by-any-chunk",
+    "session-body-lost-at-restart",
+]

@@ -2,6 +2,7 @@
 """Every variant and every fault of message sessions, one at a time, two runs side by side.
 
     sweep.py faults|variants [--imspec FILE] [--only NAME,NAME+NAME] [--jobs 2] [--minutes 30] [--keep DIR]
+    sweep.py sample|bundles …                    the faults and bundles of variants that CI looks at
 
 A fault meets the session scenarios of the requirements that it breaks (`BREAKS` in catalogue.py), and one of them
 must find it. A variant meets all session scenarios, and none may find anything. One line each; the exit status is 1
@@ -21,7 +22,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from catalogue import BREAKS, FAULTS, FIRST_OF_SESSIONS, VARIANTS, of_sessions
+from catalogue import BREAKS, BUNDLES, FAULTS, FIRST_OF_SESSIONS, SAMPLE, VARIANTS, of_sessions
 from variants import profile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,7 +51,7 @@ def scenarios():
 def run(args, variants, faults, selection):
     """The record of one run, or the words that say why there is none."""
     name, text = profile(variants, faults, False, False)
-    folder = os.path.join(args.keep, name)
+    folder = os.path.join(args.keep, name[:100])
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "profile.yaml")
     with open(path, "w", encoding="utf-8") as file:
@@ -120,7 +121,7 @@ def variant(args, known, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["faults", "variants"])
+    parser.add_argument("what", choices=["faults", "variants", "sample", "bundles"])
     parser.add_argument("--imspec", default=os.path.join(HERE, "..", "..", "target", "release", "imspec"))
     parser.add_argument("--only", default="")
     parser.add_argument("--jobs", type=int, default=2)
@@ -128,9 +129,10 @@ def main():
     parser.add_argument("--keep")
     args = parser.parse_args()
     args.imspec = os.path.abspath(args.imspec)
-    known, work = scenarios(), {"faults": fault, "variants": variant}[args.what]
-    names = of_sessions(FAULTS, FIRST_OF_SESSIONS[1]) if args.what == "faults" else \
-        of_sessions(VARIANTS, FIRST_OF_SESSIONS[0])
+    known, work = scenarios(), fault if args.what in ("faults", "sample") else variant
+    names = {"faults": of_sessions(FAULTS, FIRST_OF_SESSIONS[1]), "sample": SAMPLE,
+             "variants": of_sessions(VARIANTS, FIRST_OF_SESSIONS[0]),
+             "bundles": [bundle.replace(" ", "+") for bundle in BUNDLES]}[args.what]
     if args.only:
         names = args.only.split(",")
     with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
