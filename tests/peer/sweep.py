@@ -28,7 +28,7 @@ from variants import profile
 HERE = os.path.dirname(os.path.abspath(__file__))
 SUITE = os.path.join(HERE, "..", "..", "scenarios", "suite")
 OF_SESSIONS = re.compile(r"(?m)^\s*(?:- )*(?:invite|msrp):\s|form: session|method: INVITE")
-LONGEST_RUN = 180
+LONGEST_RUN = 400
 # What is declared and reported all the same: a SEND whose Expires is not looked at does not meet the draft (WD-23),
 # and of octets that come twice the last ones SHOULD count.
 REPORTED = {"lm-ignored": {"EX-25", "EX-26"}, "overlap-first-wins": {"MS-58"}}
@@ -86,7 +86,15 @@ def bad(record):
     for case in record["cases"]:
         if case["verdict"] in ("fail", "error"):
             found.setdefault(case["id"], (None, case["reason"] or case["verdict"]))
+    for rule in protocol(record):
+        for place in rule["places"]:
+            found.setdefault(place["case"], (rule["clause"], f"{rule['message']}: {rule['expected']}"))
     return found
+
+
+def protocol(record):
+    """The rules of base protocols that the server broke, as far as they bind."""
+    return [rule for rule in record.get("protocol", []) if rule["weight"] == "error"]
 
 
 def fault(args, known, name):
@@ -102,6 +110,7 @@ def fault(args, known, name):
     # Each finding is one line of its requirement; a case may have broken several.
     by = sorted({finding["case"].partition("[")[0] for finding in record["findings"]
                  if finding["kind"] in ("nonconformity", "profile-mismatch", "deviation")})
+    by += sorted({rule["clause"] for rule in protocol(record)})
     if by:
         return True, f"{name:32} {wanted:32} caught by {' '.join(by)}"
     return False, f"{name:32} {wanted:32} SURVIVED {len(selection)} scenarios: {counted(record)}"
