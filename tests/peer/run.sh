@@ -57,8 +57,8 @@ if [ -z "$step" ] || [ "$step" = conforming ]; then
     conforming "deliver-notify,unknown-state,unknown-times,unknown-id" "" 'PG-0*' 'DL-*' 'EX-0*' 'MI-0*' 'PO-*'
     conforming "unknown-content" "" 'PG-0*' 'DL-0*' 'EX-0*' 'MI-0*' 'PO-0*'
     conforming "fifo" "--black-box" --time-budget 8s
-    # Message sessions: nearly all variants that concern them, against the scenarios that use them.
-    sweep bundles
+    # Message sessions, against the scenarios that use them. `sessions` tries all the variants.
+    sweep bundles --only shown-no-chunks+shown-no-ok+session-only,pager-only
 fi
 
 if [ -z "$step" ] || [ "$step" = faults ]; then
@@ -89,6 +89,7 @@ if [ "$step" = all-faults ]; then
     done
 fi
 if [ "$step" = sessions ]; then
+    sweep bundles --minutes 60
     sweep variants --minutes 60
     sweep faults --minutes 60
 fi
