@@ -78,7 +78,7 @@ if [ -z "$step" ] || [ "$step" = faults ]; then
     fault all-at-once DL-08
     fault indication-sticks DL-17
     # message sessions
-    sweep sample
+    sweep sample --jobs 4
 fi
 
 if [ "$step" = all-faults ]; then

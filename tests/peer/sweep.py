@@ -101,6 +101,8 @@ def fault(args, known, name):
     breaks = set(BREAKS[name])
     selection = [scenario for scenario, covers in known.items()
                  if breaks & set(covers) and SLOW.get(scenario, min(breaks)) in breaks]
+    if args.what == "sample":
+        selection = [SAMPLE[name]]
     if not selection:
         return False, f"{name:32} {', '.join(breaks):32} SURVIVED no scenario covers it"
     record = run(args, [], [name], selection)
@@ -139,7 +141,7 @@ def main():
     args = parser.parse_args()
     args.imspec = os.path.abspath(args.imspec)
     known, work = scenarios(), fault if args.what in ("faults", "sample") else variant
-    names = {"faults": of_sessions(FAULTS, FIRST_OF_SESSIONS[1]), "sample": SAMPLE,
+    names = {"faults": of_sessions(FAULTS, FIRST_OF_SESSIONS[1]), "sample": list(SAMPLE),
              "variants": of_sessions(VARIANTS, FIRST_OF_SESSIONS[0]),
              "bundles": [bundle.replace(" ", "+") for bundle in BUNDLES]}[args.what]
     if args.only:

@@ -331,35 +331,3 @@ fn a_piece_of_an_unfinished_message_must_not_come() {
         assert_eq!(story.verdict_of("silence"), Some(verdict), "{body}");
     }
 }
-
-#[test]
-fn a_message_whose_end_never_came_did_not_arrive() {
-    for (receive, verdict) in [
-        ("", Verdict::Fail),
-        (", optional: true", Verdict::Pass),
-        (
-            ", answer: { status: 200, msrp: { reset-after: 3 } }",
-            Verdict::Pass,
-        ),
-    ] {
-        let mut story = Story::new(&format!(
-            "{CALL}{MOVE}- receive: {{ at: bob, of: sent{receive} }}"
-        ));
-        story.sends_hello();
-        let invite = story.free(EventKind::Received(Story::packet("bob", BRINGS)));
-        let send = brought("hello", "text/plain");
-        let came = story.free(EventKind::Received(frame("bob", &send)));
-        let part = transfer(
-            "bob",
-            Direction::Received,
-            invite,
-            vec![came],
-            "in1",
-            "hello",
-            false,
-        );
-        let event = story.free(EventKind::Transfer(part));
-        story.takes(2, event);
-        assert_eq!(story.judged().verdict, verdict, "{receive}");
-    }
-}
