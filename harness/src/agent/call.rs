@@ -219,6 +219,8 @@ mod tests {
         };
         let ground = Ground {
             path: "msrp://127.0.0.1:7000/own;tcp".into(),
+            own: "msrp://127.0.0.1:7000/own;tcp".into(),
+            relays: Vec::new(),
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: false,
             fingerprint: None,

@@ -47,6 +47,10 @@ pub(super) async fn reply(shared: Arc<Shared>, endpoint: Arc<Core>, way: Way, re
             complain(&shared, endpoint.send(&way, &octets).await);
             shared.news.notify_waiters();
             if let Some(call) = ends {
+                // What the relay has acknowledged may come later than a BYE that goes another way.
+                if call.media.is_relayed() {
+                    sleep(shared.surroundings.timers.quiet).await;
+                }
                 over(&shared, &call).await;
             }
         }

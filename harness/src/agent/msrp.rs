@@ -4,10 +4,12 @@
 //! Each device of a user has one listener for each kind of connection, opened when it is first needed. As in
 //! SIP everything is noted as it happens; what a message says is not kept beyond what the trace needs.
 
+mod auth;
 mod connection;
 mod content;
 mod ledger;
 mod receive;
+mod relay;
 mod session;
 mod ship;
 mod tls;
@@ -28,7 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use super::door::{Door, Entry};
-use super::sdp::Ground;
+use super::sdp::{Ground, place_of};
 use crate::sut::probe;
 use crate::sut::profile::Msrp as Setting;
 
@@ -93,6 +95,13 @@ impl Hub {
             .cloned()
     }
 
+    /// A new session of that id.
+    fn enter(&self, owner: Owner, id: String, session: Session) -> Arc<Session> {
+        let session = Arc::new(session);
+        self.sessions().insert((owner, id), Arc::clone(&session));
+        session
+    }
+
     /// Keeps tasks, to end them with the case.
     pub(super) fn keep(&self, handles: &[AbortHandle]) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +138,18 @@ pub(super) async fn open(
     secure: Option<bool>,
     conduct: Conduct,
 ) -> Result<Arc<Session>, String> {
+    let id = fresh();
+    if let Some(relay) = &shared.msrp.setting.relay {
+        let (ground, connection) = relay::join(shared, &owner, relay, &id, secure).await?;
+        let session = Session::new(owner.clone(), ground, conduct, None);
+        // RFC 6135 §4.5: whoever is to connect, the connection of this end is the one to its relay.
+        session.bind(&connection);
+        if conduct.never_connects {
+            // The relay finds nobody behind what it has granted.
+            connection.end(shared, Ending::Close, None).await;
+        }
+        return Ok(shared.msrp.enter(owner, id, session));
+    }
     let secure = secure.unwrap_or(shared.msrp.setting.secure);
     let (listens, shut) = if conduct.never_connects {
         let (listens, shut) = shut_port(shared.msrp.bind)?;
@@ -136,10 +157,11 @@ pub(super) async fn open(
     } else {
         (listen(shared, &owner, secure).await?, None)
     };
-    let id = fresh();
-    let scheme = if secure { "msrps" } else { "msrp" };
+    let own = uri_at(listens, &id, secure);
     let ground = Ground {
-        path: format!("{scheme}://{listens}/{id};tcp"),
+        path: own.clone(),
+        own,
+        relays: Vec::new(),
         listens,
         secure,
         fingerprint: if secure {
@@ -149,12 +171,8 @@ pub(super) async fn open(
         },
         id: u64::from(fastrand::u32(..)),
     };
-    let session = Arc::new(Session::new(owner.clone(), ground, conduct, shut));
-    shared
-        .msrp
-        .sessions()
-        .insert((owner, id), Arc::clone(&session));
-    Ok(session)
+    let session = Session::new(owner.clone(), ground, conduct, shut);
+    Ok(shared.msrp.enter(owner, id, session))
 }
 
 /// The connection of a session: the one that it has, or one that is made now, or waited for, as the two
@@ -172,6 +190,12 @@ pub(super) async fn connection(
     }
     if let Some(connection) = session.connection() {
         return Ok(connection);
+    }
+    if session.is_relayed() {
+        return Err(
+            "the connection to the relay is over, and with it the URI that the relay gave (RFC 4976 §6.3)"
+                .into(),
+        );
     }
     if session.role() == Some(Role::Passive) {
         let deadline = Instant::now() + within;
@@ -193,19 +217,62 @@ pub(super) async fn connection(
     Ok(connection)
 }
 
-/// Makes a connection to the other end of a session.
+/// Makes a connection to the other end of a session, or to the relay before it.
 pub(super) async fn dial(
     shared: &Arc<Shared>,
     session: &Session,
     step: Option<&str>,
 ) -> Result<Arc<Connection>, String> {
-    let (remote, cema) = session
-        .remote()
-        .ok_or("the other end has not said where it is (no SDP)")?;
-    let target = remote.target(cema);
+    let target = match &shared.msrp.setting.relay {
+        Some(relay) if session.is_relayed() => Target::of(&relay.uri),
+        _ => {
+            let (remote, cema) = session
+                .remote()
+                .ok_or("the other end has not said where it is (no SDP)")?;
+            Target {
+                place: remote.target(cema),
+                host: remote.path.first().host().to_string(),
+                secure: remote.secure,
+                fingerprints: remote.fingerprints,
+            }
+        }
+    };
     let bind = session.ground().listens.ip();
+    reach(shared, session.owner(), bind, target, step).await
+}
+
+/// Where a connection goes, and how the other end is known.
+struct Target {
+    /// Host and port.
+    place: String,
+    host: String,
+    secure: bool,
+    fingerprints: Vec<(String, Vec<u8>)>,
+}
+
+impl Target {
+    /// A place that only an authority can vouch for.
+    fn of(uri: &msrp::Uri) -> Self {
+        Self {
+            place: place_of(uri),
+            host: uri.host().to_string(),
+            secure: uri.is_secure(),
+            fingerprints: Vec::new(),
+        }
+    }
+}
+
+/// Makes a connection.
+async fn reach(
+    shared: &Arc<Shared>,
+    owner: &Owner,
+    bind: IpAddr,
+    target: Target,
+    step: Option<&str>,
+) -> Result<Arc<Connection>, String> {
+    let place = &target.place;
     let dialled = timeout(PATIENCE, async {
-        let mut addresses = tokio::net::lookup_host(&target)
+        let mut addresses = tokio::net::lookup_host(place)
             .await
             .map_err(|e| e.to_string())?;
         let address = addresses.next().ok_or("the name has no address")?;
@@ -213,28 +280,27 @@ pub(super) async fn dial(
             .await
             .map_err(|e| e.to_string())?;
         let (stream, socket) = Opened::keep(stream).map_err(|e| e.to_string())?;
-        if !remote.secure {
+        if !target.secure {
             return Ok(plain(stream, socket));
         }
-        let host = remote.path.first().host().to_string();
         let authority = shared.msrp.setting.ca.as_deref();
-        let stream = tls::connect(stream, &host, remote.fingerprints.clone(), authority).await?;
+        let stream = tls::connect(stream, &target.host, target.fingerprints, authority).await?;
         Ok(secured(stream, socket))
     });
     let opened = match dialled.await {
         Ok(opened) => opened,
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     };
-    let owner = session.owner().clone();
+    let owner = owner.clone();
     let opened = opened.map_err(|why: String| {
         let kind = EventKind::Connection {
             user: owner.user.clone(),
-            local: session.ground().listens.ip().to_string(),
-            remote: target.clone(),
+            local: bind.to_string(),
+            remote: place.clone(),
             change: ConnectionChange::Failed(why.clone()),
         };
         shared.desk().note(step, kind);
-        format!("no MSRP connection to {target}: {why}")
+        format!("no MSRP connection to {place}: {why}")
     })?;
     Connection::begin(shared, owner, opened, ConnectionChange::Opened, step)
         .map_err(|e| e.to_string())
@@ -421,6 +487,10 @@ impl Session {
     /// Whether who connects shows the certificate that its SDP announces. An end whose SDP has a fingerprint
     /// has to show a certificate, whether it connects or is connected to (RFC 4975 §14.4, RFC 8122 §6).
     fn trusts(&self, certificate: Option<&[u8]>) -> Result<(), String> {
+        // Behind a relay TLS is hop by hop: the relay's certificate was looked at when we came to it.
+        if self.is_relayed() {
+            return Ok(());
+        }
         let fingerprints = match self.remote() {
             Some((remote, _)) if !remote.fingerprints.is_empty() => remote.fingerprints,
             _ => return Ok(()),
@@ -441,11 +511,17 @@ impl Session {
 
     /// To-Path and From-Path of what we send.
     fn paths(&self) -> (String, String) {
-        let to = self
-            .remote()
-            .map_or_else(String::new, |(remote, _)| remote.path.to_string());
-        (to, self.ground().path.clone())
+        let relays = self.ground().relays.iter().map(ToString::to_string);
+        let remote = self.remote().map(|(remote, _)| remote.path.to_string());
+        let to: Vec<String> = relays.chain(remote).collect();
+        (to.join(" "), self.ground().own.clone())
     }
+}
+
+/// The URI of a session.
+fn uri_at(at: SocketAddr, id: &str, secure: bool) -> String {
+    let scheme = if secure { "msrps" } else { "msrp" };
+    format!("{scheme}://{at}/{id};tcp")
 }
 
 /// An identifier that nobody can guess.
@@ -474,6 +550,8 @@ mod tests {
     fn session(fingerprint: &str) -> Session {
         let ground = Ground {
             path: "msrps://127.0.0.1:7000/own;tcp".into(),
+            own: "msrps://127.0.0.1:7000/own;tcp".into(),
+            relays: Vec::new(),
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: true,
             fingerprint: None,

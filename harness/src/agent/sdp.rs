@@ -134,13 +134,17 @@ impl Described {
 /// Where a session of an agent is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ground {
-    /// Its own path.
+    /// Its path as the other end is told it: those of its relays, the farthest first, and its own URI.
     pub(super) path: String,
-    /// Where it takes connections.
+    /// Its own URI.
+    pub(super) own: String,
+    /// The URIs of its relays as To-Path begins with them, the nearest first.
+    pub(super) relays: Vec<msrp::Uri>,
+    /// Where it takes connections; behind a relay, its end of the connection to that.
     pub(super) listens: SocketAddr,
     /// Under TLS.
     pub(super) secure: bool,
-    /// `a=fingerprint` of its certificate.
+    /// `a=fingerprint` of the certificate that whoever connects to the first hop of `path` sees.
     pub(super) fingerprint: Option<String>,
     /// Session id of the `o=` line.
     pub(super) id: u64,
@@ -290,6 +294,8 @@ mod tests {
     fn ground() -> Ground {
         Ground {
             path: "msrp://127.0.0.1:7000/own;tcp".into(),
+            own: "msrp://127.0.0.1:7000/own;tcp".into(),
+            relays: Vec::new(),
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: false,
             fingerprint: None,
@@ -300,6 +306,8 @@ mod tests {
     fn secure() -> Ground {
         Ground {
             path: "msrps://127.0.0.1:7000/own;tcp".into(),
+            own: "msrps://127.0.0.1:7000/own;tcp".into(),
+            relays: Vec::new(),
             secure: true,
             fingerprint: Some("SHA-256 00:FF".into()),
             ..ground()

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod peer;
+mod relay;
 mod sessions;
 mod switch;
 

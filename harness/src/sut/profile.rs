@@ -10,12 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imspec_reports::record::ProfileRecord;
+use imspec_wire::msrp::Uri;
 use regex::Regex;
 use serde_json::Value;
 
 use super::store::Columns;
 use crate::document::{Diagnostic, Diagnostics, Source};
 use crate::scenario::Pics;
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
 
 /// A server under test.
 #[derive(Debug, Clone)]
@@ -66,6 +70,29 @@ pub struct Msrp {
     pub bind: Option<IpAddr>,
     /// File of certificates: the authorities by which a server is known whose SDP has no fingerprint.
     pub ca: Option<PathBuf>,
+    /// The relay behind which all agents are (RFC 4976).
+    pub relay: Option<Relay>,
+}
+
+/// A relay, and who the agents are there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Where it takes AUTH.
+    pub uri: Uri,
+    /// User.
+    pub user: String,
+    /// Password. It stands in no record.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay")
+            .field("uri", &self.uri.as_str())
+            .field("user", &self.user)
+            .field("password", &MASK)
+            .finish()
+    }
 }
 
 /// How accounts come into being.
@@ -321,6 +348,11 @@ impl Profile {
                 .bind
                 .map(|at| ("msrp.bind", at.to_string().into())),
         );
+        if let Some(relay) = &pixit.msrp.relay {
+            entries.push(("msrp.relay.uri", relay.uri.as_str().into()));
+            entries.push(("msrp.relay.user", relay.user.clone().into()));
+            entries.push(("msrp.relay.password", MASK.into()));
+        }
         let sut = match &self.version {
             Some(version) => format!("{} {version}", self.product),
             None => self.product.clone(),

@@ -31,18 +31,19 @@ use crate::store::{Binding, StoredMessage};
 /// A session that has done its work and is still to be ended.
 pub(super) struct Closing {
     call: Option<Established>,
-    link: Option<Link>,
+    /// The connection, where we made it. Another may carry sessions that are none of ours: a relay's does.
+    own_link: Option<Link>,
     /// Kept until then, so that nothing late is refused.
     _endpoint: Endpoint,
 }
 
 impl Closing {
-    /// Says BYE, and closes the connection.
+    /// Says BYE, and closes the connection that was made for the session.
     pub(super) async fn end(self, delivery: &Delivery) {
         if let Some(call) = self.call {
             call.end(&delivery.clients).await;
         }
-        if let Some(link) = self.link {
+        if let Some(link) = self.own_link {
             link.close();
         }
     }
@@ -126,6 +127,7 @@ impl Bringing<'_> {
             endpoint,
             offered,
             link: None,
+            has_connected: false,
             inside,
             wake,
             refusing: None,
@@ -135,12 +137,13 @@ impl Bringing<'_> {
         let Session {
             endpoint,
             link,
+            has_connected,
             is_ended,
             ..
         } = session;
         let closing = Closing {
             call: (!is_ended).then_some(call),
-            link,
+            own_link: link.filter(|_| has_connected),
             _endpoint: endpoint,
         };
         let Err(failure) = outcome else {
@@ -271,6 +274,8 @@ struct Session<'a, 'w> {
     /// What we offered as `a=setup`.
     offered: Setup,
     link: Option<Link>,
+    /// Whether the connection is one that we made.
+    has_connected: bool,
     inside: Membership,
     wake: &'w mut watch::Receiver<Wake>,
     /// A request of the recipient's that is being read.
@@ -300,7 +305,10 @@ impl Session<'_, '_> {
             self.fit(parcel, &answer)?;
         }
         let link = match terms.role {
-            Role::Active => self.connect(&terms).await?,
+            Role::Active => {
+                self.has_connected = true;
+                self.connect(&terms).await?
+            }
             Role::Passive => self.wait_for_connection().await?,
         };
         self.link = Some(link.clone());

@@ -214,8 +214,13 @@ impl Running {
     fn end(&mut self, tell: bool) {
         let linger = Duration::from_millis(self.sessions.context.config.session.linger_ms);
         let now = Instant::now();
-        // Without a connection nothing can be under way but the sender's BYE.
-        let wait = self.link.is_some() || tell;
+        // Without a connection nothing can be under way but the sender's BYE; but a relay may hold what it
+        // has acknowledged and connect later than the BYE comes (RFC 4976 §6.4.1).
+        let relayed = self
+            .choice
+            .as_ref()
+            .is_some_and(|choice| choice.peer.len() > 1);
+        let wait = self.link.is_some() || tell || relayed;
         let at = if wait { now + linger } else { now };
         let at = self.ending.as_ref().map_or(at, |ending| ending.at.min(at));
         self.ending = Some(Ending { at, tell });

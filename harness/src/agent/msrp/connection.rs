@@ -9,10 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use imspec_reports::record::EventKind;
 use imspec_reports::record::trace::{ConnectionChange, Elided, Packet, Protocol};
+use imspec_wire::msrp::Head;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::Shared;
 use super::Owner;
@@ -51,6 +52,8 @@ struct State {
     waiting: HashMap<String, Waiting>,
     /// Octets of ours whose transaction ids are not known.
     raw: Option<Waiting>,
+    /// Requests of the agent's own to its relay, by transaction id.
+    asking: HashMap<String, oneshot::Sender<Head>>,
     /// The step that is at work here.
     step: Option<String>,
 }
@@ -201,6 +204,18 @@ impl Connection {
             Some(waiting) => Some(waiting),
             None => state.raw.clone(),
         }
+    }
+
+    /// A request that is no step's is about to go out; gives what will bring its response.
+    pub(super) fn ask(&self, transaction: &str) -> oneshot::Receiver<Head> {
+        let (asking, response) = oneshot::channel();
+        self.state().asking.insert(transaction.to_owned(), asking);
+        response
+    }
+
+    /// Who waits for that response, where it is to such a request.
+    pub(super) fn asked(&self, transaction: &str) -> Option<oneshot::Sender<Head>> {
+        self.state().asking.remove(transaction)
     }
 
     /// The requests of a step that have no response yet.

@@ -313,6 +313,12 @@ async fn ended(
 
 fn response(shared: &Shared, connection: &Connection, frame: &Frame, end: &[u8]) {
     let status = frame.head.status().unwrap_or_default();
+    if let Some(asking) = connection.asked(frame.head.transaction_id()) {
+        note_received(&mut shared.desk(), connection, frame, end);
+        // Who asked may have given up.
+        let _ = asking.send(frame.head.clone());
+        return;
+    }
     let waiting = connection.answered(frame.head.transaction_id());
     let mut desk = shared.desk();
     let Some(waiting) = waiting else {

@@ -152,6 +152,11 @@ impl Session {
         &self.ground
     }
 
+    /// Whether the agent is behind a relay.
+    pub(in super::super) fn is_relayed(&self) -> bool {
+        !self.ground.relays.is_empty()
+    }
+
     /// How it behaves.
     pub(super) fn conduct(&self) -> Conduct {
         self.conduct
@@ -449,6 +454,8 @@ mod tests {
     fn session(conduct: Conduct) -> Session {
         let ground = Ground {
             path: "msrp://127.0.0.1:7000/own;tcp".into(),
+            own: "msrp://127.0.0.1:7000/own;tcp".into(),
+            relays: Vec::new(),
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: false,
             fingerprint: None,

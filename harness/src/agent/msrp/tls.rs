@@ -195,7 +195,7 @@ impl ServerCertVerifier for Verifier {
                 now,
             ),
             None => Err(Error::General(
-                "the SDP has no `a=fingerprint`, and the profile names no authority (`pixit.msrp.ca`)"
+                "no SDP announces the certificate by `a=fingerprint`, and the profile names no authority (`pixit.msrp.ca`)"
                     .into(),
             )),
         }

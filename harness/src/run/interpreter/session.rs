@@ -41,6 +41,7 @@ impl Interpreter<'_> {
             }
             None => {
                 let endpoint = self.endpoint(from, &step.device, transport).await?;
+                self.through_the_relay(&described)?;
                 let call = self.agents.open_session(&endpoint, described.clone()).await;
                 let call = call.map_err(Trouble::Broken)?;
                 let to = self.user(&step.to)?.uri();
@@ -178,6 +179,22 @@ impl Interpreter<'_> {
             self.memory().parcels.insert(event, Arc::clone(parcel));
         }
         Ok(waited)
+    }
+
+    /// Whether the relay of the profile, where there is one, can carry such a session.
+    fn through_the_relay(&self, described: &Described) -> Result<(), Trouble> {
+        let wanted = described.connection.as_deref();
+        match (&self.profile.pixit.msrp.relay, wanted) {
+            (Some(relay), Some(wanted))
+                if wanted.eq_ignore_ascii_case("tls") != relay.uri.is_secure() =>
+            {
+                Err(Trouble::Impossible(format!(
+                    "a session over {wanted} cannot be had behind the relay {} of the profile",
+                    relay.uri
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits for what must come back, and decides whether the case can go on with it.

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imspec_wire::msrp::Uri;
 use regex::Regex;
 
 use super::{
     Adapters, ClockAdapter, Command, FileContent, Msrp, Pixit, PolicyAdapter, ProcessAdapter,
-    Profile, Provision, Ready, StoreAdapter, Timers, Transport,
+    Profile, Provision, Ready, Relay, StoreAdapter, Timers, Transport,
 };
 use crate::document::suggest::{closest, one_of};
 use crate::document::{
@@ -216,11 +217,33 @@ impl Decoder<'_> {
     }
 
     fn msrp(&mut self, node: &Node) -> Option<Msrp> {
-        let keys = [optional("connection"), optional("bind"), optional("ca")];
+        let keys = [
+            optional("connection"),
+            optional("bind"),
+            optional("ca"),
+            optional("relay"),
+        ];
         let fields = self.fields("`msrp`", &node.span, node, &keys)?;
-        let secure = fields.get("connection").map_or(Some(false), |node| {
+        let relay = match fields.get("relay") {
+            None => None,
+            Some(node) => Some(self.relay(node)?),
+        };
+        let usual = relay.as_ref().is_some_and(|relay| relay.uri.is_secure());
+        let secure = fields.get("connection").map_or(Some(usual), |node| {
             self.choice(node, &[("tcp", false), ("tls", true)])
         });
+        if let (Some(relay), Some(secure), Some(node)) = (&relay, secure, fields.get("connection"))
+            && secure != usual
+        {
+            let title = format!("sessions behind the relay {} are not like that", relay.uri);
+            let expected = if usual { "`tls`" } else { "`tcp`" };
+            self.wrong(
+                &node.span,
+                title,
+                format!("expected {expected}, or nothing"),
+            );
+            return None;
+        }
         let bind = match fields.get("bind") {
             None => None,
             Some(node) => Some(self.ip(node)?),
@@ -233,6 +256,29 @@ impl Decoder<'_> {
             secure: secure?,
             bind,
             ca,
+            relay,
+        })
+    }
+
+    fn relay(&mut self, node: &Node) -> Option<Relay> {
+        let keys = [required("uri"), required("user"), required("password")];
+        let fields = self.fields("`relay`", &node.span, node, &keys)?;
+        let uri = fields.get("uri").and_then(|node| {
+            let text = self.text(node)?;
+            let uri = Uri::parse(text.as_bytes());
+            if let Err(why) = &uri {
+                let title = format!("`{text}` is no MSRP URI: {why}");
+                let expected = "such as `msrps://relay.example.org:2855;tcp`";
+                self.wrong(&node.span, title, expected);
+            }
+            uri.ok()
+        });
+        let user = fields.get("user").and_then(|node| self.text(node));
+        let password = fields.get("password").and_then(|node| self.text(node));
+        Some(Relay {
+            uri: uri?,
+            user: user?,
+            password: password?,
         })
     }
 
@@ -961,6 +1007,48 @@ mod tests {
             serde_json::to_string(&pics).unwrap(),
             r#"{"accept.status":"202","expire.default.pm":60,"expire.marking":"on","store.classes":["im","imdn"]}"#
         );
+    }
+
+    fn with_msrp(msrp: &str) -> String {
+        format!(
+            "name: x\nsut: {{ product: X }}\npixit:\n  target: {{ udp: \"h:5060\" }}\n  domain: example.org\n  msrp: {msrp}\n"
+        )
+    }
+
+    #[test]
+    fn a_relay_says_how_sessions_are_and_keeps_its_password_to_itself() {
+        let relay =
+            "{ uri: \"msrps://relay.example.org:2855;tcp\", user: alice, password: s3cret }";
+        let profile = read(&with_msrp(&format!("{{ relay: {relay} }}"))).unwrap();
+        let msrp = &profile.pixit.msrp;
+        assert!(msrp.secure, "as the relay is");
+        assert_eq!(msrp.relay.as_ref().unwrap().password, "s3cret");
+        let record = serde_json::to_string(&profile.record()).unwrap();
+        assert!(
+            record.contains("msrps://relay.example.org:2855;tcp"),
+            "{record}"
+        );
+        for shown in [record, format!("{profile:?}")] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+        let plain = relay.replace("msrps", "msrp");
+        let profile = read(&with_msrp(&format!(
+            "{{ connection: tcp, relay: {plain} }}"
+        )))
+        .unwrap();
+        assert!(!profile.pixit.msrp.secure);
+    }
+
+    #[test]
+    fn mistakes_about_a_relay_are_shown() {
+        let relay = "{ uri: \"msrp://relay.example.org:2855;tcp\", user: alice, password: s3cret }";
+        let all = [
+            "{ relay: { uri: \"sip:relay.example.org\", user: alice } }".to_owned(),
+            "{ relay: \"msrp://relay.example.org:2855;tcp\" }".to_owned(),
+            format!("{{ connection: tls, relay: {relay} }}"),
+        ]
+        .map(|msrp| complaint(&with_msrp(&msrp)));
+        insta::assert_snapshot!(all.join("\n"));
     }
 
     #[test]
