@@ -12,7 +12,7 @@ use imspec_wire::sdp::FormatList;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::policy::{SettingError, Settings};
+use crate::policy::{IdentityTrust, SettingError, Settings};
 
 /// All that the server is told before it starts.
 #[derive(Debug, Clone, Deserialize)]
@@ -157,7 +157,8 @@ pub struct MsrpConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct Trust {
     /// Whether those who send to this server belong to its trust domain (RFC 3325 §2.3). When they do
-    /// not, the P-Asserted-Identity they claim is removed before anything is stored or sent on.
+    /// not, the P-Asserted-Identity they claim is removed before anything is stored or sent on. It is the
+    /// default of the setting `identity.trust`.
     pub peers: bool,
 }
 
@@ -374,7 +375,11 @@ impl Config {
 
     /// The provider's settings, the defaults included.
     pub fn settings(&self) -> Result<Settings, SettingError> {
-        Settings::new(&self.domain).with(&self.policy)
+        let mut defaults = Settings::new(&self.domain);
+        if !self.trust.peers {
+            defaults.identity_trust = IdentityTrust::None;
+        }
+        defaults.with(&self.policy)
     }
 
     /// What types cannot say.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::dialog::Dialogs;
 use crate::message_id::MessageIds;
 use crate::msrp::{Msrp, Tap};
-use crate::policy::{ExpirationPolicy, Policy};
+use crate::policy::{ExpirationPolicy, IdentityTrust, Policy};
 use crate::response::Reply;
 use crate::store::{Binding, Store, StoreError, reparse};
 use crate::tasks::Tasks;
@@ -91,7 +91,7 @@ impl Context {
 
     /// The request without identities that its sender is not trusted to assert (RFC 3325 §5).
     pub(crate) fn believed(&self, request: &Message) -> Message {
-        if self.config.trust.peers {
+        if self.policy.settings().identity_trust == IdentityTrust::Senders {
             return request.clone();
         }
         let octets = without(request, |field| field.is("P-Asserted-Identity"));

@@ -146,6 +146,15 @@ choice! {
     }
 }
 choice! {
+    /// `identity.trust`
+    IdentityTrust {
+        /// Nobody is believed: what a sender asserts is removed.
+        None = "none",
+        /// Those who send are of our trust domain (RFC 3325 §2.3), those who receive are not.
+        Senders = "senders",
+    }
+}
+choice! {
     /// `delivery.expires`
     DeliveryExpires {
         /// The header as it came.
@@ -379,6 +388,7 @@ pub struct Settings {
     pub store_hop_headers: HopHeaders,
     pub store_classes: Vec<ContentClass>,
     pub store_modes: Vec<Mode>,
+    pub identity_trust: IdentityTrust,
     pub accept_status: u16,
     pub delivery_expires: DeliveryExpires,
     pub delivery_form: DeliveryForm,
@@ -447,6 +457,7 @@ impl Settings {
             store_hop_headers: HopHeaders::Keep,
             store_classes: ContentClass::ALL.iter().map(|(class, _)| *class).collect(),
             store_modes: Mode::ALL.iter().map(|(mode, _)| *mode).collect(),
+            identity_trust: IdentityTrust::Senders,
             accept_status: 202,
             delivery_expires: DeliveryExpires::AsStored,
             delivery_form: DeliveryForm::Message,
@@ -532,6 +543,7 @@ impl Settings {
             ("store.hop_headers", json!(self.store_hop_headers.text())),
             ("store.classes", json!(classes)),
             ("store.modes", json!(modes)),
+            ("identity.trust", json!(self.identity_trust.text())),
             ("accept.status", json!(self.accept_status)),
             ("delivery.expires", json!(self.delivery_expires.text())),
             ("delivery.form", json!(self.delivery_form.text())),
@@ -597,6 +609,9 @@ impl Settings {
             }
             "store.classes" => self.store_classes = entry.some_of(&ContentClass::ALL)?,
             "store.modes" => self.store_modes = entry.some_of(&Mode::ALL)?,
+            "identity.trust" => {
+                self.identity_trust = entry.one_of(IdentityTrust::read, IdentityTrust::VALUES)?;
+            }
             "accept.status" => self.accept_status = entry.status()?,
             "delivery.expires" => {
                 self.delivery_expires =

@@ -106,6 +106,15 @@ impl Reply {
             // RFC 3261 §8.2.6.1
             builder = builder.header_line(timestamp.line());
         }
+        if self.relayed.is_none()
+            && (101..300).contains(&self.status)
+            && request.method() == Some("INVITE")
+        {
+            // RFC 3261 §12.1.1: the proxies on the way stay on the path of the session.
+            for route in request.headers_named("Record-Route") {
+                builder = builder.header_line(route.line());
+            }
+        }
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
@@ -276,6 +285,39 @@ mod tests {
         );
         let octets = Reply::new(202).octets(&request, &flow("192.0.2.9:5060"), "t1");
         insta::assert_snapshot!(String::from_utf8_lossy(&octets));
+    }
+
+    #[test]
+    fn an_answer_that_makes_a_dialog_repeats_the_record_route() {
+        let invite = Builder::request("INVITE", "sip:bob@example.org")
+            .header("Via", "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa")
+            .header("Record-Route", "<sip:p2;lr>, <sip:p1;lr;x=\"a,b\">")
+            .header("Record-Route", "<sip:p0;lr>")
+            .header("From", "<sip:alice@example.org>;tag=a")
+            .header("To", "<sip:bob@example.org>")
+            .header("Call-ID", "1@x")
+            .header("CSeq", "7 INVITE")
+            .build()
+            .unwrap();
+        let routes = |status: u16| {
+            let octets = Reply::new(status).octets(&invite, &flow("192.0.2.9:5060"), "t");
+            let text = String::from_utf8_lossy(&octets).into_owned();
+            let routes: Vec<String> = text
+                .lines()
+                .filter(|line| line.starts_with("Record-Route"))
+                .map(str::to_owned)
+                .collect();
+            routes
+        };
+        assert_eq!(
+            routes(200),
+            [
+                "Record-Route: <sip:p2;lr>, <sip:p1;lr;x=\"a,b\">",
+                "Record-Route: <sip:p0;lr>"
+            ]
+        );
+        assert_eq!(routes(183), routes(200));
+        assert!(routes(100).is_empty() && routes(486).is_empty());
     }
 
     #[test]

@@ -799,7 +799,7 @@ class Server:
         cseq = re.fullmatch(r"(\d+)\s+(\S+)", message.get("CSeq"))
         if not cseq or cseq[2] != message.method or int(cseq[1]) >= 2 ** 31:
             raise Refused(400)
-        if not re.fullmatch(r"\S+ \S+ SIP/2\.0", message.start) or "\0" in "".join(v for _, v in message.headers):
+        if not re.fullmatch(r"\S+ \S+ SIP/2\.0", message.start, re.I) or "\0" in "".join(v for _, v in message.headers):
             raise Refused(400)
 
     async def handle(self, message, peer):
@@ -831,6 +831,8 @@ class Server:
         raise Refused(403 if on("unknown-403") else 480 if on("unknown-480") else 404)
 
     def register(self, message, peer):
+        if message.get("Require"):
+            raise Refused(420, ("Unsupported", message.get("Require")))
         account = self.account(address(message.get("To"))[1])
         bindings = self.bindings.setdefault(account, {})
         now, call, cseq = self.store.now(), message.get("Call-ID"), int(message.get("CSeq").split()[0])
