@@ -49,7 +49,10 @@ fn every_scenario_has_its_line_and_every_line_its_scenario() {
             Some(known) => assert_eq!(*known, title, "the title of {id} in docs/catalogue.md"),
             None => {
                 assert_eq!(title, "–", "docs/catalogue.md names a scenario {id}");
-                assert!(!note.is_empty(), "docs/catalogue.md does not say why there is no {id}");
+                assert!(
+                    !note.is_empty(),
+                    "docs/catalogue.md does not say why there is no {id}"
+                );
             }
         }
         assert!(
@@ -57,7 +60,10 @@ fn every_scenario_has_its_line_and_every_line_its_scenario() {
             "docs/catalogue.md has {id} twice"
         );
     }
-    let missing: Vec<&String> = scenarios.keys().filter(|id| !seen.contains_key(*id)).collect();
+    let missing: Vec<&String> = scenarios
+        .keys()
+        .filter(|id| !seen.contains_key(*id))
+        .collect();
     assert!(missing.is_empty(), "not in docs/catalogue.md: {missing:?}");
 }
 
