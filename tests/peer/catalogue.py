@@ -690,7 +690,7 @@ SAMPLE = {
     "report-at-dollar": "MS-21", "session-any": "MS-38", "cancelled-kept": "MS-45", "invite-again-doubles": "MS-49",
     "lm-clock-first-chunk": "EX-33", "session-late-never": "PO-04", "oma-id-as-msrp-id": "MI-21",
     "half-stored-at-loss": "MS-33", "half-stored-at-bye": "MS-98", "invite-again-new-session": "MS-99",
-    "endline-no-flag": "MS-100", "ranges-ignored": "MS-19", "fr-partial-silent": "MS-101", "report-claimed": "MS-105",
+    "endline-no-flag": "MS-100", "ranges-ignored": "MS-19", "fr-partial-silent": "MS-107", "report-claimed": "MS-105",
     "session-invite-of-other": "MS-35", "no-bye-kept": "MS-103", "one-record-loses": "MS-104",
     "delivery-no-end": "DL-19", "delivered-by-any-chunk": "DL-23", "session-body-lost-at-restart": "DU-19",
 }
