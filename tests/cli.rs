@@ -81,3 +81,37 @@ fn the_example_configuration_of_the_server_is_its_default() {
     let printed = bench.imspec(&["serve", "--print-config"]).expect(0).stdout;
     assert!(printed.contains("domain: example.org"), "{printed}");
 }
+
+#[test]
+fn an_unknown_fault_is_answered_with_a_near_one() {
+    let bench = Bench::new();
+    let ended = bench
+        .imspec(&["serve", "--fault", "drops-subjects"])
+        .expect(2);
+    insta::assert_snapshot!(ended.stderr);
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn faults_are_listed_by_name_id_and_requirement() {
+    let bench = Bench::new();
+    let listed = bench.imspec(&["faults", "drops-subject", "M-027", "DM-DRV-02"]);
+    insta::assert_snapshot!(listed.expect(0).stdout);
+    let ended = bench.imspec(&["faults", "M-999"]).expect(2);
+    assert!(ended.stderr.contains("M-999"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_fault_is_proved_to_be_caught() {
+    let bench = Bench::new();
+    let proved = bench
+        .imspec(&["faults", "--prove", "M-027", "--out", "out", "--json"])
+        .expect(0);
+    let proof: serde_json::Value = serde_json::from_str(&proved.stdout).unwrap();
+    let trial = &proof["trials"][0];
+    assert_eq!(trial["fault"], "answer-with-body");
+    assert_eq!(trial["fate"], "caught");
+    assert_eq!(trial["caught_by"]["PG-03"][0], "RFC3428-7-2xx-body");
+    assert!(bench.read("out/proof.md").contains("| answer-with-body |"));
+    assert!(bench.read("out/proof.txt").contains("1 fault: 1 caught"));
+}

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod exit;
 pub mod explain;
+pub mod faults;
 pub mod list;
 pub mod run;
 pub mod schema;
@@ -42,6 +43,8 @@ enum Sub {
     Serve(serve::Args),
     /// List the scenarios or the requirements
     List(list::Args),
+    /// List the faults that the reference server can be started with
+    Faults(faults::Args),
     /// Tell all about a requirement, a scenario, a PICS key, a wording defect or an exit status
     Explain(explain::Args),
     /// Find mistakes in scenarios and profiles
@@ -78,6 +81,7 @@ pub fn main() -> ExitStatus {
         Sub::Run(args) => run::execute(args, &mut out),
         Sub::Serve(args) => serve::execute(args, &mut out),
         Sub::List(args) => list::execute(args, &mut out),
+        Sub::Faults(args) => faults::execute(args, &mut out),
         Sub::Explain(args) => explain::execute(args, &mut out),
         Sub::Check(args) => check::execute(args, &mut out),
         Sub::Schema(args) => schema::execute(args, &mut out),

@@ -16,6 +16,7 @@
 //! - [`run`]: the timeline and the interpreter; gives traces.
 //! - [`evidence`]: what a trace says about a name such as `sent`; used while running and while judging.
 //! - [`judge`]: verdicts as a pure function of trace, requirements and waivers.
+//! - [`prove`]: whether the suite catches the seeded faults of the reference server.
 //! - [`cli`]: one file a command.
 
 pub mod agent;
@@ -27,6 +28,7 @@ pub mod embedded;
 pub mod evidence;
 pub mod judge;
 pub mod plan;
+pub mod prove;
 pub mod run;
 pub mod scenario;
 pub mod sut;

@@ -17,7 +17,7 @@ use crate::response::Reply;
 use crate::store::{Binding, Store, StoreError, reparse};
 use crate::tasks::Tasks;
 use crate::transaction::Timers;
-use crate::transport::Outbox;
+use crate::transport::{Gate, Outbox};
 
 /// The parts behind the borders. Whoever starts a server may put another in the place of one, or wrap
 /// it: [`crate::Server::start_with`].
@@ -33,6 +33,8 @@ pub struct Parts {
     pub expiration: Arc<dyn ExpirationPolicy>,
     /// Writes requests to recipients.
     pub composer: Arc<dyn Composer>,
+    /// Lets in what comes by SIP.
+    pub gate: Arc<dyn Gate>,
     /// Sends octets.
     pub outbox: Arc<dyn Outbox>,
     /// Stands between the server and its MSRP connections.

@@ -16,8 +16,9 @@
 //! 7. [`control`] lets a tester look at the store, move the clock and set the policy.
 //!
 //! Every border is a trait — [`store::Store`], [`clock::Clock`], [`message_id::MessageIds`],
-//! [`policy::ExpirationPolicy`], [`compose::Composer`], [`transport::Outbox`], [`msrp::Tap`] — so that a
-//! part can be replaced or wrapped without the others noticing: [`Server::start_with`].
+//! [`policy::ExpirationPolicy`], [`compose::Composer`], [`transport::Gate`], [`transport::Outbox`],
+//! [`msrp::Tap`] — so that a part can be replaced or wrapped without the others noticing:
+//! [`Server::start_with`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::transaction::Timers;
 use crate::transaction::client::ClientTransactions;
-use crate::transport::{Inbox, Outbox, Transport, TransportLimits};
+use crate::transport::{Gated, Inbox, OpenGate, Outbox, Transport, TransportLimits};
 use crate::uas::Uas;
 
 pub mod account;
@@ -215,6 +216,7 @@ impl Server {
             ids: Arc::new(ConfiguredIds::new(Arc::clone(&policy), store)),
             expiration: Arc::clone(&policy) as Arc<dyn ExpirationPolicy>,
             composer: Arc::new(PlainComposer),
+            gate: Arc::new(OpenGate),
             outbox: Arc::clone(&transport) as Arc<dyn Outbox>,
             tap: Arc::new(Untapped),
         });
@@ -395,7 +397,11 @@ async fn open_rooms(
         Arc::clone(&delivery),
     );
     context.msrp.run(Arc::clone(&context.parts.tap));
-    transport.run(&(Arc::new(uas) as Arc<dyn Inbox>));
+    let inbox = Gated {
+        gate: Arc::clone(&context.parts.gate),
+        inbox: Arc::new(uas),
+    };
+    transport.run(&(Arc::new(inbox) as Arc<dyn Inbox>));
     tasks.spawn(Arc::clone(&expiry).run());
     delivery.resume().await?;
     if let Some(listener) = control_listener {

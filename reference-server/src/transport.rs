@@ -90,6 +90,35 @@ pub trait Inbox: Send + Sync + 'static {
     fn receive(&self, incoming: Incoming);
 }
 
+/// Stands before the inbox, and may change or drop what comes in. What goes out can be changed by a
+/// wrapped [`Outbox`].
+pub trait Gate: Send + Sync + 'static {
+    /// A message from the network; `None` for one that is not to be seen.
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        Some(incoming)
+    }
+}
+
+/// The gate that lets everything in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenGate;
+
+impl Gate for OpenGate {}
+
+/// An inbox behind its gate.
+pub(crate) struct Gated {
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+}
+
+impl Inbox for Gated {
+    fn receive(&self, incoming: Incoming) {
+        if let Some(incoming) = self.gate.admit(incoming) {
+            self.inbox.receive(incoming);
+        }
+    }
+}
+
 /// Tells when the connection on which something was sent is gone.
 #[derive(Debug, Clone)]
 pub struct Closed(Option<watch::Receiver<bool>>);

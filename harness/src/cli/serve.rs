@@ -22,6 +22,9 @@ pub struct Args {
     /// Print the `OpenAPI` document of the control API, and end
     #[arg(long, conflicts_with = "print_config")]
     print_openapi: bool,
+    /// Serve with a seeded fault: a name or id that `imspec faults` lists
+    #[arg(long, value_name = "NAME")]
+    fault: Option<String>,
     /// What to log on stderr: error, warn, info, debug, trace, or a filter by module
     #[arg(long, value_name = "LEVEL", default_value = "warn", env = "IMSPEC_LOG")]
     log: String,
@@ -64,14 +67,22 @@ fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
             Config::from_yaml(&text, &name).map_err(|why| invalid(why.to_string()))?
         }
     };
+    let fault = match &args.fault {
+        None => None,
+        Some(name) => {
+            Some(super::faults::named(name).map_err(|why| invalid(format!("--fault {why}")))?)
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|why| broken(format!("no runtime: {why}")))?;
     runtime.block_on(async {
-        let server = Server::start(config)
-            .await
-            .map_err(|why| broken(why.to_string()))?;
+        let started = match fault {
+            None => Server::start(config).await,
+            Some(fault) => imspec_faults::start(config, fault).await,
+        };
+        let server = started.map_err(|why| broken(why.to_string()))?;
         let at = server.addresses();
         let line = json!({ "ready": true, "udp": at.udp, "tcp": at.tcp, "control": at.control });
         writeln!(out, "{line}")

@@ -1,0 +1,391 @@
+//! Does the suite catch faults? Each seeded fault is put into a reference server of its own, and the
+//! scenarios of the requirements that it violates are run against it.
+//!
+//! A fault is *caught* when a check of a requirement that it violates fails, *missed* when nothing fails,
+//! and *astray* when only others fail: then the suite would blame the server for something else. A server
+//! without a fault is run besides, for what fails there proves nothing. The result is a [`Proof`], which
+//! [`render`] shows.
+
+pub mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use imspec_faults::Fault;
+use imspec_reports::record::{FindingKind, RunRecord, Trace, UtcTime, Verdict};
+use serde::Serialize;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::catalogue::Catalogue;
+use crate::judge::{self, RunFacts};
+use crate::plan::{self, Selection};
+use crate::run::{self, RunEvent, RunOptions};
+use crate::scenario::{Case, Scenario};
+use crate::sut::Profile;
+use crate::sut::profile::ProcessAdapter;
+
+/// What a proof works with.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The requirements.
+    pub catalogue: Arc<Catalogue>,
+    /// The suite.
+    pub scenarios: Arc<Vec<Arc<Scenario>>>,
+    /// Starts the reference server; told by `--fault` which fault to seed.
+    pub profile: Profile,
+    /// Every scenario against every fault, and not only those of its requirements.
+    pub all_scenarios: bool,
+    /// Faults at work at the same time.
+    pub jobs: usize,
+    /// Seed of each run.
+    pub seed: u64,
+}
+
+/// How a fault fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// A requirement that it violates failed.
+    Caught,
+    /// Only others failed.
+    Astray,
+    /// Nothing failed.
+    Missed,
+    /// Its server could not be run, or the harness broke.
+    Broken,
+}
+
+/// The run of one fault.
+#[derive(Debug, Clone, Serialize)]
+pub struct Trial {
+    /// Name of the fault.
+    pub fault: &'static str,
+    /// Its id.
+    pub id: &'static str,
+    /// What it violates.
+    pub violates: &'static [&'static str],
+    /// How it fared.
+    pub fate: Fate,
+    /// Scenarios in which a requirement failed that it violates, and which.
+    pub caught_by: BTreeMap<String, BTreeSet<String>>,
+    /// Scenarios in which others failed, and which.
+    pub also: BTreeMap<String, BTreeSet<String>>,
+    /// Requirements that it violates and that did not fail.
+    pub not_shown: BTreeSet<&'static str>,
+    /// Scenarios that were run.
+    pub scenarios: usize,
+    /// Cases that were run.
+    pub cases: usize,
+    /// Real time that it took, in seconds.
+    pub seconds: f64,
+    /// What broke.
+    pub error: Option<String>,
+}
+
+/// The result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proof {
+    /// Version of imspec.
+    pub tool: String,
+    /// Every fault that was tried.
+    pub trials: Vec<Trial>,
+    /// What failed at the server without a fault, by scenario.
+    pub control: BTreeMap<String, BTreeSet<String>>,
+    /// What broke there.
+    pub control_error: Option<String>,
+    /// Scenarios that were run and caught no fault.
+    pub idle: Vec<String>,
+    /// Whether every scenario was tried on every fault that was chosen.
+    pub all_scenarios: bool,
+    /// Real time that it took, in seconds.
+    pub seconds: f64,
+}
+
+impl Proof {
+    /// Faults of that fate.
+    pub fn count(&self, fate: Fate) -> usize {
+        self.trials
+            .iter()
+            .filter(|trial| trial.fate == fate)
+            .count()
+    }
+
+    /// Whether every fault was caught, and nothing else failed. Where every scenario was tried on every
+    /// fault, each must have caught one.
+    pub fn holds(&self) -> bool {
+        self.count(Fate::Caught) == self.trials.len()
+            && self.control.is_empty()
+            && self.control_error.is_none()
+            && !(self.all_scenarios && !self.idle.is_empty())
+    }
+}
+
+/// What happens in a proof.
+#[derive(Debug, Clone)]
+pub enum ProofEvent {
+    /// A fault was tried.
+    Tried(Box<Trial>),
+    /// The server without a fault was tried.
+    Controlled,
+}
+
+/// Tries faults side by side, and a server without one. `None` when it was stopped.
+pub async fn prove(
+    bench: Bench,
+    faults: &[&'static Fault],
+    mut tell: impl FnMut(ProofEvent),
+    stop: watch::Receiver<bool>,
+) -> Option<Proof> {
+    let begun = Instant::now();
+    let bench = Arc::new(bench);
+    let places = Arc::new(Semaphore::new(bench.jobs.max(1)));
+    let mut running = JoinSet::new();
+    let control = if bench.all_scenarios {
+        Ok(Selection::all())
+    } else {
+        of_faults(&bench, faults)
+    };
+    // The longest one first.
+    let first = std::iter::once(None);
+    for fault in first.chain(faults.iter().map(|fault| Some(*fault))) {
+        let (bench, places, stop) = (Arc::clone(&bench), Arc::clone(&places), stop.clone());
+        let control = control.clone();
+        running.spawn(async move {
+            let place = places.acquire_owned().await;
+            if *stop.borrow() || place.is_err() {
+                return (fault, Err("stopped".to_owned()), 0.0);
+            }
+            let begun = Instant::now();
+            let selection = match fault {
+                Some(fault) if !bench.all_scenarios => of_faults(&bench, &[fault]),
+                _ => control,
+            };
+            let record = match selection {
+                Ok(selection) => attempt(&bench, fault, &selection, stop).await,
+                Err(why) => Err(why),
+            };
+            (fault, record, begun.elapsed().as_secs_f64())
+        });
+    }
+    let mut proof = Proof {
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        trials: Vec::with_capacity(faults.len()),
+        control: BTreeMap::new(),
+        control_error: None,
+        idle: Vec::new(),
+        all_scenarios: bench.all_scenarios,
+        seconds: 0.0,
+    };
+    let mut tried = BTreeSet::new();
+    let mut catching = BTreeSet::new();
+    while let Some(done) = running.join_next().await {
+        let (fault, record, seconds) = match done {
+            Ok(done) => done,
+            Err(why) => {
+                proof.control_error = Some(format!("a trial broke: {why}"));
+                continue;
+            }
+        };
+        if let Ok(record) = &record {
+            tried.extend(ran(record).map(str::to_owned));
+        }
+        match fault {
+            None => {
+                match &record {
+                    Ok(record) => {
+                        proof.control = failures(record, |_| true);
+                        proof.control_error = broken(record);
+                    }
+                    Err(why) => proof.control_error = Some(why.clone()),
+                }
+                tell(ProofEvent::Controlled);
+            }
+            Some(fault) => {
+                let trial = judged(fault, record, seconds);
+                catching.extend(trial.caught_by.keys().chain(trial.also.keys()).cloned());
+                tell(ProofEvent::Tried(Box::new(trial.clone())));
+                proof.trials.push(trial);
+            }
+        }
+    }
+    if *stop.borrow() {
+        return None;
+    }
+    let place = |trial: &Trial| faults.iter().position(|fault| fault.name == trial.fault);
+    proof.trials.sort_by_key(place);
+    proof.idle = tried.difference(&catching).cloned().collect();
+    proof.seconds = begun.elapsed().as_secs_f64();
+    Some(proof)
+}
+
+/// The scenarios of all that some faults violate.
+fn of_faults(bench: &Bench, faults: &[&'static Fault]) -> Result<Selection, String> {
+    let violated: BTreeSet<&str> = faults
+        .iter()
+        .flat_map(|fault| fault.violates)
+        .copied()
+        .collect();
+    let select = |words: &[String]| {
+        Selection::parse(words, &[], &bench.scenarios, &bench.catalogue)
+            .map_err(|why| why.to_string())
+    };
+    let covered: Vec<String> = violated
+        .iter()
+        .map(|id| (*id).to_owned())
+        .filter(|id| select(std::slice::from_ref(id)).is_ok())
+        .collect();
+    // A selection of nothing would be one of everything.
+    if covered.is_empty() {
+        return Err("no scenario covers what it violates".to_owned());
+    }
+    select(&covered)
+}
+
+/// Runs some scenarios against a server with a fault.
+async fn attempt(
+    bench: &Bench,
+    fault: Option<&Fault>,
+    selection: &Selection,
+    stop: watch::Receiver<bool>,
+) -> Result<RunRecord, String> {
+    let mut profile = bench.profile.clone();
+    if let ProcessAdapter::Command(command) = &mut profile.adapters.process {
+        // Several faults are at work at the same time.
+        command.instances = command.instances.min(2);
+        if let Some(fault) = fault {
+            command
+                .command
+                .extend(["--fault".to_owned(), fault.name.to_owned()]);
+        }
+    }
+    let settable = profile.settable();
+    let context = plan::Context {
+        pics: &profile.pics,
+        settable: &settable,
+        domain: &profile.pixit.domain,
+        transport: profile.pixit.transport.as_str(),
+        seed: bench.seed,
+    };
+    let plan = plan::plan(&bench.scenarios, selection, &context);
+    let options = RunOptions {
+        jobs: 64,
+        time_budget: Duration::from_mins(1),
+        seed: bench.seed,
+    };
+    let (started, begun) = (UtcTime::now(), Instant::now());
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let running = run::run(plan, &profile, &options, events, stop);
+    let collecting = async {
+        let mut ran: Vec<(Arc<Case>, Trace, u64)> = Vec::new();
+        while let Some(event) = inbox.recv().await {
+            if let RunEvent::CaseFinished {
+                case,
+                trace,
+                duration_us,
+            } = event
+            {
+                ran.push((case, trace, duration_us));
+            }
+        }
+        ran
+    };
+    let (done, ran) = tokio::join!(running, collecting);
+    done.map_err(|why| why.to_string())?;
+    let facts = RunFacts {
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
+        duration_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        store_time_s: 0.0,
+        interrupted: None,
+        profile: profile.record(),
+        today: jiff::Zoned::now().date(),
+    };
+    let context = judge::Context {
+        pics: &profile.pics,
+        catalogue: &bench.catalogue,
+    };
+    Ok(judge::record(facts, &ran, &[], &[], context))
+}
+
+/// Scenarios of which a case was run.
+fn ran(record: &RunRecord) -> impl Iterator<Item = &str> {
+    record.cases.iter().map(|case| case.scenario.as_str())
+}
+
+/// What failed, by scenario, of the requirements that are wanted.
+fn failures(
+    record: &RunRecord,
+    wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let scenario_of: BTreeMap<&str, &str> = record
+        .cases
+        .iter()
+        .map(|case| (case.id.as_str(), case.scenario.as_str()))
+        .collect();
+    let mut failed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for finding in &record.findings {
+        if finding.kind == FindingKind::NotDemonstrated || !wanted(&finding.requirement) {
+            continue;
+        }
+        let scenario = scenario_of.get(finding.case.as_str());
+        failed
+            .entry((*scenario.unwrap_or(&finding.case.as_str())).to_owned())
+            .or_default()
+            .insert(finding.requirement.clone());
+    }
+    failed
+}
+
+/// The first reason for which a case could not be run to its end.
+fn broken(record: &RunRecord) -> Option<String> {
+    let case = record
+        .cases
+        .iter()
+        .find(|case| case.verdict == Verdict::Error)?;
+    let why = case.reason.as_deref().unwrap_or("the harness broke");
+    Some(format!("{}: {why}", case.id))
+}
+
+fn judged(fault: &'static Fault, record: Result<RunRecord, String>, seconds: f64) -> Trial {
+    let mut trial = Trial {
+        fault: fault.name,
+        id: fault.id,
+        violates: fault.violates,
+        fate: Fate::Broken,
+        caught_by: BTreeMap::new(),
+        also: BTreeMap::new(),
+        not_shown: fault.violates.iter().copied().collect(),
+        scenarios: 0,
+        cases: 0,
+        seconds,
+        error: None,
+    };
+    let record = match record {
+        Ok(record) => record,
+        Err(why) => {
+            trial.error = Some(why);
+            return trial;
+        }
+    };
+    trial.cases = record.cases.len();
+    trial.scenarios = ran(&record).collect::<BTreeSet<_>>().len();
+    trial.caught_by = failures(&record, |id| fault.violates.contains(&id));
+    trial.also = failures(&record, |id| !fault.violates.contains(&id));
+    let shown: BTreeSet<&String> = trial.caught_by.values().flatten().collect();
+    trial
+        .not_shown
+        .retain(|id| !shown.iter().any(|shown| shown == id));
+    trial.error = broken(&record);
+    trial.fate = if !trial.caught_by.is_empty() {
+        Fate::Caught
+    } else if trial.error.is_some() {
+        Fate::Broken
+    } else if trial.also.is_empty() {
+        Fate::Missed
+    } else {
+        Fate::Astray
+    };
+    trial
+}

@@ -1,0 +1,239 @@
+//! A proof as text, as Markdown and as JSON.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Fate, Proof, Trial};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
+/// Scenarios that are named in one line.
+const NAMED: usize = 6;
+
+impl Fate {
+    /// In one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caught => "caught",
+            Self::Astray => "astray",
+            Self::Missed => "missed",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// For a terminal: a line for each fault, then what is wrong, then the totals.
+pub fn text(proof: &Proof) -> String {
+    let name = proof
+        .trials
+        .iter()
+        .map(|trial| trial.fault.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{BOLD}{:6}  {:name$}  fate    by{BOLD:#}",
+        "id", "fault"
+    );
+    for trial in &proof.trials {
+        let style = if trial.fate == Fate::Caught {
+            GOOD
+        } else {
+            BAD
+        };
+        let _ = writeln!(
+            text,
+            "{:6}  {:name$}  {style}{}{style:#}  {}",
+            trial.id,
+            trial.fault,
+            trial.fate.as_str(),
+            by(trial),
+        );
+    }
+    wrong(&mut text, proof);
+    let _ = writeln!(text, "\n{}", totals(proof));
+    text
+}
+
+fn by(trial: &Trial) -> String {
+    let names = |of: &BTreeMap<String, BTreeSet<String>>| {
+        let shown: Vec<&str> = of.keys().take(NAMED).map(String::as_str).collect();
+        let more = of.len().saturating_sub(NAMED);
+        let rest = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        format!("{}{rest}", shown.join(" "))
+    };
+    match trial.fate {
+        Fate::Caught => names(&trial.caught_by),
+        Fate::Astray => format!("only others fail: {}", names(&trial.also)),
+        Fate::Missed => format!("nothing fails in {} scenarios", trial.scenarios),
+        Fate::Broken => trial.error.clone().unwrap_or_default(),
+    }
+}
+
+fn wrong(text: &mut String, proof: &Proof) {
+    if !proof.control.is_empty() {
+        let _ = writeln!(text, "\n{BAD}Fails without a fault, too:{BAD:#}");
+        for (scenario, requirements) in &proof.control {
+            let all: Vec<&str> = requirements.iter().map(String::as_str).collect();
+            let _ = writeln!(text, "  {scenario}  {DIM}{}{DIM:#}", all.join(" "));
+        }
+    }
+    if let Some(why) = &proof.control_error {
+        let _ = writeln!(text, "\n{BAD}The run without a fault broke:{BAD:#} {why}");
+    }
+    if proof.all_scenarios && !proof.idle.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{BAD}Catch no fault:{BAD:#} {}",
+            proof.idle.join(" ")
+        );
+    }
+}
+
+/// The figures, in one sentence.
+pub fn totals(proof: &Proof) -> String {
+    let of = |fate: Fate| match proof.count(fate) {
+        0 => String::new(),
+        count => format!(", {count} {}", fate.as_str()),
+    };
+    let all = match proof.trials.len() {
+        1 => "1 fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    format!(
+        "{all}: {} caught{}{}{}, in {:.0} s",
+        proof.count(Fate::Caught),
+        of(Fate::Astray),
+        of(Fate::Missed),
+        of(Fate::Broken),
+        proof.seconds,
+    )
+}
+
+/// For a page: faults with what caught them, then scenarios with what they caught.
+pub fn markdown(proof: &Proof) -> String {
+    let mut text = format!("# What the suite catches\n\n{}.\n\n", totals(proof));
+    text.push_str("| id | fault | violates | fate | caught by |\n|---|---|---|---|---|\n");
+    for trial in &proof.trials {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            trial.id,
+            trial.fault,
+            trial.violates.join(", "),
+            trial.fate.as_str(),
+            by(trial).replace('|', "\\|"),
+        );
+    }
+    text.push_str("\n| scenario | catches |\n|---|---|\n");
+    for (scenario, faults) in by_scenario(proof) {
+        let _ = writeln!(text, "| {scenario} | {} |", faults.join(", "));
+    }
+    for scenario in &proof.idle {
+        let _ = writeln!(text, "| {scenario} | – |");
+    }
+    text
+}
+
+/// The faults that each scenario catches.
+fn by_scenario(proof: &Proof) -> BTreeMap<&str, Vec<&'static str>> {
+    let mut table: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
+    for trial in &proof.trials {
+        let scenarios: BTreeSet<&String> =
+            trial.caught_by.keys().chain(trial.also.keys()).collect();
+        for scenario in scenarios {
+            table.entry(scenario).or_default().push(trial.fault);
+        }
+    }
+    table
+}
+
+/// For programs.
+pub fn json(proof: &Proof) -> String {
+    let mut text = serde_json::to_string_pretty(proof).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(fault: &'static str, id: &'static str, fate: Fate) -> Trial {
+        let found = |scenario: &str, id: &str| {
+            BTreeMap::from([(scenario.to_owned(), BTreeSet::from([id.to_owned()]))])
+        };
+        Trial {
+            fault,
+            id,
+            violates: &["DM-STORE-02"],
+            fate,
+            caught_by: match fate {
+                Fate::Caught => found("PG-05", "DM-STORE-02"),
+                _ => BTreeMap::new(),
+            },
+            also: match fate {
+                Fate::Caught | Fate::Astray => found("PG-06", "RFC3261-7.3.1"),
+                _ => BTreeMap::new(),
+            },
+            not_shown: BTreeSet::new(),
+            scenarios: 18,
+            cases: 40,
+            seconds: 1.0,
+            error: (fate == Fate::Broken).then(|| "no server".to_owned()),
+        }
+    }
+
+    fn proof() -> Proof {
+        Proof {
+            tool: "0.1.0".to_owned(),
+            trials: vec![
+                trial("drops-subject", "M-001", Fate::Caught),
+                trial("drops-compact-subject", "M-002", Fate::Astray),
+                trial("bare-from", "M-006", Fate::Missed),
+                trial("cpim-as-text", "M-014", Fate::Broken),
+            ],
+            control: BTreeMap::from([(
+                "PG-07".to_owned(),
+                BTreeSet::from(["DM-STORE-02".to_owned()]),
+            )]),
+            control_error: None,
+            idle: vec!["PG-08".to_owned()],
+            all_scenarios: true,
+            seconds: 12.3,
+        }
+    }
+
+    #[test]
+    fn a_proof_in_a_terminal() {
+        let shown = anstream::adapter::strip_str(&text(&proof())).to_string();
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn a_proof_on_a_page() {
+        insta::assert_snapshot!(markdown(&proof()));
+    }
+
+    #[test]
+    fn only_a_whole_proof_holds() {
+        let mut whole = proof();
+        assert!(!whole.holds());
+        whole.trials.truncate(1);
+        assert!(!whole.holds(), "something fails without a fault");
+        whole.control.clear();
+        assert!(!whole.holds(), "a scenario catches nothing");
+        whole.all_scenarios = false;
+        assert!(whole.holds());
+    }
+}

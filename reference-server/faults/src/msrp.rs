@@ -1,0 +1,432 @@
+//! The border of MSRP connections: frames that are taken for others, and frames that should not be sent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imspec_reference_server::Parts;
+use imspec_reference_server::compose::Field;
+use imspec_reference_server::msrp::{Tap, transaction_id};
+use imspec_reference_server::transport::{Flow, Gate, Incoming, Outbox, Sending, Target};
+use imspec_wire::msrp::{ByteRange, Decoder, End, Flag, Frame, Head, Limits, Piece, Status};
+use imspec_wire::sip::Message;
+
+use crate::fault::Fault;
+use crate::rewrite::{self, Becomes};
+use crate::store::Memory;
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "first-chunk-alone",
+        "M-028",
+        &["DM-STORE-20", "RFC4975-7.3.1"],
+        "Of a message in several chunks the first one is stored.",
+    )
+    .seed(|parts| tapped(parts, FirstChunk::default())),
+    Fault::new(
+        "stores-aborted",
+        "M-032",
+        &["DM-STORE-20"],
+        "A message that its sender gave up is stored as far as it came.",
+    )
+    .seed(|parts| tapped(parts, Aborted)),
+    Fault::new(
+        "ranges-from-zero",
+        "M-033",
+        &["DM-STORE-20", "RFC4975-7.3.1"],
+        "Chunks after the first are put one octet too far to the front.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let range = head.byte_range()?.ok()?;
+                (range.start > 1).then(|| ranged(head, &format!("{}-*/*", range.start - 1)))
+            }),
+        )
+    }),
+    Fault::new(
+        "stores-bodiless",
+        "M-036",
+        &["DM-STORE-18", "RFC4975-8.5"],
+        "A SEND without a body, which opens a connection, is stored as an empty message.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let is_sign =
+                    head.method() == Some(imspec_wire::msrp::Method::Send) && !head.has_body();
+                is_sign.then(|| {
+                    [head.as_bytes(), &b"Content-Type: text/plain\r\n\r\n"[..]]
+                        .concat()
+                        .into()
+                })
+            }),
+        )
+    }),
+    Fault::new(
+        "answers-unwanted",
+        "M-054",
+        &["RFC4975-7.2"],
+        "A SEND with `Failure-Report: no` is answered with 200.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let is_unwanted =
+                    |field: &Field| field.is("Failure-Report") && field.value == b"no";
+                Some(rewrite::send_fields(head.as_bytes(), |field| {
+                    Becomes::gone_if(is_unwanted(field))
+                }))
+            }),
+        )
+    }),
+    Fault::new(
+        "reports-too-early",
+        "M-055",
+        &["RFC4975-7.1.3"],
+        "Success of all octets is reported when the first chunk is there.",
+    )
+    .seed(|parts| tapped(parts, Early::default())),
+    Fault::new(
+        "refuses-send-with-expires",
+        "M-090",
+        &["DM-EXP-20", "RFC4975-12-header"],
+        "A SEND with Expires is refused.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                head.header("Expires")?;
+                let line = format!("MSRP {} FORGET", head.transaction_id());
+                let rest = head.as_bytes().get(head.start_line_range().end..)?;
+                Some([line.as_bytes(), rest].concat().into())
+            }),
+        )
+    }),
+    Fault::new(
+        "takes-other-sessions",
+        "M-138",
+        &["RFC4975-5.4-481", "DM-STORE-22"],
+        "A SEND for a session that does not exist is taken for the one of its sender.",
+    )
+    .seed(|parts| {
+        let sessions = Arc::new(Sessions::default());
+        let known = |sessions: &Arc<Sessions>| Arc::clone(sessions);
+        Parts {
+            gate: Arc::new(Offers {
+                inner: Arc::clone(&parts.gate),
+                sessions: known(&sessions),
+            }),
+            outbox: Arc::new(Answers {
+                inner: Arc::clone(&parts.outbox),
+                sessions: known(&sessions),
+            }),
+            tap: Arc::new(Redirect { sessions }),
+            ..parts
+        }
+    }),
+    Fault::new(
+        "stored-id-on-the-wire",
+        "M-140",
+        &["RFC4975-9-ident"],
+        "The Message-ID of a deferred message, with its @, is written into MSRP.",
+    )
+    .under("delivery.form: session")
+    .seed(|parts| {
+        tapped(
+            parts,
+            Outgoing(|octets: &Bytes| {
+                let is_send =
+                    octets.starts_with(b"MSRP ") && first_line(octets).ends_with(b" SEND");
+                is_send.then(|| {
+                    rewrite::send_fields(octets, |field| {
+                        if field.is("Message-ID") {
+                            let id = [&field.value[..], b"@mailstore1.example.org"].concat();
+                            Becomes::field("Message-ID", id)
+                        } else {
+                            Becomes::Same
+                        }
+                    })
+                })
+            }),
+        )
+    }),
+];
+
+fn tapped(parts: Parts, tap: impl Tap) -> Parts {
+    Parts {
+        tap: Arc::new(tap),
+        ..parts
+    }
+}
+
+fn first_line(octets: &[u8]) -> &[u8] {
+    let end = octets
+        .iter()
+        .position(|octet| matches!(octet, b'\r' | b'\n'));
+    octets
+        .get(..end.unwrap_or(octets.len()))
+        .unwrap_or_default()
+}
+
+/// The head of other octets; the old one where they are none.
+fn read_head(octets: &Bytes, old: Head) -> Head {
+    let mut decoder = Decoder::new(Limits::default());
+    decoder.push(octets);
+    match decoder.next_piece() {
+        Ok(Some(Piece::Head(head))) => head,
+        _ if octets.ends_with(b"\r\n\r\n") => old,
+        // Without a body the end line says where the head ends.
+        _ => {
+            let mut decoder = Decoder::new(Limits::default());
+            decoder.push(octets);
+            decoder.push(format!("-------{}$\r\n", old.transaction_id()).as_bytes());
+            match decoder.next_piece() {
+                Ok(Some(Piece::Head(head))) => head,
+                _ => old,
+            }
+        }
+    }
+}
+
+/// The octets of a head with another Byte-Range.
+fn ranged(head: &Head, range: &str) -> Bytes {
+    rewrite::send_fields(head.as_bytes(), |field| {
+        if field.is("Byte-Range") {
+            Becomes::field("Byte-Range", range)
+        } else {
+            Becomes::Same
+        }
+    })
+}
+
+/// The transaction id in an end line.
+fn id_of(end: &End) -> String {
+    let line = String::from_utf8_lossy(&end.octets);
+    let line = line.trim();
+    let id = line.strip_prefix("-------").unwrap_or(line);
+    let mut id = id.to_owned();
+    id.pop();
+    id
+}
+
+/// Changes heads that come in.
+struct Heads<F>(F);
+
+impl<F: Fn(&Head) -> Option<Bytes> + Send + Sync + 'static> Tap for Heads<F> {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        Some(match piece {
+            Piece::Head(head) => match (self.0)(&head) {
+                Some(octets) => Piece::Head(read_head(&octets, head)),
+                None => Piece::Head(head),
+            },
+            other => other,
+        })
+    }
+}
+
+/// Changes octets that go out.
+struct Outgoing<F>(F);
+
+impl<F: Fn(&Bytes) -> Option<Bytes> + Send + Sync + 'static> Tap for Outgoing<F> {
+    fn outgoing(&self, octets: Bytes) -> Option<Bytes> {
+        Some((self.0)(&octets).unwrap_or(octets))
+    }
+}
+
+#[derive(Default)]
+struct FirstChunk(Memory<HashSet<String>>);
+
+impl Tap for FirstChunk {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        Some(match piece {
+            Piece::Head(head) => {
+                let starts = head
+                    .byte_range()
+                    .and_then(Result::ok)
+                    .map(|range| range.start);
+                if head.has_body() && starts == Some(1) {
+                    self.0.get().insert(head.transaction_id().to_owned());
+                    Piece::Head(read_head(&ranged(&head, "1-*/*"), head))
+                } else {
+                    Piece::Head(head)
+                }
+            }
+            Piece::End(end) if self.0.get().remove(&id_of(&end)) && end.flag == Flag::More => {
+                Piece::End(End {
+                    flag: Flag::Complete,
+                    ..end
+                })
+            }
+            other => other,
+        })
+    }
+}
+
+struct Aborted;
+
+impl Tap for Aborted {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        Some(match piece {
+            Piece::Head(head) => match head.byte_range() {
+                Some(Ok(range)) => Piece::Head(read_head(
+                    &ranged(&head, &format!("{}-*/*", range.start)),
+                    head,
+                )),
+                _ => Piece::Head(head),
+            },
+            Piece::End(end) if end.flag == Flag::Abort => Piece::End(End {
+                flag: Flag::Complete,
+                ..end
+            }),
+            other => other,
+        })
+    }
+}
+
+/// Reports of success that are made up, by the id of the SEND that they follow.
+#[derive(Default)]
+struct Early(Memory<HashMap<String, Bytes>>);
+
+impl Tap for Early {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        if let Piece::Head(head) = &piece
+            && head.success_report()
+            && let Some(Ok(range)) = head.byte_range()
+            && let (1, Some(total)) = (range.start, range.total)
+            && let Ok(to_path) = head.to_path()
+            && let own = to_path.first()
+        {
+            let all = ByteRange {
+                start: 1,
+                end: Some(total),
+                total: Some(total),
+            };
+            let status = Status::new(200, Some("OK"));
+            let report =
+                imspec_wire::msrp::Builder::report(head, transaction_id(), all, &status, own);
+            self.0
+                .get()
+                .insert(head.transaction_id().to_owned(), report.octets());
+        }
+        Some(piece)
+    }
+
+    fn outgoing(&self, octets: Bytes) -> Option<Bytes> {
+        let id = Frame::parse(octets.clone(), &Limits::default())
+            .ok()
+            .map(|frame| frame.head().transaction_id().to_owned());
+        let report = id.and_then(|id| self.0.get().remove(&id));
+        Some(match report {
+            Some(report) => [octets, report].concat().into(),
+            None => octets,
+        })
+    }
+}
+
+/// Which session of ours belongs to which path of a peer's.
+#[derive(Default)]
+struct Sessions {
+    /// Paths of offers, by Call-ID.
+    offers: Memory<HashMap<String, String>>,
+    /// Our paths, by the peer's.
+    paths: Memory<HashMap<String, String>>,
+}
+
+/// The path in a message's session description.
+fn path_of(message: &Message) -> Option<String> {
+    let body = String::from_utf8_lossy(message.body()).into_owned();
+    let path = body.lines().find_map(|line| line.strip_prefix("a=path:"))?;
+    path.split(' ').next_back().map(|uri| uri.trim().to_owned())
+}
+
+struct Offers {
+    inner: Arc<dyn Gate>,
+    sessions: Arc<Sessions>,
+}
+
+impl Gate for Offers {
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        let message = &incoming.message;
+        if let (Some("INVITE"), Some(path), Some(id)) = (
+            message.method(),
+            path_of(message),
+            rewrite::text(message, "Call-ID"),
+        ) {
+            self.sessions.offers.get().insert(id, path);
+        }
+        self.inner.admit(incoming)
+    }
+}
+
+struct Answers {
+    inner: Arc<dyn Outbox>,
+    sessions: Arc<Sessions>,
+}
+
+impl Answers {
+    fn note(&self, octets: &Bytes) {
+        let Some(message) = rewrite::read(octets) else {
+            return;
+        };
+        if let (Some(200), Some(own), Some(id)) = (
+            message.status(),
+            path_of(&message),
+            rewrite::text(&message, "Call-ID"),
+        ) && let Some(peer) = self.sessions.offers.get().get(&id).cloned()
+        {
+            self.sessions.paths.get().insert(peer, own);
+        }
+    }
+}
+
+impl Outbox for Answers {
+    fn send(&self, target: Target, octets: Bytes) -> Sending<'_> {
+        self.inner.send(target, octets)
+    }
+
+    fn respond(&self, flow: Flow, fallback: std::net::SocketAddr, octets: Bytes) -> Sending<'_> {
+        self.note(&octets);
+        self.inner.respond(flow, fallback, octets)
+    }
+
+    fn respond_now(&self, flow: Flow, address: std::net::SocketAddr, octets: Bytes) {
+        self.note(&octets);
+        self.inner.respond_now(flow, address, octets);
+    }
+
+    fn sent_by(&self, target: Target) -> Option<std::net::SocketAddr> {
+        self.inner.sent_by(target)
+    }
+}
+
+struct Redirect {
+    sessions: Arc<Sessions>,
+}
+
+impl Tap for Redirect {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        let Piece::Head(head) = piece else {
+            return Some(piece);
+        };
+        let from = head
+            .header("From-Path")
+            .map(|path| path.text().into_owned());
+        let own = from.and_then(|from| self.sessions.paths.get().get(from.trim()).cloned());
+        let Some(own) = own else {
+            return Some(Piece::Head(head));
+        };
+        let octets = rewrite::send_fields(head.as_bytes(), |field| {
+            if field.is("To-Path") {
+                Becomes::field("To-Path", &own)
+            } else {
+                Becomes::Same
+            }
+        });
+        Some(Piece::Head(read_head(&octets, head)))
+    }
+}

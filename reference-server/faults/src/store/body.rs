@@ -1,0 +1,114 @@
+//! What is stored of a MESSAGE's body.
+
+use bytes::Bytes;
+use imspec_wire::sip::Message;
+
+use super::requests;
+use crate::fault::Fault;
+use crate::rewrite;
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "trims-body",
+        "M-017",
+        &["DM-STORE-03"],
+        "A line end at the end of a body is not stored.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            rewrite::body(
+                request,
+                request
+                    .body()
+                    .strip_suffix(b"\r\n")
+                    .unwrap_or(request.body()),
+            )
+        })
+    }),
+    Fault::new(
+        "cuts-long-body",
+        "F-010",
+        &["DM-STORE-01", "DM-STORE-03"],
+        "Bodies are cut after 700 octets.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            rewrite::body(request, request.body().get(..700).unwrap_or(request.body()))
+        })
+    }),
+    Fault::new(
+        "body-as-utf8",
+        "F-011",
+        &["DM-STORE-03"],
+        "What is not UTF-8 in a body is replaced when it is stored.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            rewrite::body(request, String::from_utf8_lossy(request.body()).as_bytes())
+        })
+    }),
+    Fault::new(
+        "body-to-nul",
+        "F-012",
+        &["DM-STORE-01", "DM-STORE-03"],
+        "A body is stored up to its first NUL.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let end = request.body().iter().position(|octet| *octet == 0);
+            rewrite::body(
+                request,
+                request
+                    .body()
+                    .get(..end.unwrap_or(usize::MAX))
+                    .unwrap_or(request.body()),
+            )
+        })
+    }),
+    Fault::new(
+        "first-part-of-several",
+        "F-013",
+        &["DM-STORE-01", "DM-STORE-03"],
+        "Of a body with several parts the last one is not stored.",
+    )
+    .seed(|parts| requests(parts, without_last_part)),
+    Fault::new(
+        "bare-line-feeds",
+        "F-014",
+        &["DM-STORE-03"],
+        "A line end in a body becomes a single line feed.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let body = request.body();
+            let kept = body
+                .iter()
+                .enumerate()
+                .filter(|(at, octet)| **octet != b'\r' || body.get(at + 1) != Some(&b'\n'));
+            rewrite::body(request, &kept.map(|(_, octet)| *octet).collect::<Vec<u8>>())
+        })
+    }),
+];
+
+fn without_last_part(request: &Message) -> Bytes {
+    let is_several = rewrite::text(request, "Content-Type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/"));
+    let body = request.body();
+    let starts: Vec<usize> = (0..body.len())
+        .filter(|at| {
+            body.get(*at..)
+                .is_some_and(|rest| rest.starts_with(b"\r\n--"))
+        })
+        .collect();
+    match starts.as_slice() {
+        // The last delimiter ends the body, the one before it begins the last part.
+        [.., before, last] if is_several => {
+            let first = body.get(..*before).unwrap_or_default();
+            rewrite::body(
+                request,
+                &[first, body.get(*last..).unwrap_or_default()].concat(),
+            )
+        }
+        _ => request.octets().clone(),
+    }
+}

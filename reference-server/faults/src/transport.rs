@@ -1,0 +1,628 @@
+//! The border of SIP: requests that are taken for others, and responses that are not what was decided.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imspec_reference_server::Parts;
+use imspec_reference_server::clock::wait_until;
+use imspec_reference_server::compose::Deferred;
+use imspec_reference_server::policy::{DeliveryExpires, Mark};
+use imspec_reference_server::store::{Answer, Binding, Form, Store, StoredMessage};
+use imspec_reference_server::transport::{Flow, Gate, Incoming, Outbox, Protocol, Sending, Target};
+use imspec_wire::sip::typed::{CSeq, Contact, Host, SipUri, Uri};
+use imspec_wire::sip::{Builder, Message};
+
+use crate::fault::{Fault, Need};
+use crate::rewrite;
+use crate::store::{Memory, Spoil, request_of, spoil, writing};
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "accepts-unknown-users",
+        "M-026",
+        &["DM-DRV-08"],
+        "A MESSAGE for an unknown user is answered with 202.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            let is_unknown = response.status() == Some(404) && is_to(response, "MESSAGE");
+            is_unknown.then(|| rewrite::start_line(response, "SIP/2.0 202 Accepted"))
+        })
+    }),
+    Fault::new(
+        "answer-with-body",
+        "M-027",
+        &["RFC3428-7-2xx-body"],
+        "The 2xx to a MESSAGE has a body.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            is_accepting(response).then(|| {
+                let typed = rewrite::with_field(response, "Content-Type", "text/plain");
+                rewrite::message(&typed, |typed| rewrite::body(typed, b"Stored."))
+            })
+        })
+    }),
+    Fault::new(
+        "answer-with-contact",
+        "F-150",
+        &["RFC3428-7-2xx-contact"],
+        "The 2xx to a MESSAGE has a Contact.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            is_accepting(response)
+                .then(|| rewrite::with_field(response, "Contact", "<sip:example.org>"))
+        })
+    }),
+    Fault::new(
+        "refuses-what-it-stored",
+        "M-142",
+        &["DM-DRV-02", "DM-DRV-08"],
+        "A MESSAGE that was stored is answered with 480.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() == Some(202))
+                .then(|| rewrite::start_line(response, "SIP/2.0 480 Temporarily Unavailable"))
+        })
+    }),
+    Fault::new(
+        "accepts-with-200",
+        "F-151",
+        &["DM-DRV-02"],
+        "A MESSAGE that was stored is answered with 200, as if it had been delivered.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() == Some(202)).then(|| rewrite::start_line(response, "SIP/2.0 200 OK"))
+        })
+    }),
+    Fault::new(
+        "delivers-two-copies",
+        "F-152",
+        &["DM-DRV-03"],
+        "Each MESSAGE to a recipient is sent twice, the second time as another request.",
+    )
+    .seed(|parts| {
+        let outbox = TwoCopies {
+            inner: Arc::clone(&parts.outbox),
+            seen: Memory::default(),
+        };
+        Parts {
+            outbox: Arc::new(outbox),
+            ..parts
+        }
+    }),
+    Fault::new(
+        "retransmission-is-new",
+        "F-153",
+        &["DM-DRV-03", "RFC3261-17.2.2"],
+        "A MESSAGE that is sent again because its answer was late is another message.",
+    )
+    .seed(|parts| {
+        let gate = AnotherEachTime {
+            inner: Arc::clone(&parts.gate),
+            seen: Memory::default(),
+        };
+        responding(
+            Parts {
+                gate: Arc::new(gate),
+                ..parts
+            },
+            as_it_was,
+        )
+    }),
+    Fault::new(
+        "subject-of-session-name",
+        "M-039",
+        &["DM-STORE-14", "DM-STORE-17"],
+        "The s= line of the offer becomes the Subject of the message.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            let body = String::from_utf8_lossy(message.body()).into_owned();
+            let name = body.lines().find_map(|line| line.strip_prefix("s="))?;
+            (message.method() == Some("INVITE"))
+                .then(|| rewrite::with_field(message, "Subject", name.trim()))
+        })
+    }),
+    Fault::new(
+        "escapes-not-read",
+        "M-075",
+        &["DM-ACCT-01", "RFC3261-19.1.4"],
+        "Escapes in the user part of a Request-URI are not read.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            let uri = std::str::from_utf8(message.request_uri()?).ok()?;
+            let (user, rest) = uri.split_once('@')?;
+            user.contains('%')
+                .then(|| rewrite::request_uri(message, format!("{}@{rest}", user.replace('%', "%25"))))
+        })
+    }),
+    Fault::new(
+        "parameters-name-accounts",
+        "M-076",
+        &["DM-ACCT-01"],
+        "Parameters of a Request-URI belong to the name of the account.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            let uri = std::str::from_utf8(message.request_uri()?).ok()?;
+            let (address, parameters) = uri.split_once(';')?;
+            let (user, domain) = address.split_once('@')?;
+            let name: String = parameters.chars().filter(char::is_ascii_alphanumeric).collect();
+            Some(rewrite::request_uri(message, format!("{user}_{name}@{domain}")))
+        })
+    }),
+    Fault::new(
+        "query-delivers",
+        "M-122",
+        &["DM-DRV-01"],
+        "A REGISTER that only asks for bindings brings what waits.",
+    )
+    .seed(|parts| {
+        bringing(parts, |request| {
+            request.headers_named("Contact").next().is_none()
+        })
+    }),
+    Fault::new(
+        "removal-delivers",
+        "F-154",
+        &["DM-DRV-01"],
+        "A REGISTER that removes bindings brings what waits.",
+    )
+    .seed(|parts| {
+        bringing(parts, |request| {
+            rewrite::text(request, "Expires").is_some_and(|expires| expires.trim() == "0")
+                || request.typed_all::<Contact>().iter().any(|contact| {
+                    matches!(contact, Ok(Contact::Address(address)) if address.params.get("expires") == Some("0"))
+                })
+        })
+    }),
+    Fault::new(
+        "expires-of-invitation",
+        "M-088",
+        &["DM-EXP-20", "DM-EXP-21", "DM-DEF-02"],
+        "The Expires of the INVITE is taken for that of its messages.",
+    )
+    .seed(|parts| {
+        let noted = Arc::new(Memory::<HashMap<String, u32>>::default());
+        let known = Arc::clone(&noted);
+        let parts = writing(parts, move |mut message| {
+            if matches!(message.form, Form::Session(_)) {
+                let call = request_of(&message).and_then(|invite| rewrite::text(&invite, "Call-ID"));
+                let seconds = call.and_then(|call| known.get().get(&call).copied());
+                message.mark = seconds.map(|seconds| Mark {
+                    seconds: u64::from(seconds),
+                    at: message.received_at.plus_seconds(i64::from(seconds)),
+                    raw: Some(seconds.to_string()),
+                });
+            }
+            Some(message)
+        });
+        admitting(parts, move |message| {
+            let expires = rewrite::text(message, "Expires")?.trim().parse().ok()?;
+            if message.method() == Some("INVITE") {
+                noted.get().insert(rewrite::text(message, "Call-ID")?, expires);
+            }
+            None
+        })
+    }),
+    Fault::new(
+        "failure-after-delivery",
+        "M-114",
+        &["DM-DEF-04"],
+        "When the time of a delivered message is over, its sender is told that it failed.",
+    )
+    .needs(&[Need::Wire, Need::Clock])
+    .seed(|parts| {
+        after_delivery(parts, |parts, stored| Box::pin(async move {
+            let request = request_of(&stored.message)?;
+            let sender = rewrite::account_in(&request, "From")?;
+            let bindings = parts.store.bindings(&sender).await.ok()?;
+            let binding = bindings.last()?;
+            let target = target_of(binding)?;
+            let id = String::from_utf8_lossy(request.body())
+                .lines()
+                .find_map(|line| line.strip_prefix("imdn.Message-ID:").map(str::trim).map(str::to_owned))
+                .unwrap_or_else(|| stored.message.message_id.clone());
+            let report = format!(
+                "<?xml version=\"1.0\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
+                 <message-id>{id}</message-id>\
+                 <delivery-notification><status><failed/></status></delivery-notification></imdn>\r\n"
+            );
+            let octets = begun(&parts, target, &binding.contact, &sender)?
+                .header("Content-Type", "message/imdn+xml")
+                .body(report.into_bytes())
+                .octets();
+            Some((target, octets))
+        }))
+    }),
+    Fault::new(
+        "delivered-comes-back",
+        "F-155",
+        &["DM-DEF-04", "DM-DRV-03"],
+        "When the time of a delivered message is over, its recipient gets it once more.",
+    )
+    .needs(&[Need::Wire, Need::Clock])
+    .seed(|parts| {
+        after_delivery(parts, |parts, stored| Box::pin(async move {
+            let account = stored.message.account.clone();
+            let bindings = parts.store.bindings(&account).await.ok()?;
+            let target = target_of(bindings.last()?)?;
+            let octets = brought(&parts, &stored, target, &bindings.last()?.contact)?;
+            Some((target, octets))
+        }))
+    }),
+];
+
+/// Whether it answers a request of that method.
+fn is_to(response: &Message, method: &str) -> bool {
+    matches!(response.typed::<CSeq>(), Some(Ok(cseq)) if cseq.method == method)
+}
+
+/// A 2xx to a MESSAGE.
+fn is_accepting(response: &Message) -> bool {
+    matches!(response.status(), Some(200..=299)) && is_to(response, "MESSAGE")
+}
+
+/// Changes responses; those for which there is nothing stay.
+fn responding(
+    parts: Parts,
+    change: impl Fn(&Message) -> Option<Bytes> + Send + Sync + 'static,
+) -> Parts {
+    let outbox = Responding {
+        inner: Arc::clone(&parts.outbox),
+        change,
+    };
+    Parts {
+        outbox: Arc::new(outbox),
+        ..parts
+    }
+}
+
+struct Responding<F> {
+    inner: Arc<dyn Outbox>,
+    change: F,
+}
+
+impl<F: Fn(&Message) -> Option<Bytes>> Responding<F> {
+    fn changed(&self, octets: Bytes) -> Bytes {
+        let changed = rewrite::read(&octets).and_then(|response| (self.change)(&response));
+        changed.unwrap_or(octets)
+    }
+}
+
+impl<F: Fn(&Message) -> Option<Bytes> + Send + Sync + 'static> Outbox for Responding<F> {
+    fn send(&self, target: Target, octets: Bytes) -> Sending<'_> {
+        self.inner.send(target, octets)
+    }
+
+    fn respond(&self, flow: Flow, fallback: SocketAddr, octets: Bytes) -> Sending<'_> {
+        let changed = self.changed(octets);
+        self.inner.respond(flow, fallback, changed)
+    }
+
+    fn respond_now(&self, flow: Flow, address: SocketAddr, octets: Bytes) {
+        let changed = self.changed(octets);
+        self.inner.respond_now(flow, address, changed);
+    }
+
+    fn sent_by(&self, target: Target) -> Option<SocketAddr> {
+        self.inner.sent_by(target)
+    }
+}
+
+/// Changes requests that come in; those for which there is nothing stay.
+fn admitting(
+    parts: Parts,
+    change: impl Fn(&Message) -> Option<Bytes> + Send + Sync + 'static,
+) -> Parts {
+    let gate = Admitting {
+        inner: Arc::clone(&parts.gate),
+        change,
+    };
+    Parts {
+        gate: Arc::new(gate),
+        ..parts
+    }
+}
+
+struct Admitting<F> {
+    inner: Arc<dyn Gate>,
+    change: F,
+}
+
+impl<F: Fn(&Message) -> Option<Bytes> + Send + Sync + 'static> Gate for Admitting<F> {
+    fn admit(&self, mut incoming: Incoming) -> Option<Incoming> {
+        if incoming.message.is_request()
+            && let Some(changed) = (self.change)(&incoming.message)
+            && let Some(changed) = rewrite::read(&changed)
+        {
+            incoming.message = changed;
+        }
+        self.inner.admit(incoming)
+    }
+}
+
+struct TwoCopies {
+    inner: Arc<dyn Outbox>,
+    seen: Memory<HashSet<Vec<u8>>>,
+}
+
+impl Outbox for TwoCopies {
+    fn send(&self, target: Target, octets: Bytes) -> Sending<'_> {
+        let request = rewrite::read(&octets).filter(|request| request.method() == Some("MESSAGE"));
+        let copy = request.and_then(|request| {
+            let call = request.header("Call-ID")?.value().into_owned();
+            let is_first = self.seen.get().insert(call);
+            let via = rewrite::text(&request, "Via")?.replace("z9hG4bK", "z9hG4bKcopy");
+            let other = rewrite::with_field(&request, "Via", via);
+            let call = format!("copy{:016x}", fastrand::u64(..));
+            is_first.then(|| {
+                rewrite::message(&other, |other| rewrite::with_field(other, "Call-ID", call))
+            })
+        });
+        Box::pin(async move {
+            let sent = self.inner.send(target, octets).await?;
+            if let Some(copy) = copy {
+                self.inner.send(target, copy).await?;
+            }
+            Ok(sent)
+        })
+    }
+
+    fn respond(&self, flow: Flow, fallback: SocketAddr, octets: Bytes) -> Sending<'_> {
+        self.inner.respond(flow, fallback, octets)
+    }
+
+    fn respond_now(&self, flow: Flow, address: SocketAddr, octets: Bytes) {
+        self.inner.respond_now(flow, address, octets);
+    }
+
+    fn sent_by(&self, target: Target) -> Option<SocketAddr> {
+        self.inner.sent_by(target)
+    }
+}
+
+/// What is added to a branch and a tag to make a request another one.
+const ANOTHER: &str = "-another-";
+
+/// Makes each copy of a MESSAGE a request of its own.
+struct AnotherEachTime {
+    inner: Arc<dyn Gate>,
+    seen: Memory<HashMap<Vec<u8>, u32>>,
+}
+
+impl Gate for AnotherEachTime {
+    fn admit(&self, mut incoming: Incoming) -> Option<Incoming> {
+        if incoming.message.method() == Some("MESSAGE")
+            && let Some(via) = incoming.message.header("Via")
+        {
+            let times = {
+                let mut seen = self.seen.get();
+                let times = seen.entry(via.value().into_owned()).or_default();
+                *times += 1;
+                *times
+            };
+            let more = format!("{ANOTHER}{times}");
+            let octets = rewrite::fields(&incoming.message, |field| {
+                let text = field.text();
+                if field.is("Via") && field.offset() == via.offset() {
+                    let branch = "branch=z9hG4bK";
+                    rewrite::Becomes::field(
+                        "Via",
+                        text.replacen(branch, &format!("{branch}{more}-"), 1),
+                    )
+                } else if field.is("From") && text.contains(";tag=") {
+                    rewrite::Becomes::field(
+                        "From",
+                        text.replacen(";tag=", &format!(";tag={more}-"), 1),
+                    )
+                } else {
+                    rewrite::Becomes::Same
+                }
+            });
+            if times > 1
+                && let Some(another) = rewrite::read(&octets)
+            {
+                incoming.message = another;
+            }
+        }
+        self.inner.admit(incoming)
+    }
+}
+
+/// A response without what [`AnotherEachTime`] added to its request.
+fn as_it_was(response: &Message) -> Option<Bytes> {
+    let text = String::from_utf8_lossy(response.octets()).into_owned();
+    if !text.contains(ANOTHER) {
+        return None;
+    }
+    let mut parts = text.split(ANOTHER);
+    let mut whole = parts.next()?.to_owned();
+    for part in parts {
+        whole.push_str(part.split_once('-').map_or(part, |(_, rest)| rest));
+    }
+    Some(whole.into())
+}
+
+/// Brings what waits to whoever sends such a REGISTER, and leaves it where it is.
+fn bringing(parts: Parts, when: fn(&Message) -> bool) -> Parts {
+    let gate = Bringing {
+        inner: Arc::clone(&parts.gate),
+        parts: parts.clone(),
+        when,
+    };
+    Parts {
+        gate: Arc::new(gate),
+        ..parts
+    }
+}
+
+struct Bringing {
+    inner: Arc<dyn Gate>,
+    parts: Parts,
+    when: fn(&Message) -> bool,
+}
+
+impl Gate for Bringing {
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        let message = &incoming.message;
+        if message.method() == Some("REGISTER")
+            && (self.when)(message)
+            && let Some(account) = rewrite::account_in(message, "To")
+        {
+            let parts = self.parts.clone();
+            let flow = incoming.flow;
+            let target = Target {
+                protocol: flow.protocol,
+                address: flow.remote,
+            };
+            let user = account.split('@').next().unwrap_or_default();
+            let contact = format!("{user}@{}", flow.remote);
+            tokio::spawn(async move {
+                for stored in parts
+                    .store
+                    .messages(Some(account))
+                    .await
+                    .unwrap_or_default()
+                {
+                    if let Some(octets) = brought(&parts, &stored, target, &contact) {
+                        // Whoever is gone gets nothing.
+                        let _ = parts.outbox.send(target, octets).await;
+                    }
+                }
+            });
+        }
+        self.inner.admit(incoming)
+    }
+}
+
+/// The request that brings a stored MESSAGE.
+fn brought(parts: &Parts, stored: &StoredMessage, target: Target, contact: &str) -> Option<Bytes> {
+    let Form::Pager(_) = stored.message.form else {
+        return None;
+    };
+    let how = Deferred {
+        contact,
+        via: &via(parts, target)?,
+        expires: DeliveryExpires::AsStored,
+        marker: None,
+        expired: false,
+        now: parts.clock.now(),
+    };
+    Some(
+        parts
+            .composer
+            .deferred(stored, &request_of(&stored.message)?, &how),
+    )
+}
+
+fn via(parts: &Parts, target: Target) -> Option<String> {
+    let own = parts.outbox.sent_by(target)?;
+    let protocol = target.protocol.via_name();
+    Some(format!(
+        "SIP/2.0/{protocol} {own};branch=z9hG4bK{:016x};rport",
+        fastrand::u64(..)
+    ))
+}
+
+/// A MESSAGE of the server's own.
+fn begun(parts: &Parts, target: Target, contact: &str, to: &str) -> Option<Builder> {
+    Some(
+        Builder::request("MESSAGE", contact)
+            .header("Via", via(parts, target)?)
+            .header("Max-Forwards", "70")
+            .header(
+                "From",
+                format!("<sip:example.org>;tag={:08x}", fastrand::u32(..)),
+            )
+            .header("To", format!("<{to}>"))
+            .header("Call-ID", format!("{:016x}", fastrand::u64(..)))
+            .header("CSeq", "1 MESSAGE"),
+    )
+}
+
+/// Where a binding is, if its contact says so in numbers.
+fn target_of(binding: &Binding) -> Option<Target> {
+    let Ok(Uri::Sip(SipUri {
+        host: Host::Ip(ip),
+        port,
+        params,
+        ..
+    })) = Uri::parse(binding.contact.as_bytes())
+    else {
+        return None;
+    };
+    let is_tcp = params
+        .get("transport")
+        .is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
+    Some(Target {
+        protocol: if is_tcp { Protocol::Tcp } else { Protocol::Udp },
+        address: SocketAddr::new(ip, port.unwrap_or(5060)),
+    })
+}
+
+/// What is sent where, if anything.
+type Afterwards = std::pin::Pin<Box<dyn Future<Output = Option<(Target, Bytes)>> + Send>>;
+
+/// Sends something when the time of a message is over that was delivered before.
+fn after_delivery(parts: Parts, send: fn(Parts, StoredMessage) -> Afterwards) -> Parts {
+    let own = parts.clone();
+    spoil(parts, |parts| Remembers {
+        inner: Arc::clone(&parts.store),
+        parts: own,
+        tried: Memory::default(),
+        send,
+    })
+}
+
+struct Remembers {
+    inner: Arc<dyn Store>,
+    parts: Parts,
+    tried: Memory<HashMap<i64, StoredMessage>>,
+    send: fn(Parts, StoredMessage) -> Afterwards,
+}
+
+impl Spoil for Remembers {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
+        Box::pin(async move {
+            let next = self.inner.next_message(account, after).await?;
+            if let Some(next) = &next {
+                self.tried.get().insert(next.number, next.clone());
+            }
+            Ok(next)
+        })
+    }
+
+    fn remove(&self, number: i64) -> Answer<'_, ()> {
+        let tried = self.tried.get().remove(&number);
+        if let Some(stored) = tried
+            && let Some(mark) = &stored.message.mark
+            && mark.at > self.parts.clock.now()
+        {
+            let (parts, send, at) = (self.parts.clone(), self.send, mark.at);
+            tokio::spawn(async move {
+                wait_until(&*parts.clock, at).await;
+                if let Some((target, octets)) = send(parts.clone(), stored).await {
+                    // Whoever is gone gets nothing.
+                    let _ = parts.outbox.send(target, octets).await;
+                }
+            });
+        }
+        self.inner.remove(number)
+    }
+}
