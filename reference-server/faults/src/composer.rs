@@ -197,18 +197,6 @@ pub(crate) const FAULTS: &[Fault] = &[
             _ => octets.octets().clone(),
         })
     }),
-    Fault::new(
-        "delivers-identity-in-privacy",
-        "M-128",
-        &["DM-STORE-13"],
-        "The asserted identity of a sender who asked for privacy is delivered.",
-    )
-    .configure(|config| config.trust.peers = true)
-    .seed(|parts| {
-        delivering(parts, |_, request, octets| {
-            carried(request, &octets, &["P-Asserted-Identity"])
-        })
-    }),
 ];
 
 const DECLARED: &[Need] = &[Need::Wire, Need::Policy];

@@ -129,7 +129,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .stored()
     .seed(|parts| ids(parts, |_| Wrapping::default())),
     Fault::new(
-        "id-constant-string",
+        "id-of-account",
         "F-096",
         &["DM-MID-07", "DM-MID-02"],
         "Every message of an account has the same Message-ID.",
@@ -137,7 +137,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .stored()
     .seed(|parts| ids(parts, |_| OfAccount)),
     Fault::new(
-        "id-skips",
+        "id-in-pairs",
         "F-097",
         &["DM-MID-07", "DM-MID-02"],
         "Every second Message-ID is that of the message before.",

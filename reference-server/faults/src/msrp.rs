@@ -48,7 +48,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "stores-bodiless",
         "M-036",
-        &["DM-STORE-18", "RFC4975-8.5"],
+        &["DM-STORE-18"],
         "A SEND without a body, which opens a connection, is stored as an empty message.",
     )
     .seed(|parts| {
@@ -155,7 +155,95 @@ pub(crate) const FAULTS: &[Fault] = &[
             }),
         )
     }),
+    Fault::new(
+        "accepts-unknown-methods",
+        "F-180",
+        &["RFC4975-12-method"],
+        "An MSRP request of an unknown method is answered with 200.",
+    )
+    .seed(|parts| tapped(parts, Outgoing(|octets: &Bytes| answered(octets, "501")))),
+    Fault::new(
+        "accepts-second-connection",
+        "F-181",
+        &["RFC4975-5.4-506"],
+        "A SEND for a session that has its connection already is answered with 200 on another.",
+    )
+    .seed(|parts| tapped(parts, Outgoing(|octets: &Bytes| answered(octets, "506")))),
+    Fault::new(
+        "accepts-every-type",
+        "F-182",
+        &["RFC4975-7.3.1-415"],
+        "A SEND of a type that is not taken is answered with 200.",
+    )
+    .seed(|parts| tapped(parts, Outgoing(|octets: &Bytes| answered(octets, "415")))),
+    Fault::new(
+        "reports-nothing",
+        "F-183",
+        &["RFC4975-7.1.2"],
+        "No success is reported, though reports on storing are declared.",
+    )
+    .under("lm.success_report: on-store")
+    .seed(|parts| tapped(parts, Unreported)),
+    Fault::new(
+        "answers-reports",
+        "F-184",
+        &["RFC4975-7.3.2"],
+        "A REPORT is answered with 200.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let is_report = head.method() == Some(imspec_wire::msrp::Method::Report);
+                let rest = head.as_bytes().get(head.start_line_range().end..)?;
+                let line = format!("MSRP {} SEND", head.transaction_id());
+                is_report.then(|| [line.as_bytes(), rest].concat().into())
+            }),
+        )
+    }),
+    Fault::new(
+        "refuses-unknown-send-headers",
+        "F-185",
+        &["RFC4975-12-header"],
+        "A SEND with a header field that the server does not know is refused.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let is_unknown = head
+                    .headers()
+                    .any(|field| field.name().to_ascii_lowercase().starts_with("x-"));
+                let rest = head.as_bytes().get(head.start_line_range().end..)?;
+                let line = format!("MSRP {} FORGET", head.transaction_id());
+                is_unknown.then(|| [line.as_bytes(), rest].concat().into())
+            }),
+        )
+    }),
 ];
+
+/// A response of that status as one of 200.
+fn answered(octets: &Bytes, status: &str) -> Option<Bytes> {
+    let line = std::str::from_utf8(first_line(octets)).ok()?;
+    let mut words = line.split(' ');
+    let id = words.by_ref().nth(1)?;
+    let is_it = words.next() == Some(status);
+    let rest = octets.get(line.len()..)?;
+    is_it.then(|| {
+        [format!("MSRP {id} 200 OK").as_bytes(), rest]
+            .concat()
+            .into()
+    })
+}
+
+/// Keeps reports back.
+struct Unreported;
+
+impl Tap for Unreported {
+    fn outgoing(&self, octets: Bytes) -> Option<Bytes> {
+        (!first_line(&octets).ends_with(b" REPORT")).then_some(octets)
+    }
+}
 
 fn tapped(parts: Parts, tap: impl Tap) -> Parts {
     Parts {

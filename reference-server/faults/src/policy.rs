@@ -21,7 +21,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "never-marks",
         "F-110",
-        &["DM-EXP-01", "DM-EXP-10"],
+        &["DM-EXP-01", "DM-EXP-10", "DM-CTX-03"],
         "Messages are not marked, whatever they ask for.",
     )
     .seed(|parts| marking(parts, |_| None)),
@@ -333,7 +333,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "keeps-expired",
         "F-117",
-        &["DM-CTX-03", "DM-POL-02"],
+        &["DM-POL-02"],
         "Expired messages are delivered, though they are to be deleted.",
     )
     .seed(|parts| expiring(parts, Expiring {

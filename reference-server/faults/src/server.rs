@@ -8,7 +8,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "refuses-for-absent",
         "F-140",
-        &["DM-CTX-01", "DM-TRIG-01", "DM-STORE-10"],
+        &["DM-TRIG-01", "DM-STORE-10"],
         "Messages for users who are offline are refused.",
     )
     .configure(|config| {

@@ -60,7 +60,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "refuses-what-it-stored",
         "M-142",
-        &["DM-DRV-02", "DM-DRV-08"],
+        &["DM-DRV-08", "DM-DRV-02"],
         "A MESSAGE that was stored is answered with 480.",
     )
     .seed(|parts| {
@@ -78,6 +78,18 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| {
         responding(parts, |response| {
             (response.status() == Some(202)).then(|| rewrite::start_line(response, "SIP/2.0 200 OK"))
+        })
+    }),
+    Fault::new(
+        "accepts-with-204",
+        "F-156",
+        &["DM-DRV-02"],
+        "A MESSAGE that was stored is answered with 204, which is for event packages.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() == Some(202))
+                .then(|| rewrite::start_line(response, "SIP/2.0 204 No Notification"))
         })
     }),
     Fault::new(
@@ -105,6 +117,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| {
         let gate = AnotherEachTime {
             inner: Arc::clone(&parts.gate),
+            known_by: &["Via"],
             seen: Memory::default(),
         };
         responding(
@@ -146,7 +159,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "parameters-name-accounts",
         "M-076",
-        &["DM-ACCT-01"],
+        &["DM-ACCT-01", "RFC3261-19.1.4"],
         "Parameters of a Request-URI belong to the name of the account.",
     )
     .seed(|parts| {
@@ -220,27 +233,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     )
     .needs(&[Need::Wire, Need::Clock])
     .seed(|parts| {
-        after_delivery(parts, |parts, stored| Box::pin(async move {
-            let request = request_of(&stored.message)?;
-            let sender = rewrite::account_in(&request, "From")?;
-            let bindings = parts.store.bindings(&sender).await.ok()?;
-            let binding = bindings.last()?;
-            let target = target_of(binding)?;
-            let id = String::from_utf8_lossy(request.body())
-                .lines()
-                .find_map(|line| line.strip_prefix("imdn.Message-ID:").map(str::trim).map(str::to_owned))
-                .unwrap_or_else(|| stored.message.message_id.clone());
-            let report = format!(
-                "<?xml version=\"1.0\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
-                 <message-id>{id}</message-id>\
-                 <delivery-notification><status><failed/></status></delivery-notification></imdn>\r\n"
-            );
-            let octets = begun(&parts, target, &binding.contact, &sender)?
-                .header("Content-Type", "message/imdn+xml")
-                .body(report.into_bytes())
-                .octets();
-            Some((target, octets))
-        }))
+        const FAILED: &str =
+            "<delivery-notification><status><failed/></status></delivery-notification>";
+        after_delivery(parts, |parts, stored| {
+            Box::pin(async move { notified(&parts, &request_of(&stored.message)?, FAILED).await })
+        })
     }),
     Fault::new(
         "delivered-comes-back",
@@ -257,6 +254,182 @@ pub(crate) const FAULTS: &[Fault] = &[
             let octets = brought(&parts, &stored, target, &bindings.last()?.contact)?;
             Some((target, octets))
         }))
+    }),
+    Fault::new(
+        "answers-without-to-tag",
+        "F-160",
+        &["RFC3261-8.2.6.2"],
+        "Final responses to MESSAGE have no To tag.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() != Some(100) && is_to(response, "MESSAGE")).then(|| {
+                rewrite::value(response, "To", |to| {
+                    let text = String::from_utf8_lossy(to);
+                    text.split(";tag=").next().unwrap_or_default().as_bytes().to_vec()
+                })
+            })
+        })
+    }),
+    Fault::new(
+        "merged-request-stored",
+        "F-161",
+        &["RFC3261-8.2.2.2"],
+        "A copy of a MESSAGE that comes by another path is another message.",
+    )
+    .seed(|parts| {
+        let gate = AnotherEachTime {
+            inner: Arc::clone(&parts.gate),
+            known_by: &["Call-ID", "CSeq", "From"],
+            seen: Memory::default(),
+        };
+        responding(
+            Parts {
+                gate: Arc::new(gate),
+                ..parts
+            },
+            as_it_was,
+        )
+    }),
+    Fault::new(
+        "bye-refused",
+        "F-162",
+        &["RFC3261-15.1.2"],
+        "A BYE ends its session and is answered with 481.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() == Some(200) && is_to(response, "BYE"))
+                .then(|| rewrite::start_line(response, "SIP/2.0 481 Call Does Not Exist"))
+        })
+    }),
+    Fault::new(
+        "cancel-refused",
+        "F-163",
+        &["RFC3261-9.2"],
+        "CANCEL is answered with 405.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            is_to(response, "CANCEL")
+                .then(|| rewrite::start_line(response, "SIP/2.0 405 Method Not Allowed"))
+        })
+    }),
+    Fault::new(
+        "reinvite-refused",
+        "F-164",
+        &["RFC3261-14.2"],
+        "An INVITE within a session is answered with 500.",
+    )
+    .seed(|parts| {
+        let first = Memory::<HashMap<String, u32>>::default();
+        responding(parts, move |response| {
+            let Some(Ok(CSeq { number, .. })) = response.typed::<CSeq>() else {
+                return None;
+            };
+            let call = rewrite::text(response, "Call-ID")?;
+            let is_first = *first.get().entry(call).or_insert(number) == number;
+            (response.status() == Some(200) && is_to(response, "INVITE") && !is_first)
+                .then(|| rewrite::start_line(response, "SIP/2.0 500 Server Internal Error"))
+        })
+    }),
+    Fault::new(
+        "session-timer-refused",
+        "F-165",
+        &["RFC4028-9"],
+        "An INVITE that asks for a session timer is answered with 500.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() == Some(200) && response.header("Session-Expires").is_some())
+                .then(|| rewrite::start_line(response, "SIP/2.0 500 Server Internal Error"))
+        })
+    }),
+    Fault::new(
+        "refusal-is-absence",
+        "F-166",
+        &["RFC3428-7-6xx"],
+        "A recipient who refuses a message with 6xx is offered it again.",
+    )
+    .seed(|parts| {
+        let gate = Refusals(Arc::clone(&parts.gate));
+        Parts {
+            gate: Arc::new(gate),
+            ..parts
+        }
+    }),
+    Fault::new(
+        "sends-all-at-once",
+        "F-167",
+        &["RFC3428-8-pending", "DM-DRV-03"],
+        "While one MESSAGE to a recipient is not answered, all others are sent.",
+    )
+    .seed(|parts| {
+        let own = parts.clone();
+        spoil(parts, |parts| AtOnce {
+            inner: Arc::clone(&parts.store),
+            parts: own,
+        })
+    }),
+    Fault::new(
+        "claims-delivery",
+        "F-168",
+        &["RFC5438-12.2"],
+        "The sender is told of the delivery of a message as soon as it is stored.",
+    )
+    .seed(|parts| noticing(parts, &["<delivery-notification><status><delivered/></status></delivery-notification>"])),
+    Fault::new(
+        "tells-of-storing-twice",
+        "F-169",
+        &["RFC5438-8.1"],
+        "The sender is told twice that his message is stored.",
+    )
+    .seed(|parts| {
+        const STORED: &str =
+            "<processing-notification><status><stored/></status></processing-notification>";
+        noticing(parts, &[STORED, STORED])
+    }),
+    Fault::new(
+        "answer-of-another-protocol",
+        "F-170",
+        &["RFC3264-6"],
+        "The protocol of the media line in an answer is not that of the offer.",
+    )
+    .seed(|parts| {
+        answering(parts, |line| match line.starts_with("m=message") {
+            true if line.contains("TCP/MSRP") => line.replace("TCP/MSRP", "TCP/TLS/MSRP"),
+            true => line.replace("TCP/TLS/MSRP", "TCP/MSRP"),
+            false => line.to_owned(),
+        })
+    }),
+    Fault::new(
+        "answer-in-another-direction",
+        "F-171",
+        &["RFC3264-6.1-direction"],
+        "The answer to an offer says that the server will send.",
+    )
+    .seed(|parts| {
+        answering(parts, |line| line.replace("a=recvonly", "a=sendonly").replace("a=inactive", "a=sendonly"))
+    }),
+    Fault::new(
+        "answer-without-path",
+        "F-172",
+        &["RFC4975-8.1"],
+        "The session description of an answer has no path.",
+    )
+    .seed(|parts| answering(parts, |line| line.replace("a=path:", "a=x-path:"))),
+    Fault::new(
+        "answer-of-other-setup",
+        "F-173",
+        &["RFC6135-4.2"],
+        "The answer says that the other side connects than the one that does.",
+    )
+    .seed(|parts| {
+        answering(parts, |line| match line {
+            "a=setup:passive" => "a=setup:active".to_owned(),
+            "a=setup:active" => "a=setup:passive".to_owned(),
+            other => other.to_owned(),
+        })
     }),
 ];
 
@@ -395,6 +568,8 @@ const ANOTHER: &str = "-another-";
 /// Makes each copy of a MESSAGE a request of its own.
 struct AnotherEachTime {
     inner: Arc<dyn Gate>,
+    /// The fields by which a request is known again.
+    known_by: &'static [&'static str],
     seen: Memory<HashMap<Vec<u8>, u32>>,
 }
 
@@ -405,7 +580,15 @@ impl Gate for AnotherEachTime {
         {
             let times = {
                 let mut seen = self.seen.get();
-                let times = seen.entry(via.value().into_owned()).or_default();
+                let values = self
+                    .known_by
+                    .iter()
+                    .filter_map(|name| incoming.message.header(name));
+                let key = values
+                    .map(|field| field.value().into_owned())
+                    .collect::<Vec<_>>()
+                    .concat();
+                let times = seen.entry(key).or_default();
                 *times += 1;
                 *times
             };
@@ -625,4 +808,112 @@ impl Spoil for Remembers {
         }
         self.inner.remove(number)
     }
+}
+
+/// Takes a refusal of a recipient's for his absence.
+struct Refusals(Arc<dyn Gate>);
+
+impl Gate for Refusals {
+    fn admit(&self, mut incoming: Incoming) -> Option<Incoming> {
+        if matches!(incoming.message.status(), Some(600..=699)) {
+            let absent = rewrite::start_line(&incoming.message, "SIP/2.0 480 Not Here");
+            incoming.message = rewrite::read(&absent).unwrap_or(incoming.message);
+        }
+        self.0.admit(incoming)
+    }
+}
+
+/// Sends all that waits when the first of it is about to be delivered.
+struct AtOnce {
+    inner: Arc<dyn Store>,
+    parts: Parts,
+}
+
+impl Spoil for AtOnce {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
+        Box::pin(async move {
+            let next = self.inner.next_message(account, after).await?;
+            if after == 0 && next.is_some() {
+                let others = self.inner.messages(Some(account.to_owned())).await?;
+                let bindings = self.inner.bindings(account).await?;
+                let binding = bindings.last();
+                if let Some((binding, target)) = binding.and_then(|b| Some((b, target_of(b)?))) {
+                    for stored in others.iter().skip(1) {
+                        if let Some(octets) = brought(&self.parts, stored, target, &binding.contact)
+                        {
+                            // Whoever is gone gets nothing.
+                            let _ = self.parts.outbox.send(target, octets).await;
+                        }
+                    }
+                }
+            }
+            Ok(next)
+        })
+    }
+}
+
+/// Tells senders of what became of CPIM messages that ask for it, as soon as they are stored.
+fn noticing(parts: Parts, notices: &'static [&'static str]) -> Parts {
+    let own = parts.clone();
+    writing(parts, move |message| {
+        let request = request_of(&message);
+        if let Some(request) = request.filter(|request| {
+            matches!(message.form, Form::Pager(_))
+                && String::from_utf8_lossy(request.body()).contains("imdn.Disposition-Notification")
+        }) {
+            let parts = own.clone();
+            tokio::spawn(async move {
+                for notice in notices {
+                    if let Some((target, octets)) = notified(&parts, &request, notice).await {
+                        // Whoever is gone gets nothing.
+                        let _ = parts.outbox.send(target, octets).await;
+                    }
+                }
+            });
+        }
+        Some(message)
+    })
+}
+
+/// A notification for the sender of a MESSAGE.
+async fn notified(parts: &Parts, request: &Message, notice: &str) -> Option<(Target, Bytes)> {
+    let sender = rewrite::account_in(request, "From")?;
+    let bindings = parts.store.bindings(&sender).await.ok()?;
+    let binding = bindings.last()?;
+    let target = target_of(binding)?;
+    let body = String::from_utf8_lossy(request.body()).into_owned();
+    let id = body
+        .lines()
+        .find_map(|line| line.strip_prefix("imdn.Message-ID:").map(str::trim))
+        .unwrap_or_default();
+    let report = format!(
+        "<?xml version=\"1.0\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
+         <message-id>{id}</message-id>{notice}</imdn>\r\n"
+    );
+    let octets = begun(parts, target, &binding.contact, &sender)?
+        .header("Content-Type", "message/imdn+xml")
+        .body(report.into_bytes())
+        .octets();
+    Some((target, octets))
+}
+
+/// Changes the lines of session descriptions that answer an INVITE.
+fn answering(parts: Parts, change: fn(&str) -> String) -> Parts {
+    responding(parts, move |response| {
+        if response.status() != Some(200) || !is_to(response, "INVITE") {
+            return None;
+        }
+        let text = String::from_utf8_lossy(response.body()).into_owned();
+        let lines: Vec<String> = text.lines().map(change).collect();
+        let body = format!("{}\r\n", lines.join("\r\n"));
+        (!text.is_empty()).then(|| rewrite::body(response, body.as_bytes()))
+    })
 }

@@ -19,7 +19,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "drops-compact-subject",
         "M-002",
-        &["DM-STORE-02", "RFC3261-7.3.1"],
+        &["DM-STORE-02"],
         "The Subject of a MESSAGE is not stored where it is written in the compact form `s`.",
     )
     .seed(|parts| {
@@ -105,6 +105,23 @@ pub(crate) const FAULTS: &[Fault] = &[
                 Form::Pager(request) => *request = rewrite::message(request, one_identity),
                 Form::Session(record) => {
                     record.invite = rewrite::message(&record.invite, one_identity);
+                }
+            }
+            Some(message)
+        })
+    }),
+    Fault::new(
+        "preference-asserted",
+        "F-006",
+        &["RFC3325-6"],
+        "The identity that a sender prefers is stored as an asserted one.",
+    )
+    .seed(|parts| {
+        writing(parts, |mut message| {
+            match &mut message.form {
+                Form::Pager(request) => *request = rewrite::message(request, preferred),
+                Form::Session(record) => {
+                    record.invite = rewrite::message(&record.invite, preferred);
                 }
             }
             Some(message)
@@ -331,6 +348,16 @@ fn one_identity(request: &Message) -> bytes::Bytes {
             Becomes::Gone
         }
     })
+}
+
+fn preferred(request: &Message) -> bytes::Bytes {
+    let preference = request
+        .header("P-Preferred-Identity")
+        .map(|field| field.value().into_owned());
+    match preference {
+        Some(identity) => rewrite::with_field(request, "P-Asserted-Identity", identity),
+        None => request.octets().clone(),
+    }
 }
 
 /// `%41` and its like read.

@@ -207,7 +207,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "expiry-of-one",
         "M-104",
-        &["DM-POL-01", "DM-POL-02"],
+        &["DM-POL-01", "DM-POL-02", "DM-CTX-03"],
         "Of the messages of an account that have expired one is deleted, the others are delivered.",
     )
     .seed(|parts| {

@@ -21,7 +21,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "session-not-stored",
         "F-020",
-        &["DM-STORE-10", "DM-TRIG-01"],
+        &["DM-STORE-10", "DM-TRIG-01", "DM-CTX-01"],
         "What comes by a session is acknowledged and not stored.",
     )
     .seed(|parts| {
@@ -43,9 +43,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     )
     .seed(|parts| {
         invites(parts, |invite| {
-            rewrite::fields(invite, |field| match () {
-                () if field.is("From") => Becomes::field("From", head::bare(&field.value())),
-                () => Becomes::gone_if(!field.is("To") && !field.is("Call-ID")),
+            rewrite::fields(invite, |field| {
+                if field.is("From") {
+                    Becomes::field("From", head::bare(&field.value()))
+                } else {
+                    Becomes::gone_if(!field.is("To") && !field.is("Call-ID"))
+                }
             })
         })
     }),
@@ -189,12 +192,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         "The Content-Type of a SEND is stored without its parameters.",
     )
     .seed(|parts| {
-        heads(parts, |field| match field.is("Content-Type") {
-            true => {
+        heads(parts, |field| {
+            if field.is("Content-Type") {
                 let kind = field.value.split(|octet| *octet == b';').next();
                 Becomes::field("Content-Type", kind.unwrap_or_default())
+            } else {
+                Becomes::Same
             }
-            false => Becomes::Same,
         })
     }),
     Fault::new(
@@ -322,6 +326,19 @@ pub(crate) const FAULTS: &[Fault] = &[
             let own = record.ok.clone();
             if let Some(other) = before.get().replace(own) {
                 record.ok = other;
+            }
+        })
+    }),
+    Fault::new(
+        "duplicate-is-new",
+        "F-034",
+        &["RFC4975-5.4-duplicate", "DM-DRV-03"],
+        "A message that a sender repeats in a new session is another message.",
+    )
+    .seed(|parts| {
+        sessions(parts, |record| {
+            for part in &mut record.parts {
+                part.origin = format!("{:016x}\n{}", fastrand::u64(..), part.origin);
             }
         })
     }),
