@@ -118,7 +118,7 @@ impl Proof {
         self.count(Fate::Caught) == self.trials.len()
             && self.control.is_empty()
             && self.control_error.is_none()
-            && !(self.all_scenarios && !self.idle.is_empty())
+            && (!self.all_scenarios || self.idle.is_empty())
     }
 }
 

@@ -17,6 +17,10 @@ use crate::prove::{self, Bench, Proof, ProofEvent, render};
 
 /// List the faults that `imspec serve --fault` seeds, or prove that the suite catches them
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Args {
     /// Only these: names or ids of faults (drops-subject, M-001), or requirements (DM-STORE-02)
     selection: Vec<String>,

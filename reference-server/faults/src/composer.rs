@@ -82,7 +82,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .under("policy.indication: header:…")
     .seed(|parts| {
         telling(parts, |_, how| {
-            how.marker = how.marker.map(|_| "X-Elsewhere")
+            how.marker = how.marker.map(|_| "X-Elsewhere");
         })
     }),
     Fault::new(
@@ -154,6 +154,18 @@ pub(crate) const FAULTS: &[Fault] = &[
                 unix_seconds: clock.now().seconds(),
             };
             rewrite::with_field(&octets, "Date", now.format())
+        })
+    }),
+    Fault::new(
+        "delivery-expires-changed",
+        "F-137",
+        &["DM-DRV-05"],
+        "A message is delivered with an Expires of an hour, whatever it had and whatever is declared.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, _, octets| match octets.method() {
+            Some("MESSAGE") => rewrite::with_field(&octets, "Expires", "3600"),
+            _ => octets.octets().clone(),
         })
     }),
     Fault::new(

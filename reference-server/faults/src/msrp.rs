@@ -33,7 +33,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "ranges-from-zero",
         "M-033",
-        &["DM-STORE-20", "RFC4975-7.3.1"],
+        &["DM-STORE-20", "DM-STORE-18", "RFC4975-7.3.1"],
         "Chunks after the first are put one octet too far to the front.",
     )
     .seed(|parts| {
@@ -156,6 +156,23 @@ pub(crate) const FAULTS: &[Fault] = &[
         )
     }),
     Fault::new(
+        "needs-byte-range",
+        "F-186",
+        &["DM-STORE-20", "RFC4975-7.3.1"],
+        "A SEND without Byte-Range is refused.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let lacks_range = head.has_body() && head.header("Byte-Range").is_none();
+                let rest = head.as_bytes().get(head.start_line_range().end..)?;
+                let line = format!("MSRP {} FORGET", head.transaction_id());
+                lacks_range.then(|| [line.as_bytes(), rest].concat().into())
+            }),
+        )
+    }),
+    Fault::new(
         "accepts-unknown-methods",
         "F-180",
         &["RFC4975-12-method"],
@@ -175,6 +192,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["RFC4975-7.3.1-415"],
         "A SEND of a type that is not taken is answered with 200.",
     )
+    .configure(|config| {
+        config.session.accept_types = vec!["text/plain".to_owned(), "message/cpim".to_owned()];
+    })
     .seed(|parts| tapped(parts, Outgoing(|octets: &Bytes| answered(octets, "415")))),
     Fault::new(
         "reports-nothing",

@@ -28,7 +28,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "marks-first-alone",
         "F-123",
-        &["DM-EXP-01", "DM-EXP-10"],
+        &["DM-EXP-10", "DM-EXP-30", "DM-EXP-01"],
         "Of the messages of an account the first one is marked, the others never expire.",
     )
     .seed(|parts| {
@@ -107,6 +107,68 @@ pub(crate) const FAULTS: &[Fault] = &[
                 }),
                 mark => mark.clone(),
             }
+        })
+    }),
+    Fault::new(
+        "zero-is-over",
+        "F-124",
+        &["DM-EXP-10", "DM-DRV-08"],
+        "A message with an Expires of 0 has expired at once, whatever is declared.",
+    )
+    .needs(DECLARED)
+    .under("expire.zero: never")
+    .seed(|parts| {
+        lenient(parts, |request, received| {
+            matches!(request.typed::<Expires>(), Some(Ok(Expires(0)))).then(|| Mark {
+                seconds: 0,
+                at: received,
+                raw: Some("0".to_owned()),
+            })
+        })
+    }),
+    Fault::new(
+        "malformed-is-accepted",
+        "F-125",
+        &["DM-DRV-08", "DM-EXP-11"],
+        "A message whose Expires cannot be read gets an hour, though it is to be refused.",
+    )
+    .needs(DECLARED)
+    .under("expire.malformed: reject")
+    .seed(|parts| {
+        lenient(parts, |request, received| {
+            matches!(request.typed::<Expires>(), Some(Err(_))).then(|| Mark {
+                seconds: 3600,
+                at: received.plus_seconds(3600),
+                raw: None,
+            })
+        })
+    }),
+    Fault::new(
+        "session-expires-signed",
+        "F-126",
+        &["DM-EXP-20", "DM-DEF-03"],
+        "A SEND's Expires of 2^31 and more is negative, so that the message has expired already.",
+    )
+    .seed(|parts| {
+        session_marking(parts, |made| {
+            made.scaled(|seconds| if seconds >= 1 << 31 { 0 } else { seconds })
+        })
+    }),
+    Fault::new(
+        "session-expires-whole-minutes",
+        "F-127",
+        &["DM-DEF-03", "DM-DEF-01"],
+        "A session's message expires up to a minute early, because minutes are counted.",
+    )
+    .seed(|parts| {
+        session_marking(parts, |made| {
+            let mark = made.mark.clone()?;
+            let early = match i64::try_from(mark.seconds % 60).unwrap_or(0) {
+                0 => 30,
+                rest => rest,
+            };
+            let at = mark.at.plus_seconds(-early).max(made.times.complete.plus_seconds(1));
+            Some(Mark { at, ..mark })
         })
     }),
     Fault::new(
@@ -661,6 +723,54 @@ where
 
     fn handling(&self) -> ExpiredHandling {
         (self.handling)(self.inner.handling())
+    }
+}
+
+/// Marks some MESSAGEs in a way of its own, also such as are to be refused.
+fn lenient(parts: Parts, mark: fn(&Message, Timestamp) -> Option<Mark>) -> Parts {
+    wrap(parts, |inner| Lenient { inner, mark })
+}
+
+struct Lenient {
+    inner: Arc<dyn ExpirationPolicy>,
+    mark: fn(&Message, Timestamp) -> Option<Mark>,
+}
+
+impl ExpirationPolicy for Lenient {
+    fn mark(
+        &self,
+        request: &Message,
+        received: Timestamp,
+        stored: Timestamp,
+    ) -> Result<Option<Mark>, MarkRefusal> {
+        match (self.mark)(request, received) {
+            Some(mark) => Ok(Some(mark)),
+            None => self.inner.mark(request, received, stored),
+        }
+    }
+
+    fn session_mark(&self, wishes: &SessionWishes, times: &SessionTimes) -> Option<Mark> {
+        self.inner.session_mark(wishes, times)
+    }
+
+    fn has_expired(&self, mark: Option<Timestamp>, now: Timestamp) -> bool {
+        self.inner.has_expired(mark, now)
+    }
+
+    fn sweep_at(&self, mark: Timestamp) -> Timestamp {
+        self.inner.sweep_at(mark)
+    }
+
+    fn sweep_limit(&self, now: Timestamp) -> Timestamp {
+        self.inner.sweep_limit(now)
+    }
+
+    fn handling(&self) -> ExpiredHandling {
+        self.inner.handling()
+    }
+
+    fn indication(&self) -> Indication {
+        self.inner.indication()
     }
 }
 

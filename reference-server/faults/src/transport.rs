@@ -240,6 +240,34 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "tells-sender-of-expiry",
+        "F-157",
+        &["DM-POL-01"],
+        "The sender is told when his message expires, though no notice is declared.",
+    )
+    .needs(&[Need::Wire, Need::Clock])
+    .seed(|parts| {
+        const FAILED: &str =
+            "<delivery-notification><status><failed/></status></delivery-notification>";
+        let own = parts.clone();
+        writing(parts, move |message| {
+            if let (Some(mark), Some(request)) = (&message.mark, request_of(&message)) {
+                let (parts, at) = (own.clone(), mark.at);
+                let account = message.account.clone();
+                tokio::spawn(async move {
+                    wait_until(&*parts.clock, at).await;
+                    // Who is there has got it.
+                    let is_away = parts.store.bindings(&account).await.is_ok_and(|all| all.is_empty());
+                    if is_away && let Some((target, octets)) = notified(&parts, &request, FAILED).await {
+                        // Whoever is gone gets nothing.
+                        let _ = parts.outbox.send(target, octets).await;
+                    }
+                });
+            }
+            Some(message)
+        })
+    }),
+    Fault::new(
         "delivered-comes-back",
         "F-155",
         &["DM-DEF-04", "DM-DRV-03"],
@@ -491,7 +519,7 @@ impl<F: Fn(&Message) -> Option<Bytes> + Send + Sync + 'static> Outbox for Respon
 }
 
 /// Changes requests that come in; those for which there is nothing stay.
-fn admitting(
+pub(crate) fn admitting(
     parts: Parts,
     change: impl Fn(&Message) -> Option<Bytes> + Send + Sync + 'static,
 ) -> Parts {

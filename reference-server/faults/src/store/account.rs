@@ -86,6 +86,33 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "account-of-any-domain",
+        "F-043",
+        &["DM-ACCT-01"],
+        "Whatever the domain of the Request-URI, a MESSAGE is for the user of that name here.",
+    )
+    .seed(|parts| {
+        crate::transport::admitting(parts, |message| {
+            let uri = std::str::from_utf8(message.request_uri()?).ok()?;
+            let (user, _) = uri.split_once('@')?;
+            let is_here = uri.contains("@example.org") || uri.contains("@second.example.org");
+            (message.method() == Some("MESSAGE") && !is_here)
+                .then(|| rewrite::request_uri(message, format!("{user}@example.org")))
+        })
+    }),
+    Fault::new(
+        "drops-messages-to-oneself",
+        "F-044",
+        &["DM-ACCT-01", "DM-TRIG-01"],
+        "A message to oneself is accepted and not stored.",
+    )
+    .seed(|parts| {
+        writing(parts, |message| {
+            let sender = request_of(&message).and_then(|it| rewrite::account_in(&it, "From"));
+            (sender.as_ref() != Some(&message.account)).then_some(message)
+        })
+    }),
+    Fault::new(
         "delivers-to-whoever-comes",
         "F-041",
         &["DM-DRV-07", "DM-ACCT-01"],

@@ -111,6 +111,26 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "call-id-of-server",
+        "F-007",
+        &["DM-STORE-02"],
+        "The record has a Call-ID and a CSeq of the server's own.",
+    )
+    .stored()
+    .seed(|parts| {
+        requests(parts, |request| {
+            fields(request, |field| {
+                if field.is("Call-ID") {
+                    Becomes::field("Call-ID", "stored@example.org")
+                } else if field.is("CSeq") {
+                    Becomes::field("CSeq", "1 MESSAGE")
+                } else {
+                    Becomes::Same
+                }
+            })
+        })
+    }),
+    Fault::new(
         "preference-asserted",
         "F-006",
         &["RFC3325-6"],

@@ -187,10 +187,8 @@ impl<F: Fn(&NewMessage) -> Option<String> + Send + Sync + 'static> Spoil for Lab
         if let Some(name) = (self.name)(&message) {
             message.message_id = name;
         }
-        message.message_id.push(BEHIND);
-        message
-            .message_id
-            .push_str(&format!("{:032x}", fastrand::u128(..)));
+        let given = &message.message_id;
+        message.message_id = format!("{given}{BEHIND}{:032x}", fastrand::u128(..));
         self.inner.insert_session(message, pieces, held, most)
     }
 

@@ -180,6 +180,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "rejected-message-blocks",
+        "F-073",
+        &["DM-DRV-01"],
+        "A message that its recipient does not take is in the way of those after it.",
+    )
+    .seed(|parts| spoil(parts, |parts| Blocked(Arc::clone(&parts.store)))),
+    Fault::new(
         "failed-delivery-renames",
         "F-070",
         &["DM-MID-09"],
@@ -831,6 +838,26 @@ impl<F: Fn(&StoredMessage) -> bool + Send + Sync + 'static> Spoil for InTheWay<F
         Box::pin(async move {
             let next = self.inner.next_message(account, after).await?;
             Ok(next.filter(|next| !(self.is_held)(next)))
+        })
+    }
+}
+
+struct Blocked(Arc<dyn Store>);
+
+impl Spoil for Blocked {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.0
+    }
+
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
+        Box::pin(async move {
+            let first = self.0.next_message(account, 0).await?;
+            // Whatever was brought is gone; what is left and was passed over was not taken.
+            Ok(first.filter(|first| first.number > after))
         })
     }
 }

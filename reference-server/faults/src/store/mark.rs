@@ -76,16 +76,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         "The mark of a message becomes that of all messages of the account.",
     )
     .seed(|parts| {
-        let last = Arc::new(Memory::<HashMap<String, Option<Mark>>>::default());
+        let last = Arc::new(Memory::<HashMap<String, Mark>>::default());
         let known = Arc::clone(&last);
         let parts = marked(parts, move |stored| {
-            let own = || stored.message.mark.clone();
             let last = known.get();
-            match last.get(&stored.message.account) {
-                // What had none still has none.
-                Some(Some(mark)) if stored.message.mark.is_some() => Some(mark.clone()),
-                _ => own(),
-            }
+            // What had none still has none.
+            let own = stored.message.mark.as_ref()?;
+            Some(last.get(&stored.message.account).unwrap_or(own).clone())
         });
         spoil(parts, |parts| NotesMarks {
             inner: Arc::clone(&parts.store),
@@ -258,7 +255,7 @@ impl Spoil for NotesByes {
 
 struct NotesMarks {
     inner: Arc<dyn Store>,
-    last: Arc<Memory<HashMap<String, Option<Mark>>>>,
+    last: Arc<Memory<HashMap<String, Mark>>>,
 }
 
 impl Spoil for NotesMarks {
@@ -273,9 +270,11 @@ impl Spoil for NotesMarks {
         held: bool,
         most: u64,
     ) -> Answer<'static, Inserted> {
-        self.last
-            .get()
-            .insert(message.account.clone(), message.mark.clone());
+        if let Some(mark) = &message.mark {
+            self.last
+                .get()
+                .insert(message.account.clone(), mark.clone());
+        }
         self.inner.insert_session(message, pieces, held, most)
     }
 }

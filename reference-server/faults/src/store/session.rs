@@ -202,6 +202,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "drops-send-expires",
+        "F-035",
+        &["DM-STORE-18"],
+        "Expires of a SEND is used for the mark and not stored.",
+    )
+    .seed(|parts| heads(parts, |field| Becomes::gone_if(field.is("Expires")))),
+    Fault::new(
         "keeps-line-end-of-frame",
         "M-034",
         &["DM-STORE-18"],
