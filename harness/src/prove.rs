@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imspec_faults::Fault;
-use imspec_reports::record::{FindingKind, RunRecord, Trace, UtcTime, Verdict};
+use imspec_reports::record::{CaseRecord, FindingKind, RunRecord, Trace, UtcTime, Verdict};
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -95,7 +95,7 @@ pub struct Proof {
     pub control: BTreeMap<String, BTreeSet<String>>,
     /// What broke there.
     pub control_error: Option<String>,
-    /// Scenarios that were run and caught no fault.
+    /// Scenarios that judged something and caught no fault.
     pub idle: Vec<String>,
     /// Whether every scenario was tried on every fault that was chosen.
     pub all_scenarios: bool,
@@ -189,7 +189,7 @@ pub async fn prove(
             }
         };
         if let Ok(record) = &record {
-            tried.extend(ran(record).map(str::to_owned));
+            tried.extend(judging(record).map(str::to_owned));
         }
         match fault {
             None => {
@@ -312,6 +312,13 @@ async fn attempt(
 /// Scenarios of which a case was run.
 fn ran(record: &RunRecord) -> impl Iterator<Item = &str> {
     record.cases.iter().map(|case| case.scenario.as_str())
+}
+
+/// Scenarios that judged something. Those that only read what a server takes a sentence for cannot fail.
+fn judging(record: &RunRecord) -> impl Iterator<Item = &str> {
+    let judges = |case: &&CaseRecord| case.checks.iter().any(|it| !it.requirements.is_empty());
+    let cases = record.cases.iter().filter(judges);
+    cases.map(|case| case.scenario.as_str())
 }
 
 /// What failed, by scenario, of the requirements that are wanted.
