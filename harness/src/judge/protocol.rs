@@ -20,6 +20,8 @@ use jiff::civil::Date;
 use super::waiver::Waiver;
 use crate::evidence::frame_of;
 
+/// Where values of SIP have their grammar.
+const GRAMMAR: &str = "RFC 3261 §25.1";
 /// Places that one finding lists; beyond, a number tells as much.
 const PLACES: usize = 32;
 
@@ -126,8 +128,8 @@ fn add(findings: &mut Vec<ProtocolFinding>, broken: Broken, message: &str, place
 /// What the harness itself wrote wrongly in a case.
 struct OwnFaults {
     rules: HashSet<(&'static str, String)>,
-    /// The octets that broke them: a value may go from a SEND to a MESSAGE, where another rule holds it.
-    octets: HashSet<Vec<u8>>,
+    /// The values of its header fields: one may go from a SEND to a MESSAGE, where another grammar holds.
+    values: HashSet<Vec<u8>>,
     /// It sent octets that are no message at all: what an answer mirrors of them is anybody's guess.
     unreadable: bool,
 }
@@ -136,7 +138,7 @@ impl OwnFaults {
     fn of(trace: &Trace) -> Self {
         let mut own = Self {
             rules: HashSet::new(),
-            octets: HashSet::new(),
+            values: HashSet::new(),
             unreadable: false,
         };
         for event in &trace.events {
@@ -156,29 +158,48 @@ impl OwnFaults {
                     None => continue,
                 },
             };
-            for broken in broken {
-                own.octets.insert(broken.octets(packet).to_vec());
-                own.rules.insert((broken.clause, broken.expected));
-            }
+            let rules = broken.into_iter();
+            own.rules
+                .extend(rules.map(|broken| (broken.clause, broken.expected)));
+            let head = packet.octets.split(|octet| *octet == b'\n');
+            let head = head.take_while(|line| !line.trim_ascii().is_empty());
+            own.values.extend(head.map(|line| value_of(line).to_vec()));
         }
         own
     }
 
     fn has(&self, broken: &Broken, packet: &Packet) -> bool {
-        let octets = broken.octets(packet);
         let same_rule = |(clause, expected): &(&str, String)| {
             *clause == broken.clause && *expected == broken.expected
         };
-        self.rules.iter().any(same_rule) || (!octets.is_empty() && self.octets.contains(octets))
+        let same_value = || {
+            let value = broken.value(packet).unwrap_or_default();
+            broken.clause == GRAMMAR && self.values.contains(value)
+        };
+        self.rules.iter().any(same_rule) || same_value()
     }
 }
 
 impl Broken {
-    /// What breaks the rule, without white space around it.
-    fn octets<'p>(&self, packet: &'p Packet) -> &'p [u8] {
-        let range = self.range.0 as usize..self.range.1 as usize;
-        packet.octets.get(range).unwrap_or_default().trim_ascii()
+    /// The value of the field in which the rule is broken.
+    fn value<'p>(&self, packet: &'p Packet) -> Option<&'p [u8]> {
+        let (before, after) = packet.octets.split_at_checked(self.range.0 as usize)?;
+        let begins = before
+            .iter()
+            .rposition(|octet| *octet == b'\n')
+            .map_or(0, |at| at + 1);
+        let rest = after
+            .iter()
+            .position(|octet| *octet == b'\n')
+            .unwrap_or(after.len());
+        packet.octets.get(begins..before.len() + rest).map(value_of)
     }
+}
+
+/// What follows the name in the line of a header field, without white space around it.
+fn value_of(line: &[u8]) -> &[u8] {
+    let colon = line.iter().position(|octet| *octet == b':');
+    line[colon.map_or(0, |at| at + 1)..].trim_ascii()
 }
 
 fn in_sip(packet: &Packet, own: &OwnFaults) -> (String, Vec<Broken>) {
@@ -387,13 +408,26 @@ mod tests {
 
     #[test]
     fn a_value_may_go_from_one_protocol_to_another() {
-        let frame = "MSRP a786hjs2 SEND\r\nTo-Path: msrp://b:1/k;tcp\r\n\
-            From-Path: msrp://a:2/j;tcp\r\nMessage-ID: 8765\r\nByte-Range: 1-2/2\r\n\
-            Expires: +60\r\nContent-Type: text/plain\r\n\r\nhi\r\n-------a786hjs2$\r\n";
-        let chunk = EventKind::Sent(packet(frame, Protocol::Msrp));
-        let delivery = REQUEST.replace("Content-Type", "Expires: +60\r\nContent-Type");
-        assert_eq!(find(&[case("EX-35", vec![chunk, received(&delivery)])]), []);
-        assert_eq!(find(&[case("EX-35", vec![received(&delivery)])]).len(), 1);
+        for value in ["+60", "0x10", "5.5", "18446744073709551617"] {
+            let frame = format!(
+                "MSRP a786hjs2 SEND\r\nTo-Path: msrp://b:1/k;tcp\r\n\
+                From-Path: msrp://a:2/j;tcp\r\nMessage-ID: 8765\r\nByte-Range: 1-2/2\r\n\
+                Expires: {value}\r\nContent-Type: text/plain\r\n\r\nhi\r\n-------a786hjs2$\r\n"
+            );
+            let chunk = EventKind::Sent(packet(&frame, Protocol::Msrp));
+            let field = format!("Expires: {value}\r\nContent-Type");
+            let delivery = REQUEST.replace("Content-Type", &field);
+            assert_eq!(
+                find(&[case("EX-35", vec![chunk, received(&delivery)])]),
+                [],
+                "{value}"
+            );
+            assert_eq!(
+                find(&[case("EX-35", vec![received(&delivery)])]).len(),
+                1,
+                "{value}"
+            );
+        }
     }
 
     #[test]
