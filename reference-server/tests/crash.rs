@@ -255,9 +255,7 @@ fn is_whole(text: &str) -> bool {
 
 /// One session with two messages in chunks. `None` when the server died.
 async fn hold_session(sip: std::net::SocketAddr, name: &str, got: &mut Acknowledged) -> Option<()> {
-    let stream = tokio::net::TcpStream::connect(sip).await.ok()?;
-    drop(stream);
-    let mut agent = Agent::tcp(ALICE, sip).await;
+    let mut agent = Agent::try_tcp(ALICE, sip).await?;
     let own = own_path();
     let invite = agent.invitation(BOB, &offer(&own, 7394, ""));
     let ok = agent.try_ask(&invite.clone().octets()).await?;

@@ -127,10 +127,15 @@ impl Agent {
     }
 
     pub async fn tcp(aor: &str, server: SocketAddr) -> Self {
-        let stream = TcpStream::connect(server).await.unwrap();
-        let local = stream.local_addr().unwrap();
+        Self::try_tcp(aor, server).await.unwrap()
+    }
+
+    /// `None` where nobody listens (any more).
+    pub async fn try_tcp(aor: &str, server: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(server).await.ok()?;
+        let local = stream.local_addr().ok()?;
         let decoder = StreamDecoder::new(Limits::default());
-        Self::with(aor, Link::Tcp(Box::new(stream), decoder), local)
+        Some(Self::with(aor, Link::Tcp(Box::new(stream), decoder), local))
     }
 
     fn with(aor: &str, link: Link, local: SocketAddr) -> Self {
