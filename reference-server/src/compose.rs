@@ -149,18 +149,30 @@ impl Field {
     }
 }
 
-/// The fields of a stored head of a SEND, start line left out.
+/// The fields of a stored head of a SEND, start line left out. A value that has a line end of another kind
+/// in it is left out, too: written elsewhere it could be read as several fields (RFC 4975 §9, `utf8text`).
 pub fn fields_of_send(head: &[u8]) -> Vec<Field> {
-    head.split(|octet| *octet == b'\n')
-        .skip(1)
-        .filter_map(|line| {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let colon = line.iter().position(|octet| *octet == b':')?;
-            let name = std::str::from_utf8(line.get(..colon)?).ok()?;
-            let value = line.get(colon + 1..)?.trim_ascii();
-            (!name.is_empty()).then(|| Field::new(name, value))
-        })
-        .collect()
+    let mut fields = Vec::new();
+    let mut rest = head;
+    let mut is_start = true;
+    while !rest.is_empty() {
+        let end = rest.windows(2).position(|octets| octets == b"\r\n");
+        let (line, next) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = next.get(2..).unwrap_or_default();
+        if std::mem::take(&mut is_start) {
+            continue;
+        }
+        fields.extend(field_of_send(line));
+    }
+    fields
+}
+
+fn field_of_send(line: &[u8]) -> Option<Field> {
+    let colon = line.iter().position(|octet| *octet == b':')?;
+    let name = std::str::from_utf8(line.get(..colon)?).ok()?;
+    let value = line.get(colon + 1..)?.trim_ascii();
+    let is_one_line = !line.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0));
+    (!name.is_empty() && is_one_line).then(|| Field::new(name, value))
 }
 
 /// What a MIME field of a SIP message is called where there are no compact names.
@@ -558,6 +570,17 @@ mod tests {
         Proxy-Authorization: Digest username=\"alice\"\r\n\
         Content-Type: text/plain\r\n\
         Content-Length: 4\r\n\r\n\x00\xff\r\n";
+
+    #[test]
+    fn a_line_end_within_a_value_makes_no_further_field() {
+        let head =
+            b"MSRP a SEND\r\nTo-Path: x\r\nX-A: one\nX-B: two\r\nX-C: a\rX-D: b\r\nX-E: \r\n";
+        let fields: Vec<String> = fields_of_send(head)
+            .into_iter()
+            .map(|field| field.name)
+            .collect();
+        assert_eq!(fields, ["To-Path", "X-E"]);
+    }
 
     fn stored() -> (StoredMessage, Message) {
         let received = Timestamp::parse("2026-11-23T02:10:33.9Z").unwrap();

@@ -59,7 +59,7 @@ VARIANTS = {
     "classes-im-file": variant("neither notifications nor typing is deferred", {"store.classes": ["im", "file"]}),
     "pager-only": variant("message sessions are not deferred", {"store.modes": ["pager"]}),
     "session-only": variant("pager mode is not deferred", {"store.modes": ["session"]}),
-    "untrusting": variant("P-Asserted-Identity of senders is not believed", server="trust: { peers: false }"),
+    "untrusting": variant("P-Asserted-Identity of senders is not believed", {"identity.trust": "none"}),
     # Delivery
     "expires-remaining": variant("L-36: the rest of the life goes out", {"delivery.expires": "remaining"}),
     "expires-dropped": variant("no Expires goes out", {"delivery.expires": "dropped"}),

@@ -87,7 +87,10 @@ impl Intake {
     ) -> Self {
         let named = |fields: &Fields, message: &Message| {
             kept(message, |field| {
-                fields.keeps(field) || INVITE_FIELDS.iter().any(|name| field.is(name))
+                fields.keeps(field)
+                    || INVITE_FIELDS.iter().any(|name| field.is(name))
+                    // Without it an identity to be hidden would be told (RFC 3325 §7).
+                    || field.is("Privacy")
             })
         };
         Self {
