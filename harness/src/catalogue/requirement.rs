@@ -8,7 +8,7 @@ use imspec_reports::record::{Basis, Level};
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Diagnostics, Fields, Key, Node, Source, Span, tree};
 use crate::embedded;
-use crate::scenario::model::{RecordMatcher, Scenario, Step, Verb};
+use crate::scenario::model::{Expect, RecordMatcher, Scenario, Step, Verb};
 
 /// One normative statement, in our words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,17 +205,21 @@ pub fn covered(scenario: &Scenario) -> Vec<String> {
 fn of_steps(steps: &[Step], ids: &mut Vec<String>) {
     for step in steps {
         ids.extend(step.covers.iter().flatten().cloned());
-        let expect = match &step.verb {
-            Verb::Register(register) => register.expect.as_ref(),
-            Verb::Message(message) => message.expect.as_ref(),
-            Verb::Raw(raw) => raw.expect.as_ref(),
+        let of_answer = |expect: &'_ Option<Expect>| expect.as_ref().and_then(|e| e.covers.clone());
+        let covers = match &step.verb {
+            Verb::Register(register) => of_answer(&register.expect),
+            Verb::Message(message) => of_answer(&message.expect),
+            Verb::Raw(raw) => of_answer(&raw.expect),
+            Verb::Invite(invite) => of_answer(&invite.expect),
+            Verb::Bye(bye) => of_answer(&bye.expect),
+            Verb::Cancel(cancel) => of_answer(&cancel.expect),
+            Verb::Msrp(msrp) => msrp.expect.as_ref().and_then(|e| e.covers.clone()),
             Verb::Stored(stored) => {
                 let of_records = stored
                     .messages
                     .iter()
-                    .filter_map(|r: &RecordMatcher| r.covers.as_ref());
-                ids.extend(of_records.flatten().cloned());
-                None
+                    .filter_map(|r: &RecordMatcher| r.covers.clone());
+                Some(of_records.flatten().collect())
             }
             Verb::When(when) => {
                 of_steps(&when.then, ids);
@@ -234,13 +238,7 @@ fn of_steps(steps: &[Step], ids: &mut Vec<String>) {
             }
             _ => None,
         };
-        ids.extend(
-            expect
-                .iter()
-                .filter_map(|expect| expect.covers.as_ref())
-                .flatten()
-                .cloned(),
-        );
+        ids.extend(covers.into_iter().flatten());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::{Fault, composer, message_ids, msrp, policy, server, store, transport};
+use crate::{Fault, composer, leniency, message_ids, msrp, policy, server, store, transport};
 
 /// All faults, in the order of the borders.
 pub static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
@@ -19,6 +19,7 @@ pub static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         composer::FAULTS,
         msrp::FAULTS,
         transport::FAULTS,
+        leniency::FAULTS,
         server::FAULTS,
     ];
     borders.concat()

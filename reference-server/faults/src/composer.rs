@@ -131,6 +131,28 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "delivers-identity-in-privacy",
+        "M-128",
+        &["RFC3325-7"],
+        "The asserted identity of a sender who asked for privacy is delivered.",
+    )
+    .needs(DECLARED)
+    .under("identity.trust: senders")
+    .seed(|parts| {
+        delivering(parts, |_, request, octets| {
+            carried(request, &octets, &["P-Asserted-Identity"])
+        })
+    }),
+    Fault::new(
+        "keeps-record-route",
+        "F-138",
+        &["RFC3428-9-record-route"],
+        "A deferred MESSAGE is delivered with the Record-Route of its sender's request.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, request, octets| carried(request, &octets, &["Record-Route"]))
+    }),
+    Fault::new(
         "delivery-loses-subject",
         "F-132",
         &["DM-DRV-05"],

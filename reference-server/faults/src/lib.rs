@@ -8,6 +8,7 @@
 mod catalogue;
 mod composer;
 mod fault;
+mod leniency;
 mod message_ids;
 mod msrp;
 mod policy;

@@ -472,7 +472,7 @@ fn is_accepting(response: &Message) -> bool {
 }
 
 /// Changes responses; those for which there is nothing stay.
-fn responding(
+pub(crate) fn responding(
     parts: Parts,
     change: impl Fn(&Message) -> Option<Bytes> + Send + Sync + 'static,
 ) -> Parts {
