@@ -142,6 +142,20 @@ async fn a_retransmission_that_is_new_is_answered_as_it_was_asked() {
 }
 
 #[tokio::test]
+async fn a_fault_of_leniency_takes_what_is_to_be_refused() {
+    let faulty = Faulty::new("requires-nothing").await;
+    let mut alice = faulty.agent(ALICE).await;
+    let request = alice
+        .message(BOB)
+        .header("Require", "nothing-like-it")
+        .body("x");
+    assert_eq!(alice.ask(request).await.status(), Some(202));
+    let records = faulty.control.messages(BOB).await;
+    let fields = records[0]["headers"].as_array().unwrap();
+    assert!(fields.iter().all(|field| field["name"] != "Require"));
+}
+
+#[tokio::test]
 async fn a_fault_of_msrp_takes_frames_for_others() {
     let faulty = Faulty::new("first-chunk-alone").await;
     let mut alice = faulty.agent(ALICE).await;
