@@ -635,6 +635,8 @@ class Connection:
             SERVER.closed(self)
 
     def send(self, octets):
+        if not octets:
+            return
         if not self.open:
             return
         if not on("tcp-in-pieces"):
@@ -742,6 +744,8 @@ class Server:
             after()
 
     def response(self, message, peer, status, headers, tag=None, body=b""):
+        if any(message.get(name) is None for name in ("To", "From", "Call-ID", "CSeq")):
+            return b""  # There is nothing to mirror.
         vias = message.vias()
         if vias and not on("no-rport"):
             source = peer[1] if peer[0] == "udp" else peer[1].source
@@ -779,6 +783,8 @@ class Server:
         return write(f"SIP/2.0 {status} {reason}", fields, body)
 
     def send(self, octets, peer, via=None):
+        if not octets:
+            return
         if peer[0] == "tcp":
             peer[1].send(octets)
             return
@@ -850,6 +856,8 @@ class Server:
         else:
             for contact in contacts:
                 _, uri, params = address(contact)
+                if not re.fullmatch(r"sips?:[^\s<>?]+", uri, re.I):
+                    raise Refused(400)
                 params = {k.lower(): v for k, v in params}
                 seconds = int(params.get("expires") or default)
                 if on("short-registration"):

@@ -582,6 +582,8 @@ class Sessions:
     def send(self, session, frame):
         """Takes a SEND; its status and what is to be done after the answer."""
         ident, kind = frame.get("Message-ID"), frame.get("Content-Type")
+        if frame.body and not kind:
+            return 400, None
         now = self.server.store.now()
         assembly = session.assemblies.get(ident)
         if on("messages-mixed"):
