@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use imspec_wire::sip::typed::{MaxForwards, SipDate, list};
+use imspec_wire::sip::typed::{Expires, MaxForwards, SipDate, TypedHeader as _, list};
 use imspec_wire::sip::{Builder, Header, Message};
 
 use crate::clock::Timestamp;
@@ -191,8 +191,12 @@ pub fn as_message(invite: &Message, send_head: &[u8], body: Bytes) -> Bytes {
             builder = builder.header_line(field.line());
         }
     }
-    for field in fields_of_send(send_head) {
-        if field.is_mime() || field.is("Expires") {
+    let fields = fields_of_send(send_head);
+    let is_alone = fields.iter().filter(|field| field.is("Expires")).count() == 1;
+    for field in fields {
+        // What the sender wrote in MSRP is no reason to write SIP that nobody can read.
+        let lasts = is_alone && field.is("Expires") && Expires::parse_value(&field.value).is_ok();
+        if field.is_mime() || lasts {
             builder = builder.header(&field.name, &field.value);
         }
     }
@@ -738,6 +742,23 @@ mod tests {
         let message = as_message(&invite, SEND, Bytes::from_static(b"hi"));
         insta::assert_snapshot!(shown(&message));
         assert!(Message::parse(message).is_ok());
+    }
+
+    #[test]
+    fn an_expires_that_cannot_be_read_does_not_become_one_of_a_message() {
+        let invite = Message::parse(Bytes::from_static(INVITE)).unwrap();
+        for (expires, goes) in [
+            ("Expires: 4294967295", true),
+            ("Expires: 4294967296", false),
+            ("Expires: soon", false),
+            ("Expires:", false),
+            ("Expires: 60\r\nExpires: 61", false),
+        ] {
+            let send = String::from_utf8_lossy(SEND).replace("Expires: 60", expires);
+            let message = as_message(&invite, send.as_bytes(), Bytes::from_static(b"hi"));
+            let message = Message::parse(message).unwrap();
+            assert_eq!(message.header("Expires").is_some(), goes, "{expires}");
+        }
     }
 
     #[test]
