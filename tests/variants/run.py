@@ -78,7 +78,9 @@ def findings(out):
     counts = {}
     for case in run["cases"]:
         counts[case["verdict"]] = counts.get(case["verdict"], 0) + 1
-    return counts, run["findings"]
+    # A broken rule of the protocol itself is no choice.
+    broken = [rule for rule in run["protocol"] if rule["weight"] == "error"]
+    return counts, run["findings"], broken
 
 
 def try_variant(args, work, names, declared):
@@ -99,15 +101,16 @@ def try_variant(args, work, names, declared):
         status, said = "late", ""
     took = time.monotonic() - begun
     try:
-        counts, found = findings(out)
+        counts, found, broken = findings(out)
     except (OSError, ValueError, KeyError) as why:
-        counts, found = {}, []
+        counts, found, broken = {}, [], []
         said += f"\nno record of the run: {why}"
     harmless = {"observation", "not-demonstrated"} | ({"profile-mismatch"} if declared == "wrong" else set())
     reported = set().union(*(VARIANTS[name][4] for name in names))
     wrong = [finding for finding in found
              if finding["kind"] not in harmless and finding["requirement"] not in reported]
-    is_right = status in (0, 1) and bool(counts) and not counts.get("error") and not wrong
+    is_right = status in (0, 1) and bool(counts) and not counts.get("error") \
+        and not wrong and not broken
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     line = f"{'conforms' if is_right else 'WRONG   '}  {took:5.1f} s  {title}: {verdicts or status}"
     if not is_right:
