@@ -54,7 +54,14 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
     let range = response
         .as_ref()
         .map(|(_, message)| (0, first_line_end(message)));
-    sheet.write(entry, Ruling::of(holds, words, observed).range(range));
+    let mut ruling = Ruling::of(holds, words, observed).range(range);
+    if !holds && is_deferral_open(sheet, expect, status) {
+        ruling.verdict = Verdict::Inconclusive;
+        ruling = ruling.note(
+            "the profile does not declare store.modes, so messages of this kind may not be deferred at all",
+        );
+    }
+    sheet.write(entry, ruling);
     if let (true, Some((event, message))) = (holds, &response) {
         headers(
             sheet,
@@ -75,6 +82,22 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
             );
         }
     }
+}
+
+/// Whether a refusal may mean that the provider defers no messages of this kind (WD-03): the scenario needs
+/// one that does, and the profile says nothing of it.
+fn is_deferral_open(sheet: &Sheet<'_, '_>, expect: &Expect, status: Option<u16>) -> bool {
+    let wants_it = |pattern: &StatusPattern| (200..300).any(|code| fits(*pattern, Some(code)));
+    matches!(status, Some(403 | 405 | 480 | 488 | 501))
+        && !sheet.context.pics.contains_key("store.modes")
+        && expect.status.iter().any(wants_it)
+        && sheet
+            .view
+            .case()
+            .scenario
+            .when
+            .iter()
+            .any(|(key, _)| key == "store.modes")
 }
 
 /// Checks header matchers against a message that was received; `how`: what they are about, and the

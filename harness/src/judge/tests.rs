@@ -260,6 +260,43 @@ fn a_lost_header_fails_and_the_evidence_points_at_both_messages() {
 }
 
 #[test]
+fn who_does_not_say_what_is_deferred_may_refuse_to_defer_it() {
+    let steps = SEND.replace("save: sent", "save: sent, expect: { status: 2xx }");
+    let text = "id: PG-901\ntitle: A condition\npurpose: To be had.\ncovers: [DM-STORE-02]\n\
+                when: { store.modes: pager }\nusers: { alice: online }\nsteps: [ { register: alice } ]\n";
+    let when = load_str(text, "when.yaml", &Known::bundled()).unwrap().when;
+    for (declared, asks, status, verdict) in [
+        (
+            false,
+            true,
+            "480 Temporarily Unavailable",
+            Verdict::Inconclusive,
+        ),
+        (false, true, "404 Not Found", Verdict::Fail),
+        (true, true, "480 Temporarily Unavailable", Verdict::Fail),
+        (false, false, "480 Temporarily Unavailable", Verdict::Fail),
+    ] {
+        let mut story = Story::new(&steps);
+        if declared {
+            story
+                .pics
+                .insert("store.modes".into(), vec!["pager"].into());
+        }
+        if asks {
+            Arc::make_mut(&mut story.case.scenario)
+                .when
+                .clone_from(&when);
+        }
+        story.sends(0, SENT, &ACCEPTED.replace("202 Accepted", status));
+        assert_eq!(
+            story.judged().verdict,
+            verdict,
+            "{declared} {asks} {status}"
+        );
+    }
+}
+
+#[test]
 fn a_compact_folded_header_is_the_same_header() {
     let mut story = Story::new(&format!(
         "{SEND}- receive: {{ at: bob, of: sent, headers: {{ same-as: sent }} }}"
