@@ -974,7 +974,8 @@ class Sessions:
             flag = "$" if at + size >= total else "+"
             if on("delivery-no-end") or on("delivery-aborts"):
                 flag = "#" if on("delivery-aborts") and flag == "$" else "+"
-            fields = common + [("Byte-Range", span), *headers]
+            # A value with a line end in it would become a header field of our own.
+            fields = common + [("Byte-Range", span), *((n, v) for n, v in headers if not set("\r\n") & set(v))]
             fields.sort(key=lambda h: h[0] == "Content-Type")
             work = connection.request("SEND", fields, piece, flag, wait)
             if on("asks-report"):
