@@ -416,7 +416,9 @@ impl Composer for PlainComposer {
                 (others, chosen.or(first))
             }
         };
-        if let Some(value) = expires.and_then(|value| expires_as_chosen(value, stored, how)) {
+        let expires = expires.and_then(|value| expires_as_chosen(value, stored, how));
+        // RFC 4976 §7 knows no other form; as it was written it is in the record.
+        if let Some(value) = expires.filter(|value| Expires::parse_value(value).is_ok()) {
             fields.push(Field::new("Expires", value));
         }
         // The grammar wants Content-Type last (RFC 4975 §9), and content needs one.
@@ -780,6 +782,14 @@ mod tests {
             bye: None,
             parts: vec![part],
         });
+        let unreadable = String::from_utf8_lossy(SEND).replace("Expires: 60", "Expires: soon");
+        let mut odd = stored.clone();
+        odd.message.mark = None;
+        if let Form::Session(record) = &mut odd.message.form {
+            record.parts[0].heads = vec![unreadable.into()];
+        }
+        let fields = PlainComposer.send_fields(&odd, &invite, 0, &how(&odd));
+        assert!(!fields.iter().any(|field| field.is("Expires")));
         let fields = PlainComposer.send_fields(&stored, &invite, 0, &how(&stored));
         let lines: Vec<_> = fields
             .iter()
