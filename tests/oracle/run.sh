@@ -34,6 +34,12 @@ for _ in $(seq 200); do
 done
 
 status=0
+# RB and SE send octets that are no message on purpose, and tshark makes of them what it likes.
+whole=no
+if [ $# -eq 0 ]; then
+    whole=yes
+    set -- 'PG-*' 'MS-*' 'MI-*' 'EX-*' 'PO-*' 'DL-*' 'IS-*' 'DU-*' 'CC-*' 'IO-*'
+fi
 "$imspec" run --quiet --out "$folder/reports" "$@" >"$folder/run.log" 2>&1 || status=$?
 # 1 is a verdict about the server, and none about the codec; so is 6.
 case $status in
@@ -60,7 +66,7 @@ fi
 "$imspec" wire --fields "$folder/reports/run.json" >"$folder/fields.jsonl"
 # A whole run has about 4,200 frames of MSRP that can be compared; one of chosen scenarios may have none.
 floor=0
-[ $# -gt 0 ] || floor=3000
+[ "$whole" = no ] || floor=3000
 status=0
 python3 tests/oracle/compare.py --at-least "$floor" "$folder/lo.pcap" "$folder/fields.jsonl" || status=$?
 if [ "$status" -ne 0 ]; then
