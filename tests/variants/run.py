@@ -9,8 +9,6 @@ each run tells what came of its cases; the exit status is 1 if anything was foun
     --alone        every variant by itself, which takes a quarter of an hour
     --undeclared   the profile says nothing of the choice, and it cannot be set: what depends on it must be
                    inconclusive, and nothing may be found
-    --misdeclared  the profile declares the choice of the reference server: profile mismatches are right here,
-                   a nonconformity is not
     --imspec FILE  the program to run; default: target/release/imspec
     --jobs N       how many runs side by side; default 2
     --out DIR      keep profiles and reports there
@@ -43,7 +41,7 @@ def shown(value):
 
 
 def profile(names, declared):
-    """The profile of a server with these variants. `declared`: `yes`, `no`, or `wrong`."""
+    """The profile of a server with these variants, which tells of them if they are `declared`."""
     with open(REFERENCE, encoding="utf-8") as reference:
         text = reference.read()
     policy, server, pics = {}, {}, {}
@@ -55,11 +53,11 @@ def profile(names, declared):
             key, inner = re.fullmatch(r"(\w+): \{ (.*) \}", section).groups()
             server[key] = f"{server[key]}, {inner}" if key in server else inner
     text = text.replace("name: reference\n", "name: " + ("-".join(names) or "reference") + "\n", 1)
-    for key, value in pics.items() if declared != "wrong" else ():
-        line = "" if declared == "no" else f"  {key}: {shown(value)}\n"
+    for key, value in pics.items():
+        line = f"  {key}: {shown(value)}\n" if declared else ""
         text, found = re.subn(rf"(?m)^  {re.escape(key)}: .*\n", lambda _: line, text)
         assert found == 1, key
-    if declared != "yes":
+    if not declared:
         text, found = re.subn(r"(?s)  policy:\n    control:.*?\n  process:", "  policy: fixed\n  process:", text)
         assert found == 1
     indent = " " * 10
@@ -83,13 +81,13 @@ def findings(out):
     return counts, run["findings"], broken
 
 
-def try_variant(args, work, names, declared):
+def try_variant(args, work, names):
     title = "+".join(names) or "as it is"
     folder = os.path.join(work, re.sub(r"[^a-z0-9]+", "-", title)[:80])
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "profile.yaml")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(profile(names, declared))
+        file.write(profile(names, not args.undeclared))
     out = os.path.join(folder, "reports")
     command = [args.imspec, "run", "--profile", path, "--scenarios", os.path.join(ROOT, "scenarios", "suite"),
                "--seed", "1", "--quiet", "--out", out, *args.case]
@@ -105,7 +103,7 @@ def try_variant(args, work, names, declared):
     except (OSError, ValueError, KeyError) as why:
         counts, found, broken = {}, [], []
         said += f"\nno record of the run: {why}"
-    harmless = {"observation", "not-demonstrated"} | ({"profile-mismatch"} if declared == "wrong" else set())
+    harmless = {"observation", "not-demonstrated"}
     reported = set().union(*(VARIANTS[name][4] for name in names))
     wrong = [finding for finding in found
              if finding["kind"] not in harmless and finding["requirement"] not in reported]
@@ -123,7 +121,6 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--undeclared", action="store_true")
-    parser.add_argument("--misdeclared", action="store_true")
     parser.add_argument("--imspec", default=os.path.join(ROOT, "target", "release", "imspec"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--case", action="append", default=[])
@@ -140,17 +137,16 @@ def main():
     missing = set(VARIANTS) - {name for bundle in BUNDLES for name in bundle}
     if missing:
         parser.error(f"in no bundle of catalogue.py: {', '.join(sorted(missing))}")
-    declared = "no" if args.undeclared else "wrong" if args.misdeclared else "yes"
     if args.names:
         runs = [[name] for name in args.names]
     elif args.alone:
         # Only what is a PICS value can be left undeclared.
-        runs = [[name] for name, (*_, pics, _) in VARIANTS.items() if pics or declared == "yes"]
+        runs = [[name] for name, (*_, pics, _) in VARIANTS.items() if pics or not args.undeclared]
     else:
         runs = BUNDLES
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
         work = os.path.abspath(args.out) if args.out else folder
-        tried = [pool.submit(try_variant, args, work, names, declared) for names in runs]
+        tried = [pool.submit(try_variant, args, work, names) for names in runs]
         wrong = 0
         for each in tried:
             is_right, line = each.result()
