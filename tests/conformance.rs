@@ -9,6 +9,8 @@
 
 mod support;
 
+use std::io::Read as _;
+
 use serde_json::Value;
 use support::{Bench, Relay, Server, free_port, get, until, without_header};
 
@@ -252,7 +254,7 @@ impl LongRun {
         bench.write("suite/PG-901.yaml", LONG);
         let control = free_port();
         let profile = started(&bench, control, bench.path("pid").to_str().unwrap());
-        let child = bench
+        let mut child = bench
             .command(&[
                 "run",
                 "--scenarios",
@@ -266,7 +268,15 @@ impl LongRun {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        until("the message is stored", || stored_something(control));
+        until("the message is stored", || {
+            if child.try_wait().unwrap().is_some() {
+                let mut said = String::new();
+                let _ = child.stdout.take().unwrap().read_to_string(&mut said);
+                let _ = child.stderr.take().unwrap().read_to_string(&mut said);
+                panic!("the run ended before anything was stored:\n{said}");
+            }
+            stored_something(control)
+        });
         Self {
             bench,
             child,
