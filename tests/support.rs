@@ -234,7 +234,7 @@ pub fn without_header(octets: Vec<u8>, name: &str) -> Vec<u8> {
 
 /// Waits until `holds`, at most a minute: the other tests may have the machine to themselves.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < end, "waited a minute in vain until {what}");
         thread::sleep(Duration::from_millis(10));
