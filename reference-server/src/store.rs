@@ -248,7 +248,8 @@ pub trait Store: Send + Sync + 'static {
         account: &'a str,
         after: i64,
     ) -> Answer<'a, Option<StoredMessage>>;
-    /// Removes a message. Its number and its Message-ID stay used.
+    /// Removes a message, and copies of it from held records unless it was held itself. Its number and its
+    /// Message-ID stay used.
     fn remove(&self, number: i64) -> Answer<'_, ()>;
     /// Accounts that have both a message and a binding that lives at `now`.
     fn deliverable(&self, now: Timestamp) -> Answer<'_, Vec<String>>;

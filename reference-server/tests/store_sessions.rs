@@ -313,6 +313,42 @@ async fn a_held_record_makes_no_other_a_copy_and_is_compared_when_it_is_released
 }
 
 #[tokio::test]
+async fn what_was_delivered_is_not_brought_again_by_a_copy_that_was_held() {
+    let opened = Opened::new().await;
+    let store = &opened.store;
+    let insert = async |id: &str| {
+        let content = store.new_content();
+        let new = message(id, part(content, "alice m1", 3));
+        let pieces = vec![piece(content, 0, b"abc")];
+        match store.insert_session(new, pieces, true, 10).await.unwrap() {
+            Inserted::Stored(number) => number,
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = insert("1@x").await;
+    let second = insert("2@x").await;
+    let third = insert("3@x").await;
+    store.release(first, None).await.unwrap();
+    store.remove(first).await.unwrap();
+    // Its session goes on.
+    let content = store.new_content();
+    let more = part(content, "alice m2", 4);
+    let pieces = vec![piece(content, 0, b"defg")];
+    let at = Timestamp::from_seconds(15);
+    let added = store.append(third, more, pieces, at).await.unwrap();
+    assert_eq!(added, Inserted::Stored(third));
+    for number in [second, third] {
+        store.release(number, None).await.unwrap();
+    }
+    let left = store.messages(None).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].number, third);
+    assert!(matches!(&left[0].message.form, Form::Session(record) if record.parts.len() == 1));
+    assert_eq!(store.count(BOB).await, Ok(1));
+    assert_eq!(opened.pieces(), 1);
+}
+
+#[tokio::test]
 async fn after_a_crash_what_was_incomplete_goes_and_what_was_held_is_settled() {
     for keep in [true, false] {
         let opened = Opened::new().await;

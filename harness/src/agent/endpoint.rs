@@ -13,7 +13,7 @@ use imspec_wire::sip::{Limits, StreamDecoder};
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
 
 use super::door::{Door, Entry};
@@ -52,6 +52,8 @@ pub(super) struct Core {
     target: SocketAddr,
     local: SocketAddr,
     udp: Option<UdpSocket>,
+    /// Holds the TCP port of that number, so that a server which tries TCP first finds it closed.
+    _closed: Option<TcpSocket>,
 }
 
 /// The way on which octets travel.
@@ -86,7 +88,7 @@ impl Endpoint {
         let at = SocketAddr::new(bind, 0);
         let (core, task) = match place.transport {
             Transport::Udp => {
-                let socket = UdpSocket::bind(at).await.map_err(failed)?;
+                let (socket, closed) = datagrams(at).await.map_err(failed)?;
                 let local = socket.local_addr().map_err(failed)?;
                 let core = Arc::new(Core {
                     place,
@@ -94,6 +96,7 @@ impl Endpoint {
                     target,
                     local,
                     udp: Some(socket),
+                    _closed: Some(closed),
                 });
                 let task = tokio::spawn(read_datagrams(Arc::clone(&core), inbox.clone()));
                 (core, task)
@@ -107,6 +110,7 @@ impl Endpoint {
                     target,
                     local,
                     udp: None,
+                    _closed: None,
                 });
                 let task = tokio::spawn(accept(listener, Arc::clone(&core), inbox.clone()));
                 (core, task)
@@ -323,6 +327,25 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
     }
 }
 
+/// A socket for datagrams, and the TCP port of the same number, which is bound and does not listen. For what
+/// is too large for a datagram a server tries TCP at that port (RFC 3261 §18.1.1): a stranger there would
+/// take the request and say nothing.
+async fn datagrams(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpSocket)> {
+    let mut tries = 16;
+    loop {
+        let udp = UdpSocket::bind(at).await?;
+        let tcp = match at {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        match tcp.bind(udp.local_addr()?) {
+            Ok(()) => return Ok((udp, tcp)),
+            Err(error) if tries == 0 => return Err(error),
+            Err(_) => tries -= 1,
+        }
+    }
+}
+
 async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
     let mut readers = tokio::task::JoinSet::new();
     let mut door = Door::new(CONNECTIONS);
@@ -401,4 +424,23 @@ async fn read_stream(
     }
     connection.shut();
     connection.writer.lock().await.take();
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_else_listens_at_the_number_of_a_datagram_socket() {
+        for at in ["127.0.0.1:0", "[::1]:0"] {
+            let (udp, _closed) = datagrams(at.parse().unwrap()).await.unwrap();
+            let local = udp.local_addr().unwrap();
+            let stranger = TcpListener::bind(local).await.unwrap_err();
+            assert_eq!(stranger.kind(), std::io::ErrorKind::AddrInUse);
+            let refused = TcpStream::connect(local).await.unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+    }
 }

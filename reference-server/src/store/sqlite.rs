@@ -467,6 +467,17 @@ impl Store for SqliteStore {
 
     fn remove(&self, number: i64) -> Answer<'_, ()> {
         self.write(move |db| {
+            // Who had it, had it: copies that wait for the end of their session are not brought once more.
+            db.prepare_cached(
+                "DELETE FROM part WHERE EXISTS (
+                     SELECT 1 FROM part had JOIN message done ON done.id = had.message
+                     JOIN message held ON held.id = part.message
+                     WHERE had.message = ?1 AND NOT done.held AND held.held
+                     AND held.account = done.account AND had.origin = part.origin
+                     AND had.octets = part.octets AND had.sha256 = part.sha256)
+                 AND origin IN (SELECT origin FROM part WHERE message = ?1)",
+            )?
+            .execute([number])?;
             db.prepare_cached("DELETE FROM message WHERE id = ?1")?
                 .execute([number])?;
             Ok(())
@@ -708,23 +719,20 @@ fn is_copy(
 
 /// Before a held record becomes a deferred message: what its account has got meanwhile goes from it.
 fn drop_copies(db: &Connection, number: i64) -> Result<(), StoreError> {
-    let gone = db
-        .prepare_cached(
-            "DELETE FROM part WHERE message = ?1
-             AND EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held)
-             AND EXISTS (SELECT 1 FROM part other JOIN message ON message.id = other.message
-                         WHERE other.origin = part.origin AND other.octets = part.octets
-                         AND other.sha256 = part.sha256 AND NOT held
-                         AND account = (SELECT account FROM message WHERE id = ?1))",
-        )?
-        .execute([number])?;
-    if gone > 0 {
-        db.prepare_cached(
-            "DELETE FROM message WHERE id = ?1
-             AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1)",
-        )?
-        .execute([number])?;
-    }
+    db.prepare_cached(
+        "DELETE FROM part WHERE message = ?1
+         AND EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held)
+         AND EXISTS (SELECT 1 FROM part other JOIN message ON message.id = other.message
+                     WHERE other.origin = part.origin AND other.octets = part.octets
+                     AND other.sha256 = part.sha256 AND NOT held
+                     AND account = (SELECT account FROM message WHERE id = ?1))",
+    )?
+    .execute([number])?;
+    db.prepare_cached(
+        "DELETE FROM message WHERE id = ?1 AND held
+         AND NOT EXISTS (SELECT 1 FROM part WHERE message = ?1)",
+    )?
+    .execute([number])?;
     Ok(())
 }
 
@@ -746,7 +754,7 @@ fn insert_part(db: &Connection, message: i64, part: &Part) -> Result<(), StoreEr
     }
     db.prepare_cached(
         "INSERT INTO part (content, message, place, origin, heads, first, all_heads, octets, sha256)
-         VALUES (?1, ?2, (SELECT count(*) FROM part WHERE message = ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES (?1, ?2, (SELECT coalesce(max(place) + 1, 0) FROM part WHERE message = ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         part.content,
