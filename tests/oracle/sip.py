@@ -6,7 +6,7 @@ in method, status, Call-ID, CSeq, Expires, Subject, Date, Content-Type and lengt
 Left out, and counted:
 - what a `raw` step sent: it is malformed on purpose. Over UDP that one datagram, over TCP all that the
   same connection carried to the server, because a stream that was broken on purpose has no borders;
-- at the end of a flow, retransmissions that nobody read any more, and what came after the last message of the
+- at the end of a flow, or of the use that a case made of it, retransmissions that nobody read any more, and what came after the last message of the
   case, or so shortly before it that it lay unread when the case was over. Whatever else only the wire has is
   a disagreement.
 """
@@ -201,7 +201,9 @@ class Comparison:
             else:
                 alone.append(message)
         last = max(taken, default=-1)
-        strangers = [message for at, message in enumerate(wire) if at not in taken and at < last]
+        left = self.left_between_cases(flow, ours, wire, pairs)
+        strangers = [message for at, message in enumerate(wire)
+                     if at not in taken and at < last and message not in left]
         rest = [message for at, message in enumerate(wire) if at not in taken and at > last]
         for message in alone:
             other = closest(message, strangers) or closest(message, rest)
@@ -211,6 +213,24 @@ class Comparison:
                     others.remove(other)
         self.faults.extend(described(flow, None, message) for message in strangers)
         return pairs, rest
+
+
+    def left_between_cases(self, flow, ours, wire, pairs):
+        """A case may get the port that another one had before it: what that one did not read any more stands
+        between the messages of the two."""
+        case_of = {id(theirs): mine.case for mine, theirs in pairs}
+        left, since, case = [], [], None
+        for message in wire:
+            next_case = case_of.get(id(message))
+            if next_case is None:
+                since.append(message)
+                continue
+            if case not in (None, next_case):
+                left.extend(since)
+                own = [mine for mine in ours if mine.case == case]
+                self.extra.extend((flow, own, late) for late in since)
+            since, case = [], next_case
+        return left
 
 
 def without(wire, raw, ours):
