@@ -191,6 +191,50 @@ fn nothing_listens_so_nothing_is_run() {
     assert!(!bench.path("out").exists());
 }
 
+/// One REGISTER of the recipient loses its Contact on the way, which makes it a question: nothing comes.
+#[test]
+fn what_came_too_late_once_has_a_second_chance_and_the_report_says_so() {
+    const LATE: &str = "id: PG-902\ntitle: A delivery\npurpose: It may come late.\ncovers: [DM-DRV-01]\nusers: { alice: online, bob: offline }\nsteps:\n  - message: { from: alice, to: bob, body: \"late ${random.text(8)}\", save: sent }\n  - register: bob\n  - receive: { at: bob, of: sent, within: 500ms }\n";
+    let run = |more: &[&str]| {
+        let bench = Bench::new();
+        bench.write("suite/PG-902.yaml", LATE);
+        let server = Server::start(&bench, "");
+        let mut registered = 0;
+        let relay = Relay::start(server.udp, move |octets| {
+            registered += usize::from(octets.starts_with(b"REGISTER"));
+            if registered == 2 && octets.starts_with(b"REGISTER") {
+                without_header(octets, "Contact")
+            } else {
+                octets
+            }
+        });
+        let pics = ", delivery.form: message, delivery.trigger: on-register";
+        let profile = bench.black_box(relay.at, Some(server.control), pics);
+        let profile = profile.to_str().unwrap().to_owned();
+        let mut args = vec!["run", "--scenarios", "suite", "--profile", &profile];
+        args.extend(["--out", "out"]);
+        args.extend(more);
+        let ended = bench.imspec(&args);
+        (ended, bench)
+    };
+    let (ended, bench) = run(&[]);
+    let ended = ended.expect(0);
+    assert!(
+        ended
+            .stdout
+            .contains("1 case came out otherwise when run again: PG-902"),
+        "{}",
+        ended.stdout
+    );
+    let record = bench.record();
+    assert_eq!(verdict(&record, "PG-902"), "pass");
+    assert_eq!(cases(&record)[0]["earlier"]["verdict"], "fail");
+    assert!(bench.read("out/junit.xml").contains("<flakyFailure"));
+    let (ended, bench) = run(&["--once"]);
+    ended.expect(1);
+    assert_eq!(verdict(&bench.record(), "PG-902"), "fail");
+}
+
 /// A scenario that is certainly still running when the test does something to it.
 const LONG: &str = "id: PG-901\ntitle: A long silence\npurpose: Nothing comes while the test looks elsewhere.\ncovers: [DM-DRV-01]\nusers: { alice: online, bob: offline }\nsteps:\n  - message: { from: alice, to: bob, body: \"first ${random.text(8)}\", save: first }\n  - silence: { at: alice, for: 30s }\n  - register: bob\n  - receive: { at: bob, of: first }\n  - message: { from: bob, to: alice, body: \"control ${random.text(8)}\", save: control }\n  - receive: { at: alice, of: control }\n";
 

@@ -163,7 +163,10 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub fn start(server: SocketAddr, change: impl Fn(Vec<u8>) -> Vec<u8> + Send + 'static) -> Self {
+    pub fn start(
+        server: SocketAddr,
+        mut change: impl FnMut(Vec<u8>) -> Vec<u8> + Send + 'static,
+    ) -> Self {
         const TICK: Duration = Duration::from_millis(20);
         let front = UdpSocket::bind("127.0.0.1:0").unwrap();
         front.set_read_timeout(Some(TICK)).unwrap();

@@ -26,7 +26,7 @@ use crate::catalogue::Catalogue;
 use crate::evidence::View;
 use crate::scenario::model::{Case, Pics, Step, Verb};
 
-pub use run::{RunFacts, record};
+pub use run::{Judged, RunFacts, record};
 pub use weigh::{Weighed, weigh};
 
 use aspect::{Aspect, Store};
@@ -50,6 +50,9 @@ pub struct Judgement {
     pub reason: Option<String>,
     /// In the order of the steps.
     pub checks: Vec<JudgedCheck>,
+    /// The first thing that did not hold was waited for in vain. With more time it might have come, so the case
+    /// is worth a second run before the SUT is blamed.
+    pub late: bool,
 }
 
 /// A check, and whether its failure contradicts only the profile.
@@ -59,6 +62,8 @@ pub struct JudgedCheck {
     pub check: Check,
     /// The SUT does something legal that its profile does not declare.
     pub mismatch: bool,
+    /// It did not hold when the time for it was over; nothing wrong was seen.
+    pub late: bool,
 }
 
 /// Judges one case.
@@ -78,6 +83,10 @@ pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
     };
     sheet.steps(&case.steps);
     let checks = sheet.checks;
+    let first = checks
+        .iter()
+        .find(|judged| judged.check.verdict > Verdict::Pass);
+    let late = first.is_some_and(|judged| judged.late);
     let verdict = fold(checks.iter().map(|judged| judged.check.verdict));
     let reason = (verdict > Verdict::Pass)
         .then(|| checks.iter().find(|judged| judged.check.verdict == verdict))
@@ -87,6 +96,7 @@ pub fn judge(case: &Case, trace: &Trace, context: Context<'_>) -> Judgement {
         verdict,
         reason,
         checks,
+        late,
     }
 }
 
@@ -286,8 +296,8 @@ impl Sheet<'_, '_> {
             return;
         }
         if let Some(why) = self.overran(step, wait) {
-            self.inconclusive(step, why.clone());
-            self.late = Some(why);
+            self.late = Some(why.clone());
+            self.inconclusive(step, why);
         }
     }
 
@@ -327,6 +337,20 @@ impl Sheet<'_, '_> {
         );
     }
 
+    /// Whether a check that does not hold is about something that was waited for until its time was over.
+    fn is_late(&self, entry: &Entry<'_>, verdict: Verdict) -> bool {
+        let timed_out = || {
+            let outcome = self.view.outcome(&entry.step.path);
+            matches!(outcome, Some(Outcome::TimedOut { .. }))
+        };
+        let awaited = matches!(entry.aspect, Aspect::Presence | Aspect::SessionPresence);
+        match verdict {
+            Verdict::Fail => awaited || timed_out(),
+            Verdict::Inconclusive => self.late.is_some() || timed_out(),
+            _ => false,
+        }
+    }
+
     fn write(&mut self, entry: Entry<'_>, mut ruling: Ruling) {
         if ruling.verdict == Verdict::Fail
             && let Some(why) = &self.late
@@ -334,6 +358,7 @@ impl Sheet<'_, '_> {
             ruling.verdict = Verdict::Inconclusive;
             ruling.note = Some(why.clone());
         }
+        let late = self.is_late(&entry, ruling.verdict);
         let catalogue = self.context.catalogue;
         let covers = if let Some(own) = entry.covers.or(entry.step.covers.as_ref()) {
             entry.aspect.speaks_for_own(own, catalogue, self.store)
@@ -351,6 +376,7 @@ impl Sheet<'_, '_> {
         });
         self.checks.push(JudgedCheck {
             mismatch: ruling.mismatch,
+            late,
             check: Check {
                 step: entry.step.path.clone(),
                 source: entry.at.clone(),

@@ -16,11 +16,13 @@
 //! - [`run`]: the timeline and the interpreter; gives traces.
 //! - [`evidence`]: what a trace says about a name such as `sent`; used while running and while judging.
 //! - [`judge`]: verdicts as a pure function of trace, requirements and waivers.
+//! - [`campaign`]: runs a plan, judges what ends, and gives what came too late a second chance.
 //! - [`prove`]: whether the suite catches the seeded faults of the reference server.
 //! - [`cli`]: one file a command.
 
 pub mod agent;
 pub mod bundled;
+pub mod campaign;
 pub mod catalogue;
 pub mod cli;
 pub mod document;

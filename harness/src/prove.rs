@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imspec_faults::Fault;
-use imspec_reports::record::{CaseRecord, FindingKind, RunRecord, Trace, UtcTime, Verdict};
+use imspec_reports::record::{CaseRecord, FindingKind, RunRecord, UtcTime, Verdict};
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::campaign;
 use crate::catalogue::Catalogue;
 use crate::judge::{self, RunFacts};
 use crate::plan::{self, Selection};
-use crate::run::{self, RunEvent, RunOptions};
-use crate::scenario::{Case, Scenario};
+use crate::run::RunOptions;
+use crate::scenario::Scenario;
 use crate::sut::Profile;
 use crate::sut::profile::ProcessAdapter;
 
@@ -275,24 +276,13 @@ async fn attempt(
         seed: bench.seed,
     };
     let (started, begun) = (UtcTime::now(), Instant::now());
-    let (events, mut inbox) = mpsc::unbounded_channel();
-    let running = run::run(plan, &profile, &options, events, stop);
-    let collecting = async {
-        let mut ran: Vec<(Arc<Case>, Trace, u64)> = Vec::new();
-        while let Some(event) = inbox.recv().await {
-            if let RunEvent::CaseFinished {
-                case,
-                trace,
-                duration_us,
-            } = event
-            {
-                ran.push((case, trace, duration_us));
-            }
-        }
-        ran
+    let context = judge::Context {
+        pics: &profile.pics,
+        catalogue: &bench.catalogue,
     };
-    let (done, ran) = tokio::join!(running, collecting);
-    done.map_err(|why| why.to_string())?;
+    let results = campaign::run(plan, &profile, &options, context, stop, |_| ())
+        .await
+        .map_err(|why| why.to_string())?;
     let facts = RunFacts {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         started,
@@ -302,11 +292,13 @@ async fn attempt(
         profile: profile.record(),
         today: jiff::Zoned::now().date(),
     };
-    let context = judge::Context {
-        pics: &profile.pics,
-        catalogue: &bench.catalogue,
-    };
-    Ok(judge::record(facts, &ran, &[], &[], context))
+    Ok(judge::record(
+        facts,
+        results.judged,
+        &[],
+        &[],
+        &bench.catalogue,
+    ))
 }
 
 /// Scenarios of which a case was run.

@@ -11,13 +11,18 @@
 //! | verdict `inconclusive`, `not-applicable`, `none` | `<skipped>` with the verdict and the reason |
 //! | verdict `pass` | success |
 //!
+//! A case that did not hold at first because something came too late, and held when it was run again, has a
+//! `<flakyFailure>`.
+//!
 //! A `<testsuite>` is a group of scenarios (`PG`, `EX`), `classname` is the scenario, `name` the case. The
 //! requirements that a case covers are `requirement` properties.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{
+    NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
+};
 
 use crate::escape;
 use crate::failure;
@@ -63,7 +68,15 @@ fn group(scenario: &str) -> &str {
 
 fn test_case(record: &RunRecord, case: &CaseRecord) -> TestCase {
     let findings = failure::of_case(record, &case.id);
-    let status = status(case, &findings);
+    let mut status = status(case, &findings);
+    if let Some(earlier) = case.unsteady() {
+        // What CI systems know as a flaky test.
+        let mut first = TestRerun::new(NonSuccessKind::Failure);
+        first
+            .set_type(earlier.verdict.as_str())
+            .set_message(escape::line(&earlier.reason));
+        status.add_rerun(first);
+    }
     let succeeded = matches!(status, TestCaseStatus::Success { .. });
     let mut test = TestCase::new(escape::line(&case.id), status);
     test.set_classname(escape::line(&case.scenario));

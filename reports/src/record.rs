@@ -117,12 +117,41 @@ pub struct CaseRecord {
     pub verdict: Verdict,
     /// Why the verdict is not `pass`: the first reason of that verdict.
     pub reason: Option<String>,
+    /// How it went before, when the case was run again because something had not come in time. Everything else
+    /// in this record is about the second time.
+    #[serde(default)]
+    pub earlier: Option<Earlier>,
     /// Everything that was judged, in the order of the steps.
     pub checks: Vec<Check>,
     /// Everything that happened.
     pub trace: Trace,
     /// Real time from first to last event, in microseconds.
     pub duration_us: u64,
+}
+
+impl CaseRecord {
+    /// How it went before, if it went otherwise.
+    pub fn unsteady(&self) -> Option<&Earlier> {
+        let other = |earlier: &&Earlier| earlier.verdict != self.verdict;
+        self.earlier.as_ref().filter(other)
+    }
+}
+
+impl RunRecord {
+    /// Cases that came out otherwise when they were run again.
+    pub fn unsteady(&self) -> impl Iterator<Item = (&CaseRecord, &Earlier)> {
+        let both = |case| CaseRecord::unsteady(case).map(|earlier| (case, earlier));
+        self.cases.iter().filter_map(both)
+    }
+}
+
+/// What came out of a case before it was run again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Earlier {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Its reason.
+    pub reason: String,
 }
 
 /// A place in a scenario or profile.

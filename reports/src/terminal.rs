@@ -62,6 +62,7 @@ pub fn summary(record: &RunRecord, options: &Options) -> String {
         }
         protocol(&mut page, record);
         errors(&mut page, record);
+        unsteady(&mut page, record);
         not_demonstrated(&mut page, &counts);
         waivers(&mut page, record);
         readings(&mut page, record);
@@ -495,6 +496,33 @@ fn errors(page: &mut Page, record: &RunRecord) {
     }
 }
 
+/// Cases in which something did not come in time, and came when they were run again.
+fn unsteady(page: &mut Page, record: &RunRecord) {
+    if record.unsteady().next().is_none() {
+        return;
+    }
+    page.heading(theme::DOUBTFUL, "Unsteady", theme::DIM);
+    page.prose(
+        0,
+        &[plain(
+            "Something did not come in time. The cases were run again with more patience, and that counts.",
+        )],
+    );
+    for (case, earlier) in record.unsteady() {
+        page.blank();
+        page.row(
+            &label("case"),
+            &[
+                span(theme::BOLD, &case.id),
+                plain(format!(" {}", case.title)),
+            ],
+        );
+        let reason = format!("{}: {}", earlier.verdict, earlier.reason);
+        page.paragraph(&label("at first"), Style::new(), &reason);
+        page.row(&label("then"), &[plain(case.verdict.to_string())]);
+    }
+}
+
 fn not_demonstrated(page: &mut Page, counts: &Summary) {
     if counts.not_demonstrated.is_empty() {
         return;
@@ -618,6 +646,18 @@ fn totals(page: &mut Page, record: &RunRecord, counts: &Summary, failures: &[Fai
         (counts.with(verdict), name.to_owned(), style)
     })));
     page.row(&label("cases"), &line);
+    let ids: Vec<&str> = record
+        .unsteady()
+        .map(|(case, _)| case.id.as_str())
+        .collect();
+    if !ids.is_empty() {
+        let cases = count(ids.len(), "case", "cases");
+        let text = format!(
+            "{cases} came out otherwise when run again: {}",
+            listed(ids.into_iter())
+        );
+        page.row(&span(theme::DOUBTFUL, "unsteady"), &[plain(text)]);
+    }
 
     let r = counts.requirements;
     let requirements = [

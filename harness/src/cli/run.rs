@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imspec_reports::record::{FindingKind, ProtocolWeight, RunRecord, Trace, UtcTime, Verdict};
+use imspec_reports::record::{FindingKind, ProtocolWeight, RunRecord, UtcTime, Verdict};
 use imspec_reports::terminal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::ExitStatus;
 use crate::bundled;
+use crate::campaign::{self, Results};
 use crate::catalogue::Catalogue;
 use crate::judge::waiver::{self, Waiver};
 use crate::judge::{self, RunFacts};
-use crate::plan::{self, Selection};
-use crate::run::{self, RunEvent, RunOptions};
-use crate::scenario::{Case, Scenario};
+use crate::plan::{self, Plan, Selection};
+use crate::run::{self, RunOptions};
+use crate::scenario::Scenario;
 use crate::sut::Profile;
 
 /// Run the suite, by default all of it against the bundled reference server.
@@ -55,6 +56,9 @@ pub struct Args {
     /// Seed of random texts and user names; default: drawn and shown in the record
     #[arg(long)]
     seed: Option<u64>,
+    /// Do not run cases again in which something did not come in time
+    #[arg(long)]
+    once: bool,
     /// Print nonconformities and totals only, no progress
     #[arg(long, short)]
     quiet: bool,
@@ -157,6 +161,15 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         seed,
     };
     let plan = plan::plan(&scenarios, &selection, &context);
+    let again = plan::plan(
+        &scenarios,
+        &selection,
+        &plan::Context {
+            // Other users: what the first run left behind is none of theirs.
+            seed: seed.wrapping_add(1),
+            ..context
+        },
+    );
     let set_aside = plan.set_aside.clone();
     let started = UtcTime::now();
     let clock = Instant::now();
@@ -174,23 +187,28 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
                 format!("error: no runtime: {why}"),
             )
         })?;
-    let total = plan.lanes.iter().map(|lane| lane.cases.len()).sum();
-    let progress = run::Progress::new(total, args.quiet);
-    let ran = runtime.block_on(drive(plan, &profile, &options, progress))?;
-    let facts = RunFacts {
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        started,
-        duration_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
-        store_time_s: ran.store_time_s,
-        interrupted: ran.interrupted,
-        profile: profile.record(),
-        today: jiff::Zoned::now().date(),
-    };
     let context = judge::Context {
         pics: &profile.pics,
         catalogue: &catalogue,
     };
-    let record = judge::record(facts, &ran.cases, &set_aside, &waivers, context);
+    let bench = Bench {
+        profile: &profile,
+        options: &options,
+        context,
+        quiet: args.quiet,
+    };
+    let again = (!args.once).then_some(again);
+    let (results, interrupted) = runtime.block_on(bench.drive(plan, again))?;
+    let facts = RunFacts {
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
+        duration_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
+        store_time_s: results.store_time_s,
+        interrupted,
+        profile: profile.record(),
+        today: jiff::Zoned::now().date(),
+    };
+    let record = judge::record(facts, results.judged, &set_aside, &waivers, &catalogue);
     let broken = |why: std::io::Error| {
         (
             ExitStatus::HarnessError,
@@ -216,58 +234,71 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
     Ok(status(&record, args))
 }
 
-/// What came out of the events.
-struct Ran {
-    cases: Vec<(Arc<Case>, Trace, u64)>,
-    store_time_s: f64,
-    interrupted: Option<String>,
+/// What both runs of a campaign need.
+struct Bench<'a> {
+    profile: &'a Profile,
+    options: &'a RunOptions,
+    context: judge::Context<'a>,
+    quiet: bool,
 }
 
-async fn drive(
-    plan: plan::Plan,
-    profile: &Profile,
-    options: &RunOptions,
-    mut progress: run::Progress,
-) -> Result<Ran, Stop> {
-    let (events, mut inbox) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
-    let interrupt = tokio::spawn(async move {
-        // A supervisor whose patience is over wants the reports as much as a person at the keyboard.
-        if super::end_requested().await.is_ok() {
-            // The receivers are gone only when the run is over anyway.
-            let _ = stop.send(true);
-        }
-        // Keeps the sender alive: a dropped one would look like a request to stop.
-        std::future::pending::<()>().await;
-    });
-    let mut ran = Ran {
-        cases: Vec::new(),
-        store_time_s: 0.0,
-        interrupted: None,
-    };
-    let running = run::run(plan, profile, options, events, stopped.clone());
-    let collecting = async {
-        while let Some(event) = inbox.recv().await {
-            progress.show(&event);
-            match event {
-                RunEvent::CaseFinished {
-                    case,
-                    trace,
-                    duration_us,
-                } => ran.cases.push((case, trace, duration_us)),
-                RunEvent::ClockMoved { by_s, .. } => ran.store_time_s += by_s,
-                _ => {}
+impl Bench<'_> {
+    /// Runs a plan, and of the second one those cases that were late in it. Gives also what ended the run
+    /// early.
+    async fn drive(
+        &self,
+        plan: Plan,
+        again: Option<Plan>,
+    ) -> Result<(Results, Option<String>), Stop> {
+        let (stop, stopped) = watch::channel(false);
+        let interrupt = tokio::spawn(async move {
+            // A supervisor whose patience is over wants the reports as much as a person at the keyboard.
+            if super::end_requested().await.is_ok() {
+                // The receivers are gone only when the run is over anyway.
+                let _ = stop.send(true);
+            }
+            // Keeps the sender alive: a dropped one would look like a request to stop.
+            std::future::pending::<()>().await;
+        });
+        let mut progress = run::Progress::new(plan.cases().count(), self.quiet);
+        let first = campaign::run(
+            plan,
+            self.profile,
+            self.options,
+            self.context,
+            stopped.clone(),
+            |event| progress.show(event),
+        )
+        .await;
+        progress.finish();
+        let mut results =
+            first.map_err(|why| (ExitStatus::Unreachable, format!("error: {why}")))?;
+        let late = results.late();
+        if let Some(again) = again
+            && !late.is_empty()
+            && !*stopped.borrow()
+        {
+            let mut progress = run::Progress::new(late.len(), self.quiet);
+            let second = campaign::run_again(
+                again,
+                &late,
+                self.profile,
+                self.options,
+                self.context,
+                stopped.clone(),
+                |event| progress.show(event),
+            )
+            .await;
+            progress.finish();
+            // A server that is gone by now, or a run that was cut short, leaves the first verdicts as they are.
+            if let (Ok(second), false) = (second, *stopped.borrow()) {
+                results.replace(second);
             }
         }
-    };
-    let (done, ()) = tokio::join!(running, collecting);
-    interrupt.abort();
-    progress.finish();
-    done.map_err(|why| (ExitStatus::Unreachable, format!("error: {why}")))?;
-    if *stopped.borrow() {
-        ran.interrupted = Some("Ctrl-C or SIGTERM".into());
+        interrupt.abort();
+        let interrupted = stopped.borrow().then(|| "Ctrl-C or SIGTERM".to_owned());
+        Ok((results, interrupted))
     }
-    Ok(ran)
 }
 
 /// The exit status: a broken harness says nothing about the SUT, so it comes first.

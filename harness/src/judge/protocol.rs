@@ -334,6 +334,7 @@ mod tests {
             kind,
         });
         CaseRecord {
+            earlier: None,
             id: id.into(),
             scenario: "PG-01".into(),
             title: String::new(),

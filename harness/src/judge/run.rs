@@ -1,9 +1,10 @@
 //! From the traces of a run to its record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use imspec_reports::record::{
-    CaseRecord, EventKind, FORMAT, Finding, FindingKind, ProfileRecord, RequirementRecord,
+    CaseRecord, Earlier, EventKind, FORMAT, Finding, FindingKind, ProfileRecord, RequirementRecord,
     RunRecord, Trace, UtcTime, Verdict,
 };
 use jiff::civil::Date;
@@ -11,7 +12,7 @@ use jiff::civil::Date;
 use super::protocol;
 use super::waiver::Waiver;
 use super::weigh::{Weighed, weigh};
-use super::{Context, JudgedCheck, fold, judge, sentence};
+use super::{Context, JudgedCheck, Judgement, fold, judge, sentence};
 use crate::catalogue::Catalogue;
 use crate::plan::SetAside;
 use crate::scenario::Case;
@@ -35,27 +36,73 @@ pub struct RunFacts {
     pub today: Date,
 }
 
-/// Judges every trace and writes the record.
+/// A case that was run and judged.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The case.
+    pub case: Arc<Case>,
+    /// All that happened.
+    pub trace: Trace,
+    /// Real time that it took, in microseconds.
+    pub duration_us: u64,
+    /// What it shows.
+    pub judgement: Judgement,
+    /// How it went before, when this is its second run.
+    pub earlier: Option<Earlier>,
+}
+
+impl Judged {
+    /// Judges a case that ended.
+    pub fn new(case: Arc<Case>, trace: Trace, duration_us: u64, context: Context<'_>) -> Self {
+        let judgement = judge(&case, &trace, context);
+        Self {
+            case,
+            trace,
+            duration_us,
+            judgement,
+            earlier: None,
+        }
+    }
+
+    /// Puts a second run of the same case in the place of this one, unless it could not be run to its end.
+    pub fn replace(&mut self, second: Self) {
+        if second.judgement.verdict == Verdict::Error {
+            return;
+        }
+        let earlier = Earlier {
+            verdict: self.judgement.verdict,
+            reason: self.judgement.reason.take().unwrap_or_default(),
+        };
+        *self = Self {
+            earlier: Some(earlier),
+            ..second
+        };
+    }
+}
+
+/// Writes the record of what was judged.
 pub fn record(
     facts: RunFacts,
-    ran: &[(std::sync::Arc<Case>, Trace, u64)],
+    ran: Vec<Judged>,
     set_aside: &[SetAside],
     waivers: &[Waiver],
-    context: Context<'_>,
+    catalogue: &Catalogue,
 ) -> RunRecord {
-    let catalogue = context.catalogue;
     let mut cases = Vec::new();
     let mut findings = Vec::new();
     let mut used = vec![false; waivers.len()];
-    for (case, trace, duration_us) in ran {
-        let judgement = judge(case, trace, context);
-        let record = case_record(
-            case,
-            judgement.verdict,
-            judgement.reason,
-            trace.clone(),
-            *duration_us,
-        );
+    for judged in ran {
+        let judgement = judged.judgement;
+        let record = CaseRecord {
+            earlier: judged.earlier,
+            ..case_record(
+                &judged.case,
+                judgement.verdict,
+                judgement.reason,
+                judged.trace,
+                judged.duration_us,
+            )
+        };
         find(
             &record,
             &judgement.checks,
@@ -150,6 +197,7 @@ fn case_record(
         matrix: case.matrix.clone(),
         verdict,
         reason,
+        earlier: None,
         checks: Vec::new(),
         trace,
         duration_us,

@@ -768,3 +768,39 @@ fn nothing_comes_is_a_failure_only_where_it_must_come_this_way() {
         assert_eq!(story.judged().verdict, verdict, "{form:?} {trigger:?}");
     }
 }
+
+#[test]
+fn what_did_not_come_may_be_late_and_what_is_wrong_is_wrong() {
+    let awaited = format!("{SEND}- receive: {{ at: bob, of: sent }}");
+    let mut story = Story::new(&awaited);
+    story.pics.insert("delivery.form".into(), "message".into());
+    story
+        .pics
+        .insert("delivery.trigger".into(), "on-register".into());
+    story.sends(0, SENT, ACCEPTED);
+    let outcome = Outcome::TimedOut { after_ms: 5000 };
+    story.event(
+        1,
+        EventKind::StepStarted {
+            verb: "receive".into(),
+        },
+    );
+    story.event(1, EventKind::StepEnded { outcome });
+    let judged = story.judged();
+    assert_eq!((judged.verdict, judged.late), (Verdict::Fail, true));
+
+    let refused = format!("{SEND}- receive: {{ at: bob, of: sent }}")
+        .replace("save: sent", "save: sent, expect: { status: 202 }");
+    let mut story = Story::new(&refused);
+    story.sends(0, SENT, &ACCEPTED.replace("202 Accepted", "403 Forbidden"));
+    let judged = story.judged();
+    assert_eq!((judged.verdict, judged.late), (Verdict::Fail, false));
+
+    let stored = format!("{SEND}- stored: {{ for: bob, messages: [ {{ of: sent }} ] }}");
+    let mut story = Story::new(&stored);
+    story
+        .sends(0, SENT, ACCEPTED)
+        .reads(1, StoreResult::Records(Vec::new()));
+    let judged = story.judged();
+    assert_eq!((judged.verdict, judged.late), (Verdict::Fail, true));
+}

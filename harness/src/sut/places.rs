@@ -67,33 +67,77 @@ fn fill(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<Str
     Ok(filled)
 }
 
-/// Port numbers at `address` that are free now, for UDP and TCP both. They are all different.
-pub fn free_ports(address: IpAddr, names: &[String]) -> Result<BTreeMap<String, u16>, String> {
-    // Held until all are found, so that none is found twice.
-    let mut held = Vec::new();
-    let mut ports = BTreeMap::new();
-    for name in names {
-        let (port, sockets) =
-            free_port(address).map_err(|e| format!("no free port at {address}: {e}"))?;
-        held.push(sockets);
-        ports.insert(name.clone(), port);
-    }
-    Ok(ports)
+/// Ports of one server, its own until this is dropped.
+#[derive(Debug)]
+pub struct Ports {
+    /// By name.
+    pub numbers: BTreeMap<String, u16>,
+    claims: Vec<Claim>,
 }
 
-/// A port below those that systems give to clients: while a server is down for a restart, nobody else is
-/// given its port.
-fn free_port(address: IpAddr) -> std::io::Result<(u16, (TcpListener, UdpSocket))> {
+impl Ports {
+    /// Port numbers at `address` that are free now, for UDP and TCP both. They are all different.
+    pub fn claim(address: IpAddr, names: &[String]) -> Result<Self, String> {
+        // Held until all are found, so that none is found twice.
+        let mut held = Vec::new();
+        let mut ports = Self {
+            numbers: BTreeMap::new(),
+            claims: Vec::new(),
+        };
+        for name in names {
+            let (port, claim, sockets) =
+                free_port(address).map_err(|e| format!("no free port at {address}: {e}"))?;
+            held.push(sockets);
+            ports.numbers.insert(name.clone(), port);
+            ports.claims.push(claim);
+        }
+        Ok(ports)
+    }
+}
+
+/// A port below those that systems give to clients: while a server is down for a restart, no client is given
+/// its port.
+fn free_port(address: IpAddr) -> std::io::Result<(u16, Claim, (TcpListener, UdpSocket))> {
     let mut last = None;
     for _ in 0..256 {
         let port = fastrand::u16(10_000..32_000);
         let at = SocketAddr::new(address, port);
-        match TcpListener::bind(at).and_then(|tcp| Ok((tcp, UdpSocket::bind(at)?))) {
-            Ok(sockets) => return Ok((port, sockets)),
+        let free = Claim::of(port)
+            .and_then(|claim| Ok((port, claim, (TcpListener::bind(at)?, UdpSocket::bind(at)?))));
+        match free {
+            Ok(free) => return Ok(free),
             Err(taken) => last = Some(taken),
         }
     }
     Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+}
+
+/// Says to every other run of imspec on this machine that a port is taken, also while its server is down for a
+/// restart. The port itself cannot be held for a server that knows nothing of it.
+#[derive(Debug)]
+struct Claim {
+    /// A name in the same network namespace as the port; the system takes it back when the process is gone.
+    #[cfg(target_os = "linux")]
+    _name: std::os::unix::net::UnixDatagram,
+}
+
+impl Claim {
+    #[cfg(target_os = "linux")]
+    fn of(port: u16) -> std::io::Result<Self> {
+        use std::os::linux::net::SocketAddrExt as _;
+        use std::os::unix::net::{SocketAddr, UnixDatagram};
+        let name = SocketAddr::from_abstract_name(format!("imspec-port-{port}"))?;
+        Ok(Self {
+            _name: UnixDatagram::bind_addr(&name)?,
+        })
+    }
+
+    /// Other systems have no names that go with their process.
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
+    fn of(_port: u16) -> std::io::Result<Self> {
+        Ok(Self {})
+    }
 }
 
 #[cfg(test)]
@@ -133,8 +177,21 @@ mod tests {
     #[test]
     fn free_ports_differ() {
         let names = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
-        let ports = free_ports(IpAddr::from([127, 0, 0, 1]), &names).unwrap();
-        let distinct: std::collections::BTreeSet<_> = ports.values().collect();
+        let ports = Ports::claim(IpAddr::from([127, 0, 0, 1]), &names).unwrap();
+        let distinct: std::collections::BTreeSet<_> = ports.numbers.values().collect();
         assert_eq!(distinct.len(), 3);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_port_is_claimed_while_its_server_is_down() {
+        let names = ["a".to_owned()];
+        let ports = Ports::claim(IpAddr::from([127, 0, 0, 1]), &names).unwrap();
+        let port = ports.numbers["a"];
+        // Nobody listens there, and still it is not to be had.
+        let again = Claim::of(port).unwrap_err();
+        assert_eq!(again.kind(), std::io::ErrorKind::AddrInUse);
+        drop(ports);
+        assert!(Claim::of(port).is_ok());
     }
 }

@@ -18,7 +18,7 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::places::{self, Places};
+use super::places::{Places, Ports};
 use super::profile::{Command, FileContent, Ready};
 use guard::Guard;
 use log::Log;
@@ -45,6 +45,8 @@ pub struct Process {
     log: Arc<Log>,
     life: watch::Sender<Life>,
     running: Option<Running>,
+    /// Nobody else takes them while it is down.
+    _ports: Ports,
     /// Removed with everything in it when the handle is dropped; last, after the order to end.
     _folder: tempfile::TempDir,
 }
@@ -71,9 +73,10 @@ impl Process {
             .map_err(|e| format!("no temporary folder for the server: {e}"))?;
         let program =
             std::env::current_exe().map_err(|e| format!("own program file not found: {e}"))?;
+        let ports = Ports::claim(bind, &command.ports)?;
         let places = Places {
             dir: Some(folder.path().to_owned()),
-            ports: places::free_ports(bind, &command.ports)?,
+            ports: ports.numbers.clone(),
             profile: std::path::absolute(profile)
                 .map_err(|e| format!("{}: {e}", profile.display()))?,
             program,
@@ -89,6 +92,7 @@ impl Process {
             log,
             life: watch::Sender::new(Life::Stopped),
             running: None,
+            _ports: ports,
         };
         for words in &process.command.prepare {
             process.run_to_end(words).await?;

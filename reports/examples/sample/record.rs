@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use imspec_reports::record::stored::{Expire, Field, State, StoredHeader, StoredMessage};
 use imspec_reports::record::trace::{Outcome, Packet, Protocol, StoreResult};
 use imspec_reports::record::{
-    Basis, CaseRecord, Check, Event, EventKind, Evidence, FORMAT, Finding, FindingKind, Level,
-    Location, Observation, Octets, ProfileRecord, ProtocolFinding, ProtocolPlace, ProtocolWeight,
-    RequirementRecord, RunRecord, StoreTime, Trace, UtcTime, Verdict,
+    Basis, CaseRecord, Check, Earlier, Event, EventKind, Evidence, FORMAT, Finding, FindingKind,
+    Level, Location, Observation, Octets, ProfileRecord, ProtocolFinding, ProtocolPlace,
+    ProtocolWeight, RequirementRecord, RunRecord, StoreTime, Trace, UtcTime, Verdict,
 };
 use serde_json::json;
 
@@ -465,6 +465,12 @@ fn immediate() -> CaseRecord {
         Some(got),
         Some(sent),
     );
+    t.earlier = Some(Earlier {
+        verdict: Verdict::Fail,
+        reason: "delivery: expected a delivery at bob that carries the body of `m1`, observed nothing within \
+                 5004 ms"
+            .to_owned(),
+    });
     t.done()
 }
 
@@ -819,6 +825,7 @@ struct Script {
     checks: Vec<Check>,
     events: Vec<Event>,
     reason: Option<String>,
+    earlier: Option<Earlier>,
     step: Option<String>,
     now_us: u64,
     store: UtcTime,
@@ -835,6 +842,7 @@ impl Script {
             checks: Vec::new(),
             events: Vec::new(),
             reason: None,
+            earlier: None,
             step: None,
             now_us: 0,
             store: START,
@@ -1035,6 +1043,7 @@ impl Script {
             .iter()
             .find(|check| check.verdict == verdict && verdict != Verdict::Pass);
         CaseRecord {
+            earlier: self.earlier.clone(),
             id: format!("{}{suffix}", self.id),
             scenario: self.id.to_owned(),
             title: self.title.to_owned(),

@@ -200,6 +200,7 @@ struct Case {
     anchor: String,
     link: CaseLink,
     purpose: String,
+    earlier: Option<String>,
     reason: Option<String>,
     duration: String,
     place: String,
@@ -919,6 +920,13 @@ fn case(case: &CaseRecord, links: &Links<'_>) -> Case {
     Case {
         link: links.case(&case.id),
         purpose: paragraph(&case.purpose),
+        earlier: case.unsteady().map(|earlier| {
+            let (first, then) = (earlier.verdict, case.verdict);
+            paragraph(&format!(
+                "{first} at first, then {then}. {}",
+                earlier.reason
+            ))
+        }),
         reason: case.reason.as_deref().map(paragraph),
         duration: summary::duration(case.duration_us),
         place: escape::line(&case.source.to_string()),
