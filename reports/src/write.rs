@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 use crate::record::RunRecord;
 use crate::{html, json, junit};
@@ -13,12 +14,11 @@ pub const FILES: [&str; 3] = ["run.json", "junit.xml", "report.html"];
 /// Writes all reports of a run into a directory, which is made if it is not there, and tells their paths.
 ///
 /// Each file appears complete or not at all: it is written beside its place and then renamed, so that a
-/// reader, or a run that is killed, never leaves half a report. The record comes first: everything else
-/// can be rendered from it again.
+/// reader, or a run that is killed, never leaves half a report. Whether the page can be made or not, the record
+/// is written: everything else can be rendered from it again.
 pub fn write_all(record: &RunRecord, dir: &Path) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).map_err(|e| about(&e, dir))?;
-    let mut written = Vec::with_capacity(FILES.len());
-    for name in FILES {
+    let write = |name: &str| {
         let text = match name {
             "run.json" => json::to_string(record).map_err(io::Error::other)?,
             "junit.xml" => junit::render(record).map_err(io::Error::other)?,
@@ -26,9 +26,16 @@ pub fn write_all(record: &RunRecord, dir: &Path) -> io::Result<Vec<PathBuf>> {
         };
         let path = dir.join(name);
         replace(&path, text.as_bytes()).map_err(|e| about(&e, &path))?;
-        written.push(path);
-    }
-    Ok(written)
+        Ok(path)
+    };
+    // Side by side: the page and the record of a whole suite are tens of megabytes each.
+    std::thread::scope(|scope| {
+        let writers = FILES.map(|name| scope.spawn(move || write(name)));
+        let broke = || io::Error::other("a report could not be written: its writer broke");
+        let wait = |it: ScopedJoinHandle<'_, _>| it.join().unwrap_or_else(|_| Err(broke()));
+        // All of them are waited for, and the first error is told.
+        writers.map(wait).into_iter().collect()
+    })
 }
 
 fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::message::{Row, rows};
+use super::message::{Row, plain, rows};
 use crate::clause;
 use crate::escape;
 use crate::event;
@@ -1025,7 +1025,13 @@ fn event_row(case: &CaseRecord, event: &Event, anchor: &str) -> EventRow {
         details: described.details,
         has_octets: source.is_some(),
         open: !marks.is_empty(),
-        rows: source.map_or_else(Vec::new, |source| rows(source, &marks, Extent::WHOLE)),
+        rows: source.map_or_else(Vec::new, |source| {
+            if marks.is_empty() {
+                plain(source, Extent::WHOLE)
+            } else {
+                rows(source, &marks, Extent::WHOLE)
+            }
+        }),
     }
 }
 
