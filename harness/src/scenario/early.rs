@@ -97,7 +97,8 @@ impl<'a> Early<'a> {
                     UserProperty::Domain => user.domain.clone(),
                 })
             }
-            Reference::Domain => Found::Text(self.domain.to_owned()),
+            Reference::Domain { upper: false } => Found::Text(self.domain.to_owned()),
+            Reference::Domain { upper: true } => Found::Text(self.domain.to_ascii_uppercase()),
             Reference::Case => Found::Text(self.case.to_owned()),
             Reference::Pics(key) => match self.pics {
                 None => Found::Open,

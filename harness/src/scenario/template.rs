@@ -43,8 +43,11 @@ pub enum Reference {
         /// Which property.
         property: UserProperty,
     },
-    /// Early: `domain`.
-    Domain,
+    /// Early: `domain`, or `domain.upper`.
+    Domain {
+        /// In capital letters.
+        upper: bool,
+    },
     /// Early: `case`.
     Case,
     /// Early: `pics.expire.default.pm` → `expire.default.pm`.
@@ -271,7 +274,8 @@ fn reference(written: &str, scope: &Scope) -> Result<Reference, ReferenceError> 
         return of_user(head, rest);
     }
     match (head, rest) {
-        ("domain", None) => return Ok(Reference::Domain),
+        ("domain", None) => return Ok(Reference::Domain { upper: false }),
+        ("domain", Some("upper")) => return Ok(Reference::Domain { upper: true }),
         ("case", None) => return Ok(Reference::Case),
         ("date", None) => return Ok(Reference::Date { shift_ms: 0 }),
         ("pics", Some(key)) if !key.is_empty() => return Ok(Reference::Pics(key.to_owned())),
@@ -279,7 +283,7 @@ fn reference(written: &str, scope: &Scope) -> Result<Reference, ReferenceError> 
         ("domain" | "case" | "date" | "pics" | "random", _) => {
             return Err(wrong(
                 format!("`{expression}` is no reference"),
-                "expected `domain`, `case`, `date`, `date(-58s)`, `pics.KEY` or `random.text(12)`",
+                "expected `domain`, `domain.upper`, `case`, `date`, `date(-58s)`, `pics.KEY` or `random.text(12)`",
             ));
         }
         _ => {}
@@ -479,7 +483,7 @@ impl Reference {
             self,
             Self::Variable(_)
                 | Self::User { .. }
-                | Self::Domain
+                | Self::Domain { .. }
                 | Self::Case
                 | Self::Pics(_)
                 | Self::Random { .. }
@@ -546,7 +550,8 @@ impl fmt::Display for Reference {
                 };
                 write!(f, "{role}.{property}")
             }
-            Self::Domain => f.write_str("domain"),
+            Self::Domain { upper: false } => f.write_str("domain"),
+            Self::Domain { upper: true } => f.write_str("domain.upper"),
             Self::Case => f.write_str("case"),
             Self::Pics(key) => write!(f, "pics.{key}"),
             Self::Random { kind, length } => {
@@ -629,6 +634,7 @@ mod tests {
             "bob.contact",
             "bob.via",
             "domain",
+            "domain.upper",
             "case",
             "pics.expire.default.pm",
             "random.text(12)",
