@@ -3,8 +3,9 @@
 //!
 //! A fault is *caught* when a check of a requirement that it violates fails, *missed* when nothing fails,
 //! and *astray* when only others fail: then the suite would blame the server for something else. A server
-//! without a fault is run besides, for what fails there proves nothing. The result is a [`Proof`], which
-//! [`render`] shows.
+//! without a fault is run besides, for what fails there proves nothing. A scenario is *proven* by a fault
+//! that it catches; where all faults are tried, one that is not makes the proof fail. The result is a
+//! [`Proof`], which [`render`] shows.
 
 pub mod render;
 
@@ -12,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imspec_faults::Fault;
-use imspec_reports::record::{CaseRecord, FindingKind, RunRecord, UtcTime, Verdict};
+use imspec_faults::{Fault, Need};
+use imspec_reports::record::{CaseRecord, Finding, FindingKind, RunRecord, UtcTime, Verdict};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,7 +26,7 @@ use crate::plan::{self, Selection};
 use crate::run::RunOptions;
 use crate::scenario::Scenario;
 use crate::sut::Profile;
-use crate::sut::profile::ProcessAdapter;
+use crate::sut::profile::{ClockAdapter, ProcessAdapter, StoreAdapter};
 
 /// What a proof works with.
 #[derive(Debug, Clone)]
@@ -38,6 +39,10 @@ pub struct Bench {
     pub profile: Profile,
     /// Every scenario against every fault, and not only those of its requirements.
     pub all_scenarios: bool,
+    /// Without a look into the store, and in real time.
+    pub black_box: bool,
+    /// Waits of a case that may be waited in real time.
+    pub time_budget: Duration,
     /// Faults at work at the same time.
     pub jobs: usize,
     /// Seed of each run.
@@ -75,6 +80,10 @@ pub struct Trial {
     pub also: BTreeMap<String, BTreeSet<String>>,
     /// Requirements that it violates and that did not fail.
     pub not_shown: BTreeSet<&'static str>,
+    /// What is needed to see it.
+    pub needs: Vec<&'static str>,
+    /// Why checks of these requirements could not tell, the most frequent reason first.
+    pub not_demonstrated: Vec<String>,
     /// Scenarios that were run.
     pub scenarios: usize,
     /// Cases that were run.
@@ -96,12 +105,27 @@ pub struct Proof {
     pub control: BTreeMap<String, BTreeSet<String>>,
     /// What broke there.
     pub control_error: Option<String>,
-    /// Scenarios that judged something and caught no fault.
+    /// Scenarios that are to catch a fault and caught none: of all where all faults were tried, else of those
+    /// that judged something.
     pub idle: Vec<String>,
+    /// Scenarios that judge nothing: they tell only what the server takes a sentence for.
+    pub readers: Vec<String>,
+    /// Whether all faults were tried.
+    pub is_whole: bool,
     /// Whether every scenario was tried on every fault that was chosen.
     pub all_scenarios: bool,
+    /// Whether it was done without a look into the store, and in real time.
+    pub black_box: bool,
     /// Real time that it took, in seconds.
     pub seconds: f64,
+}
+
+impl Trial {
+    /// Whether the wire is enough to see the fault, perhaps with a restart or a setting.
+    pub fn shows_on_the_wire(&self) -> bool {
+        let beyond = [Need::Store.as_str(), Need::Clock.as_str()];
+        !self.needs.iter().any(|need| beyond.contains(need))
+    }
 }
 
 impl Proof {
@@ -113,14 +137,34 @@ impl Proof {
             .count()
     }
 
-    /// Whether every fault was caught, and nothing else failed. Where every scenario was tried on every
-    /// fault, each must have caught one.
+    /// Whether every fault was caught, and nothing else failed. Where all faults were tried, or all scenarios,
+    /// each scenario must have caught one. Of a black box only what shows on the wire is asked.
     pub fn holds(&self) -> bool {
-        self.count(Fate::Caught) == self.trials.len()
+        let is_enough = |trial: &Trial| {
+            trial.fate == Fate::Caught
+                || self.black_box && !trial.shows_on_the_wire() && trial.fate != Fate::Broken
+        };
+        self.trials.iter().all(is_enough)
             && self.control.is_empty()
             && self.control_error.is_none()
-            && (!self.all_scenarios || self.idle.is_empty())
+            && (!self.asks_for_scenarios() || self.idle.is_empty())
     }
+
+    /// Whether a scenario that caught nothing is an error.
+    pub fn asks_for_scenarios(&self) -> bool {
+        !self.black_box && (self.is_whole || self.all_scenarios)
+    }
+}
+
+/// The same server for whoever cannot look into its store nor move its clock.
+pub fn black_box(mut profile: Profile) -> Profile {
+    profile.adapters.store = StoreAdapter::None;
+    // Both ends have the same clock.
+    profile.adapters.clock = ClockAdapter::Real {
+        skew: Duration::ZERO,
+        resolution: Duration::ZERO,
+    };
+    profile
 }
 
 /// What happens in a proof.
@@ -143,7 +187,8 @@ pub async fn prove(
     let bench = Arc::new(bench);
     let places = Arc::new(Semaphore::new(bench.jobs.max(1)));
     let mut running = JoinSet::new();
-    let control = if bench.all_scenarios {
+    let is_whole = faults.len() == imspec_faults::FAULTS.len();
+    let control = if bench.all_scenarios || is_whole {
         Ok(Selection::all())
     } else {
         of_faults(&bench, faults)
@@ -161,7 +206,8 @@ pub async fn prove(
             let begun = Instant::now();
             let selection = match fault {
                 Some(fault) if !bench.all_scenarios => of_faults(&bench, &[fault]),
-                _ => control,
+                Some(_) => Ok(Selection::all()),
+                None => control,
             };
             let record = match selection {
                 Ok(selection) => attempt(&bench, fault, &selection, stop).await,
@@ -176,10 +222,14 @@ pub async fn prove(
         control: BTreeMap::new(),
         control_error: None,
         idle: Vec::new(),
+        readers: Vec::new(),
+        is_whole,
         all_scenarios: bench.all_scenarios,
+        black_box: bench.black_box,
         seconds: 0.0,
     };
-    let mut tried = BTreeSet::new();
+    let mut ran = BTreeSet::new();
+    let mut judged = BTreeSet::new();
     let mut catching = BTreeSet::new();
     while let Some(done) = running.join_next().await {
         let (fault, record, seconds) = match done {
@@ -189,13 +239,14 @@ pub async fn prove(
                 continue;
             }
         };
-        if let Ok(record) = &record {
-            tried.extend(judging(record).map(str::to_owned));
+        if let Ok((record, _)) = &record {
+            ran.extend(scenarios(record).map(str::to_owned));
+            judged.extend(judging(record).map(str::to_owned));
         }
         match fault {
             None => {
                 match &record {
-                    Ok(record) => {
+                    Ok((record, _)) => {
                         proof.control = failures(record, |_| true);
                         proof.control_error = broken(record);
                     }
@@ -204,8 +255,8 @@ pub async fn prove(
                 tell(ProofEvent::Controlled);
             }
             Some(fault) => {
-                let trial = judged(fault, record, seconds);
-                catching.extend(trial.caught_by.keys().chain(trial.also.keys()).cloned());
+                let trial = weighed(fault, record, seconds);
+                catching.extend(trial.caught_by.keys().cloned());
                 tell(ProofEvent::Tried(Box::new(trial.clone())));
                 proof.trials.push(trial);
             }
@@ -216,7 +267,16 @@ pub async fn prove(
     }
     let place = |trial: &Trial| faults.iter().position(|fault| fault.name == trial.fault);
     proof.trials.sort_by_key(place);
-    proof.idle = tried.difference(&catching).cloned().collect();
+    proof.readers = ran.difference(&judged).cloned().collect();
+    if is_whole {
+        // Those that no fault concerns are not proven either.
+        judged = bench.scenarios.iter().map(|it| it.id.clone()).collect();
+    }
+    proof.idle = judged
+        .difference(&catching)
+        .filter(|id| !proof.readers.contains(id))
+        .cloned()
+        .collect();
     proof.seconds = begun.elapsed().as_secs_f64();
     Some(proof)
 }
@@ -244,13 +304,16 @@ fn of_faults(bench: &Bench, faults: &[&'static Fault]) -> Result<Selection, Stri
     select(&covered)
 }
 
+/// The record of a run, with the reasons for which cases of each requirement could not be run.
+type Tried = (RunRecord, Vec<(String, String)>);
+
 /// Runs some scenarios against a server with a fault.
 async fn attempt(
     bench: &Bench,
     fault: Option<&Fault>,
     selection: &Selection,
     stop: watch::Receiver<bool>,
-) -> Result<RunRecord, String> {
+) -> Result<Tried, String> {
     let mut profile = bench.profile.clone();
     if let ProcessAdapter::Command(command) = &mut profile.adapters.process {
         // Several faults are at work at the same time.
@@ -270,9 +333,18 @@ async fn attempt(
         seed: bench.seed,
     };
     let plan = plan::plan(&bench.scenarios, selection, &context);
+    let aside: Vec<(String, String)> = plan
+        .set_aside
+        .iter()
+        .filter(|aside| aside.verdict == Verdict::Inconclusive)
+        .flat_map(|aside| {
+            let covers = aside.case.scenario.covers.iter();
+            covers.map(|id| (id.clone(), aside.reason.clone()))
+        })
+        .collect();
     let options = RunOptions {
         jobs: 64,
-        time_budget: Duration::from_mins(1),
+        time_budget: bench.time_budget,
         seed: bench.seed,
     };
     let (started, begun) = (UtcTime::now(), Instant::now());
@@ -292,17 +364,12 @@ async fn attempt(
         profile: profile.record(),
         today: jiff::Zoned::now().date(),
     };
-    Ok(judge::record(
-        facts,
-        results.judged,
-        &[],
-        &[],
-        &bench.catalogue,
-    ))
+    let record = judge::record(facts, results.judged, &[], &[], &bench.catalogue);
+    Ok((record, aside))
 }
 
 /// Scenarios of which a case was run.
-fn ran(record: &RunRecord) -> impl Iterator<Item = &str> {
+fn scenarios(record: &RunRecord) -> impl Iterator<Item = &str> {
     record.cases.iter().map(|case| case.scenario.as_str())
 }
 
@@ -347,7 +414,28 @@ fn broken(record: &RunRecord) -> Option<String> {
     Some(format!("{}: {why}", case.id))
 }
 
-fn judged(fault: &'static Fault, record: Result<RunRecord, String>, seconds: f64) -> Trial {
+/// Why checks of some requirements could not tell, the most frequent reason first.
+fn not_demonstrated(
+    record: &RunRecord,
+    aside: &[(String, String)],
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let open = |finding: &&Finding| finding.kind == FindingKind::NotDemonstrated;
+    let found = record.findings.iter().filter(open);
+    let found = found.map(|finding| (&finding.requirement, &finding.summary));
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, why) in found
+        .chain(aside.iter().map(|(id, why)| (id, why)))
+        .filter(|(id, _)| wanted(id))
+    {
+        *count.entry(why).or_default() += 1;
+    }
+    let mut reasons: Vec<(&str, usize)> = count.into_iter().collect();
+    reasons.sort_by_key(|(why, count)| (std::cmp::Reverse(*count), *why));
+    reasons.into_iter().map(|(why, _)| why.to_owned()).collect()
+}
+
+fn weighed(fault: &'static Fault, record: Result<Tried, String>, seconds: f64) -> Trial {
     let mut trial = Trial {
         fault: fault.name,
         id: fault.id,
@@ -356,26 +444,29 @@ fn judged(fault: &'static Fault, record: Result<RunRecord, String>, seconds: f64
         caught_by: BTreeMap::new(),
         also: BTreeMap::new(),
         not_shown: fault.violates.iter().copied().collect(),
+        needs: fault.needs.iter().map(|need| need.as_str()).collect(),
+        not_demonstrated: Vec::new(),
         scenarios: 0,
         cases: 0,
         seconds,
         error: None,
     };
-    let record = match record {
-        Ok(record) => record,
+    let (record, aside) = match record {
+        Ok(tried) => tried,
         Err(why) => {
             trial.error = Some(why);
             return trial;
         }
     };
     trial.cases = record.cases.len();
-    trial.scenarios = ran(&record).collect::<BTreeSet<_>>().len();
+    trial.scenarios = scenarios(&record).collect::<BTreeSet<_>>().len();
     trial.caught_by = failures(&record, |id| fault.violates.contains(&id));
     trial.also = failures(&record, |id| !fault.violates.contains(&id));
     let shown: BTreeSet<&String> = trial.caught_by.values().flatten().collect();
     trial
         .not_shown
         .retain(|id| !shown.iter().any(|shown| shown == id));
+    trial.not_demonstrated = not_demonstrated(&record, &aside, |id| trial.not_shown.contains(id));
     trial.error = broken(&record);
     trial.fate = if !trial.caught_by.is_empty() {
         Fate::Caught

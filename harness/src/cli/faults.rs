@@ -36,6 +36,12 @@ pub struct Args {
     /// Try every scenario on every fault; one that catches none is an error, too
     #[arg(long, requires = "prove")]
     all_scenarios: bool,
+    /// Look into no store and move no clock: what the wire alone shows, in real time
+    #[arg(long, requires = "prove")]
+    black_box: bool,
+    /// Waits of a case that may be waited in real time
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::run::duration, requires = "prove")]
+    time_budget: std::time::Duration,
     /// Faults at work at the same time
     #[arg(long, short, value_name = "N", default_value_t = 6)]
     jobs: usize,
@@ -91,8 +97,14 @@ fn proven(args: &Args, faults: &[&'static Fault]) -> Result<Proof, (ExitStatus, 
     let bench = Bench {
         scenarios: Arc::new(bundled::suite(&catalogue).map_err(invalid)?),
         catalogue: Arc::new(catalogue),
-        profile: bundled::reference_profile().map_err(invalid)?,
+        profile: if args.black_box {
+            prove::black_box(bundled::reference_profile().map_err(invalid)?)
+        } else {
+            bundled::reference_profile().map_err(invalid)?
+        },
         all_scenarios: args.all_scenarios,
+        black_box: args.black_box,
+        time_budget: args.time_budget,
         jobs: args.jobs,
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
     };

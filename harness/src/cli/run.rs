@@ -335,7 +335,7 @@ fn nonconforming(record: &RunRecord, strict: bool) -> bool {
             })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     crate::scenario::duration::parse_ms(text)
         .map(Duration::from_millis)
         .ok_or_else(|| format!("expected {}", crate::scenario::duration::EXPECTED))

@@ -75,7 +75,10 @@ fn by(trial: &Trial) -> String {
     match trial.fate {
         Fate::Caught => names(&trial.caught_by),
         Fate::Astray => format!("only others fail: {}", names(&trial.also)),
-        Fate::Missed => format!("nothing fails in {} scenarios", trial.scenarios),
+        Fate::Missed => match trial.not_demonstrated.first() {
+            Some(why) => format!("nothing fails in {} scenarios; {why}", trial.scenarios),
+            None => format!("nothing fails in {} scenarios", trial.scenarios),
+        },
         Fate::Broken => trial.error.clone().unwrap_or_default(),
     }
 }
@@ -91,12 +94,15 @@ fn wrong(text: &mut String, proof: &Proof) {
     if let Some(why) = &proof.control_error {
         let _ = writeln!(text, "\n{BAD}The run without a fault broke:{BAD:#} {why}");
     }
-    if proof.all_scenarios && !proof.idle.is_empty() {
+    if proof.asks_for_scenarios() && !proof.idle.is_empty() {
         let _ = writeln!(
             text,
             "\n{BAD}Catch no fault:{BAD:#} {}",
             proof.idle.join(" ")
         );
+    }
+    if proof.is_whole && !proof.readers.is_empty() {
+        let _ = writeln!(text, "\nJudge nothing: {}", proof.readers.join(" "));
     }
 }
 
@@ -110,14 +116,49 @@ pub fn totals(proof: &Proof) -> String {
         1 => "1 fault".to_owned(),
         count => format!("{count} faults"),
     };
+    let how = if proof.black_box {
+        format!(", black box ({})", of_the_wire(proof))
+    } else {
+        String::new()
+    };
+    let proven = if proof.asks_for_scenarios() {
+        let caught: BTreeSet<&String> = proof
+            .trials
+            .iter()
+            .flat_map(|trial| trial.caught_by.keys())
+            .collect();
+        format!(
+            ", by {} scenarios{}",
+            caught.len(),
+            match proof.idle.len() {
+                0 => String::new(),
+                idle => format!("; {idle} catch none"),
+            }
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "{all}: {} caught{}{}{}, in {:.0} s",
+        "{all}: {} caught{}{}{}{proven}{how}, in {:.0} s",
         proof.count(Fate::Caught),
         of(Fate::Astray),
         of(Fate::Missed),
         of(Fate::Broken),
         proof.seconds,
     )
+}
+
+/// How many of those that show on the wire were caught.
+fn of_the_wire(proof: &Proof) -> String {
+    let shown = |trial: &&Trial| trial.shows_on_the_wire();
+    let all = proof.trials.iter().filter(shown).count();
+    let caught = proof
+        .trials
+        .iter()
+        .filter(shown)
+        .filter(|trial| trial.fate == Fate::Caught)
+        .count();
+    format!("{caught} of the {all} for which the wire is enough")
 }
 
 /// For a page: faults with what caught them, then scenarios with what they caught.
@@ -142,16 +183,17 @@ pub fn markdown(proof: &Proof) -> String {
     for scenario in &proof.idle {
         let _ = writeln!(text, "| {scenario} | – |");
     }
+    for scenario in &proof.readers {
+        let _ = writeln!(text, "| {scenario} | judges nothing |");
+    }
     text
 }
 
-/// The faults that each scenario catches.
+/// The faults that each scenario catches, by a requirement that they violate.
 fn by_scenario(proof: &Proof) -> BTreeMap<&str, Vec<&'static str>> {
     let mut table: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
     for trial in &proof.trials {
-        let scenarios: BTreeSet<&String> =
-            trial.caught_by.keys().chain(trial.also.keys()).collect();
-        for scenario in scenarios {
+        for scenario in trial.caught_by.keys() {
             table.entry(scenario).or_default().push(trial.fault);
         }
     }
@@ -187,6 +229,8 @@ mod tests {
                 _ => BTreeMap::new(),
             },
             not_shown: BTreeSet::new(),
+            needs: vec!["wire"],
+            not_demonstrated: Vec::new(),
             scenarios: 18,
             cases: 40,
             seconds: 1.0,
@@ -209,7 +253,10 @@ mod tests {
             )]),
             control_error: None,
             idle: vec!["PG-08".to_owned()],
-            all_scenarios: true,
+            readers: vec!["PG-09".to_owned()],
+            is_whole: true,
+            all_scenarios: false,
+            black_box: false,
             seconds: 12.3,
         }
     }
@@ -233,7 +280,34 @@ mod tests {
         assert!(!whole.holds(), "something fails without a fault");
         whole.control.clear();
         assert!(!whole.holds(), "a scenario catches nothing");
-        whole.all_scenarios = false;
+        whole.idle.clear();
         assert!(whole.holds());
+    }
+
+    #[test]
+    fn of_a_part_of_the_faults_no_scenario_is_asked() {
+        let mut part = proof();
+        part.trials.truncate(1);
+        part.control.clear();
+        part.is_whole = false;
+        assert!(part.holds());
+        part.all_scenarios = true;
+        assert!(!part.holds());
+    }
+
+    #[test]
+    fn of_a_black_box_only_what_shows_on_the_wire_is_asked() {
+        let mut part = proof();
+        part.control.clear();
+        part.black_box = true;
+        part.trials = vec![
+            trial("drops-subject", "M-001", Fate::Caught),
+            trial("bare-from", "M-006", Fate::Missed),
+        ];
+        part.trials[1].not_demonstrated = vec!["store: there is no store adapter".to_owned()];
+        assert!(!part.holds());
+        part.trials[1].needs = vec!["store"];
+        assert!(part.holds());
+        insta::assert_snapshot!(anstream::adapter::strip_str(&text(&part)));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use crate::{Fault, composer, leniency, message_ids, msrp, policy, server, store, transport};
+use crate::{
+    Fault, answers, composer, identity, leniency, message_ids, misreading, msrp, policy, reports,
+    server, store, transport, unfinished,
+};
 
 /// All faults, in the order of the borders.
 pub static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
@@ -14,12 +17,19 @@ pub static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         store::id::FAULTS,
         store::keeping::FAULTS,
         store::mark::FAULTS,
+        store::ending::FAULTS,
+        store::presence::FAULTS,
         message_ids::FAULTS,
         policy::FAULTS,
         composer::FAULTS,
         msrp::FAULTS,
+        unfinished::FAULTS,
+        reports::FAULTS,
         transport::FAULTS,
+        answers::FAULTS,
         leniency::FAULTS,
+        misreading::FAULTS,
+        identity::FAULTS,
         server::FAULTS,
     ];
     borders.concat()

@@ -43,6 +43,21 @@ pub(crate) const FAULTS: &[Fault] = &[
         let composer = StoresToo {
             inner: Arc::clone(&parts.composer),
             parts: parts.clone(),
+            method: "MESSAGE",
+        };
+        with(parts, composer)
+    }),
+    Fault::new(
+        "session-stored-besides",
+        "F-275",
+        &["DM-TRIG-02"],
+        "An INVITE for a user who is online is passed on and leaves a message.",
+    )
+    .seed(|parts| {
+        let composer = StoresToo {
+            inner: Arc::clone(&parts.composer),
+            parts: parts.clone(),
+            method: "INVITE",
         };
         with(parts, composer)
     }),
@@ -352,10 +367,25 @@ where
     }
 }
 
+/// The request as a MESSAGE; of one that is none, without what describes a session.
+fn as_message(request: &Message) -> Bytes {
+    if request.method() == Some("MESSAGE") {
+        return request.octets().clone();
+    }
+    let uri = request.request_uri().unwrap_or_default();
+    let octets = rewrite::start_line(request, [b"MESSAGE ", uri, b" SIP/2.0"].concat());
+    let bare = rewrite::message(&octets, |message| {
+        rewrite::without(message, &["Content-Type"])
+    });
+    rewrite::message(&bare, |message| rewrite::body(message, b""))
+}
+
 /// Stores what is passed on.
 struct StoresToo {
     inner: Arc<dyn Composer>,
     parts: Parts,
+    /// Of requests of this method.
+    method: &'static str,
 }
 
 impl Composer for StoresToo {
@@ -385,14 +415,14 @@ impl Composer for StoresToo {
     }
 
     fn forwarded(&self, request: &Message, flow: &Flow, contact: &str, via: &str) -> Bytes {
-        if let Some("MESSAGE") = request.method()
+        if request.method() == Some(self.method)
             && let Some(account) = rewrite::account_of(request.request_uri().unwrap_or_default())
         {
             let now = self.parts.clock.now();
             let message = NewMessage {
                 account,
                 message_id: format!("{:032x}@{}", fastrand::u128(..), crate::store::id::HOST),
-                form: Form::Pager(request.octets().clone()),
+                form: Form::Pager(as_message(request)),
                 received_at: now,
                 stored_at: now,
                 mark: self.parts.expiration.mark(request, now, now).ok().flatten(),

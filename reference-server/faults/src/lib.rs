@@ -5,17 +5,22 @@
 //! Every file is a border and holds its faults, each declared and done in the same place. The server
 //! knows nothing of them: [`start`] wraps its parts before they are put together.
 
+mod answers;
 mod catalogue;
 mod composer;
 mod fault;
+mod identity;
 mod leniency;
 mod message_ids;
+mod misreading;
 mod msrp;
 mod policy;
+mod reports;
 mod rewrite;
 mod server;
 mod store;
 mod transport;
+mod unfinished;
 
 pub use catalogue::{FAULTS, find};
 pub use fault::{Fault, Need};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imspec_reference_server::Parts;
 use imspec_reference_server::compose::Field;
-use imspec_reference_server::msrp::{Tap, transaction_id};
+use imspec_reference_server::msrp::Tap;
 use imspec_reference_server::transport::{Flow, Gate, Incoming, Outbox, Sending, Target};
-use imspec_wire::msrp::{ByteRange, Decoder, End, Flag, Frame, Head, Limits, Piece, Status};
+use imspec_wire::msrp::{Decoder, End, Flag, Head, Limits, Piece};
 use imspec_wire::sip::Message;
 
 use crate::fault::Fault;
@@ -84,13 +84,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         )
     }),
     Fault::new(
-        "reports-too-early",
-        "M-055",
-        &["RFC4975-7.1.3"],
-        "Success of all octets is reported when the first chunk is there.",
-    )
-    .seed(|parts| tapped(parts, Early::default())),
-    Fault::new(
         "refuses-send-with-expires",
         "M-090",
         &["DM-EXP-20", "RFC4975-12-header"],
@@ -104,6 +97,27 @@ pub(crate) const FAULTS: &[Fault] = &[
                 let line = format!("MSRP {} FORGET", head.transaction_id());
                 let rest = head.as_bytes().get(head.start_line_range().end..)?;
                 Some([line.as_bytes(), rest].concat().into())
+            }),
+        )
+    }),
+    Fault::new(
+        "bounds-are-expires",
+        "F-276",
+        &["DM-EXP-20"],
+        "Min-Expires and Max-Expires of a SEND are taken for its Expires.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let is_bound = |field: &Field| field.is("Min-Expires") || field.is("Max-Expires");
+                Some(rewrite::send_fields(head.as_bytes(), |field| {
+                    if is_bound(field) {
+                        Becomes::field("Expires", &field.value)
+                    } else {
+                        Becomes::Same
+                    }
+                }))
             }),
         )
     }),
@@ -265,14 +279,14 @@ impl Tap for Unreported {
     }
 }
 
-fn tapped(parts: Parts, tap: impl Tap) -> Parts {
+pub(crate) fn tapped(parts: Parts, tap: impl Tap) -> Parts {
     Parts {
         tap: Arc::new(tap),
         ..parts
     }
 }
 
-fn first_line(octets: &[u8]) -> &[u8] {
+pub(crate) fn first_line(octets: &[u8]) -> &[u8] {
     let end = octets
         .iter()
         .position(|octet| matches!(octet, b'\r' | b'\n'));
@@ -282,7 +296,7 @@ fn first_line(octets: &[u8]) -> &[u8] {
 }
 
 /// The head of other octets; the old one where they are none.
-fn read_head(octets: &Bytes, old: Head) -> Head {
+pub(crate) fn read_head(octets: &Bytes, old: Head) -> Head {
     let mut decoder = Decoder::new(Limits::default());
     decoder.push(octets);
     match decoder.next_piece() {
@@ -323,7 +337,7 @@ fn id_of(end: &End) -> String {
 }
 
 /// Changes heads that come in.
-struct Heads<F>(F);
+pub(crate) struct Heads<F>(pub(crate) F);
 
 impl<F: Fn(&Head) -> Option<Bytes> + Send + Sync + 'static> Tap for Heads<F> {
     fn incoming(&self, piece: Piece) -> Option<Piece> {
@@ -396,46 +410,6 @@ impl Tap for Aborted {
     }
 }
 
-/// Reports of success that are made up, by the id of the SEND that they follow.
-#[derive(Default)]
-struct Early(Memory<HashMap<String, Bytes>>);
-
-impl Tap for Early {
-    fn incoming(&self, piece: Piece) -> Option<Piece> {
-        if let Piece::Head(head) = &piece
-            && head.success_report()
-            && let Some(Ok(range)) = head.byte_range()
-            && let (1, Some(total)) = (range.start, range.total)
-            && let Ok(to_path) = head.to_path()
-            && let own = to_path.first()
-        {
-            let all = ByteRange {
-                start: 1,
-                end: Some(total),
-                total: Some(total),
-            };
-            let status = Status::new(200, Some("OK"));
-            let report =
-                imspec_wire::msrp::Builder::report(head, transaction_id(), all, &status, own);
-            self.0
-                .get()
-                .insert(head.transaction_id().to_owned(), report.octets());
-        }
-        Some(piece)
-    }
-
-    fn outgoing(&self, octets: Bytes) -> Option<Bytes> {
-        let id = Frame::parse(octets.clone(), &Limits::default())
-            .ok()
-            .map(|frame| frame.head().transaction_id().to_owned());
-        let report = id.and_then(|id| self.0.get().remove(&id));
-        Some(match report {
-            Some(report) => [octets, report].concat().into(),
-            None => octets,
-        })
-    }
-}
-
 /// Which session of ours belongs to which path of a peer's.
 #[derive(Default)]
 struct Sessions {
@@ -446,7 +420,7 @@ struct Sessions {
 }
 
 /// The path in a message's session description.
-fn path_of(message: &Message) -> Option<String> {
+pub(crate) fn path_of(message: &Message) -> Option<String> {
     let body = String::from_utf8_lossy(message.body()).into_owned();
     let path = body.lines().find_map(|line| line.strip_prefix("a=path:"))?;
     path.split(' ').next_back().map(|uri| uri.trim().to_owned())

@@ -20,10 +20,12 @@ use crate::rewrite;
 
 pub(crate) mod account;
 pub(crate) mod body;
+pub(crate) mod ending;
 pub(crate) mod head;
 pub(crate) mod id;
 pub(crate) mod keeping;
 pub(crate) mod mark;
+pub(crate) mod presence;
 pub(crate) mod session;
 
 /// What is written under [`Spoil`] and [`Spoiled`] alike: the methods of a store that hand on as they are.

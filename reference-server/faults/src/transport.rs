@@ -114,20 +114,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-DRV-03", "RFC3261-17.2.2"],
         "A MESSAGE that is sent again because its answer was late is another message.",
     )
-    .seed(|parts| {
-        let gate = AnotherEachTime {
-            inner: Arc::clone(&parts.gate),
-            known_by: &["Via"],
-            seen: Memory::default(),
-        };
-        responding(
-            Parts {
-                gate: Arc::new(gate),
-                ..parts
-            },
-            as_it_was,
-        )
-    }),
+    .seed(|parts| another_each_time(parts, "MESSAGE", &["Via"])),
     Fault::new(
         "subject-of-session-name",
         "M-039",
@@ -305,20 +292,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["RFC3261-8.2.2.2"],
         "A copy of a MESSAGE that comes by another path is another message.",
     )
-    .seed(|parts| {
-        let gate = AnotherEachTime {
-            inner: Arc::clone(&parts.gate),
-            known_by: &["Call-ID", "CSeq", "From"],
-            seen: Memory::default(),
-        };
-        responding(
-            Parts {
-                gate: Arc::new(gate),
-                ..parts
-            },
-            as_it_was,
-        )
-    }),
+    .seed(|parts| another_each_time(parts, "MESSAGE", &["Call-ID", "CSeq", "From"])),
     Fault::new(
         "bye-refused",
         "F-162",
@@ -462,7 +436,7 @@ pub(crate) const FAULTS: &[Fault] = &[
 ];
 
 /// Whether it answers a request of that method.
-fn is_to(response: &Message, method: &str) -> bool {
+pub(crate) fn is_to(response: &Message, method: &str) -> bool {
     matches!(response.typed::<CSeq>(), Some(Ok(cseq)) if cseq.method == method)
 }
 
@@ -593,9 +567,30 @@ impl Outbox for TwoCopies {
 /// What is added to a branch and a tag to make a request another one.
 const ANOTHER: &str = "-another-";
 
-/// Makes each copy of a MESSAGE a request of its own.
+/// Makes each copy of a request of that method a request of its own.
+pub(crate) fn another_each_time(
+    parts: Parts,
+    method: &'static str,
+    known_by: &'static [&'static str],
+) -> Parts {
+    let gate = AnotherEachTime {
+        inner: Arc::clone(&parts.gate),
+        method,
+        known_by,
+        seen: Memory::default(),
+    };
+    responding(
+        Parts {
+            gate: Arc::new(gate),
+            ..parts
+        },
+        as_it_was,
+    )
+}
+
 struct AnotherEachTime {
     inner: Arc<dyn Gate>,
+    method: &'static str,
     /// The fields by which a request is known again.
     known_by: &'static [&'static str],
     seen: Memory<HashMap<Vec<u8>, u32>>,
@@ -603,7 +598,7 @@ struct AnotherEachTime {
 
 impl Gate for AnotherEachTime {
     fn admit(&self, mut incoming: Incoming) -> Option<Incoming> {
-        if incoming.message.method() == Some("MESSAGE")
+        if incoming.message.method() == Some(self.method)
             && let Some(via) = incoming.message.header("Via")
         {
             let times = {
@@ -912,7 +907,11 @@ fn noticing(parts: Parts, notices: &'static [&'static str]) -> Parts {
 }
 
 /// A notification for the sender of a MESSAGE.
-async fn notified(parts: &Parts, request: &Message, notice: &str) -> Option<(Target, Bytes)> {
+pub(crate) async fn notified(
+    parts: &Parts,
+    request: &Message,
+    notice: &str,
+) -> Option<(Target, Bytes)> {
     let sender = rewrite::account_in(request, "From")?;
     let bindings = parts.store.bindings(&sender).await.ok()?;
     let binding = bindings.last()?;

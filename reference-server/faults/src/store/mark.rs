@@ -134,6 +134,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         marked(parts, move |stored| begun_at(stored, Some(started)))
     }),
     Fault::new(
+        "expires-of-content",
+        "F-277",
+        &["DM-EXP-20", "DM-DEF-03"],
+        "A line `Expires: seconds` in the content of a session's message sets its life.",
+    )
+    .seed(|parts| spoil(parts, |parts| OfContent(Arc::clone(&parts.store)))),
+    Fault::new(
         "marks-lost-at-restart",
         "F-081",
         &["DM-EXP-30", "DM-DEF-01"],
@@ -250,6 +257,39 @@ impl Spoil for NotesByes {
             .get()
             .extend(numbers.iter().map(|number| (*number, now)));
         self.inner.add_bye(numbers, bye)
+    }
+}
+
+/// Marks what has no mark by what its content says.
+struct OfContent(Arc<dyn Store>);
+
+impl Spoil for OfContent {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.0
+    }
+
+    fn insert_session(
+        &self,
+        mut message: NewMessage,
+        pieces: Vec<Piece>,
+        held: bool,
+        most: u64,
+    ) -> Answer<'static, Inserted> {
+        if matches!(message.form, Form::Session(_)) && message.mark.is_none() {
+            let text: String = pieces
+                .iter()
+                .map(|piece| String::from_utf8_lossy(&piece.octets))
+                .collect();
+            let said = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Expires:")?.trim().parse::<u32>().ok());
+            message.mark = said.map(|seconds| Mark {
+                seconds: u64::from(seconds),
+                at: message.received_at.plus_seconds(i64::from(seconds)),
+                raw: Some(seconds.to_string()),
+            });
+        }
+        self.0.insert_session(message, pieces, held, most)
     }
 }
 
