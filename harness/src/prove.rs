@@ -324,6 +324,9 @@ async fn attempt(
                 .extend(["--fault".to_owned(), fault.name.to_owned()]);
         }
     }
+    if let Some((key, value)) = fault.and_then(|fault| fault.declares) {
+        profile.pics.insert(key.to_owned(), value.into());
+    }
     let settable = profile.settable();
     let context = plan::Context {
         pics: &profile.pics,
@@ -352,9 +355,18 @@ async fn attempt(
         pics: &profile.pics,
         catalogue: &bench.catalogue,
     };
-    let results = campaign::run(plan, &profile, &options, context, stop, |_| ())
+    let broken = |why: crate::run::SetUpError| why.to_string();
+    // What comes late at a server without a fault is no failure of it.
+    let again = fault.is_none().then(|| plan.clone());
+    let mut results = campaign::run(plan, &profile, &options, context, stop.clone(), |_| ())
         .await
-        .map_err(|why| why.to_string())?;
+        .map_err(broken)?;
+    let late = results.late();
+    if let Some(plan) = again.filter(|_| !late.is_empty()) {
+        let second =
+            campaign::run_again(plan, &late, &profile, &options, context, stop, |_| ()).await;
+        results.replace(second.map_err(broken)?);
+    }
     let facts = RunFacts {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         started,

@@ -6,7 +6,7 @@ use imspec_wire::sip::Message;
 
 use crate::fault::Fault;
 use crate::rewrite::{self, Becomes};
-use crate::transport::{another_each_time, is_to, responding};
+use crate::transport::{another_each_time, answering, is_to, responding};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
@@ -84,6 +84,36 @@ pub(crate) const FAULTS: &[Fault] = &[
         "An INVITE for a user that there is not is accepted.",
     )
     .seed(|parts| opening(parts, 404)),
+    Fault::new(
+        "short-session-ids",
+        "F-283",
+        &["RFC4975-14.1"],
+        "The session id in the path of an answer has six characters.",
+    )
+    .seed(|parts| {
+        answering(parts, |line| {
+            let id = line
+                .strip_prefix("a=path:")
+                .and_then(|path| path.rsplit_once('/'))
+                .and_then(|(_, id)| id.split_once(';'));
+            match id.and_then(|(id, _)| Some((id, id.get(..6)?))) {
+                Some((id, short)) => line.replace(id, short),
+                None => line.to_owned(),
+            }
+        })
+    }),
+    Fault::new(
+        "answer-without-contact",
+        "F-285",
+        &["RFC3261-12.2.1.1"],
+        "The 200 to an INVITE has no Contact.",
+    )
+    .seed(|parts| {
+        responding(parts, |response| {
+            (response.status() == Some(200) && is_to(response, "INVITE"))
+                .then(|| rewrite::without(response, &["Contact"]))
+        })
+    }),
     Fault::new(
         "unknown-bye-accepted",
         "F-226",

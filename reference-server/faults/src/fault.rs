@@ -45,6 +45,8 @@ pub struct Fault {
     pub needs: &'static [Need],
     /// The setting under which it shows, as `key: value`; empty where there is none.
     pub under: &'static str,
+    /// What its maker declares besides: key and value of a setting that the server does not have.
+    pub declares: Option<(&'static str, &'static str)>,
     pub(crate) configure: fn(&mut Config),
     pub(crate) seed: fn(Parts) -> Parts,
 }
@@ -64,6 +66,7 @@ impl Fault {
             about,
             needs: &[Need::Wire],
             under: "",
+            declares: None,
             configure: |_| {},
             seed: |parts| parts,
         }
@@ -80,6 +83,14 @@ impl Fault {
 
     pub(crate) const fn under(self, under: &'static str) -> Self {
         Self { under, ..self }
+    }
+
+    /// Shows under a declaration that the server does not live up to.
+    pub(crate) const fn declares(self, key: &'static str, value: &'static str) -> Self {
+        Self {
+            declares: Some((key, value)),
+            ..self
+        }
     }
 
     pub(crate) const fn seed(self, seed: fn(Parts) -> Parts) -> Self {

@@ -162,6 +162,52 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "refuses-cema",
+        "F-281",
+        &["RFC6714-4.3"],
+        "An offer with msrp-cema is refused, also where its path and address agree.",
+    )
+    .seed(|parts| refusing_offers(parts, |line| line == "a=msrp-cema")),
+    Fault::new(
+        "refuses-connection-attribute",
+        "F-282",
+        &["RFC6135-4.4"],
+        "An offer with a=connection is refused.",
+    )
+    .seed(|parts| refusing_offers(parts, |line| line.starts_with("a=connection:"))),
+    Fault::new(
+        "offered-types-by-letter",
+        "F-278",
+        &["RFC4975-8.6-types"],
+        "An offer whose accept-types names no type by itself, without parameters, is refused.",
+    )
+    .seed(|parts| {
+        refusing_offers(parts, |line| plain_types(line).ends_with(NOTHING))
+    }),
+    Fault::new(
+        "refuses-the-last-hop",
+        "F-287",
+        &["RFC3261-16.3-hops"],
+        "A MESSAGE whose hops are used up is refused, though it goes no further.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            let hops = rewrite::text(message, "Max-Forwards")?;
+            (message.method() == Some("MESSAGE") && hops.trim() == "0")
+                .then(|| rewrite::with_field(message, "Require", "more-hops"))
+        })
+    }),
+    Fault::new(
+        "empty-lines-are-no-message",
+        "F-284",
+        &["RFC3261-7.5"],
+        "A message with empty lines before it is dropped.",
+    )
+    .seed(|parts| Parts {
+        gate: Arc::new(FromFirstOctet(Arc::clone(&parts.gate))),
+        ..parts
+    }),
+    Fault::new(
         "accept-types-by-letter",
         "F-219",
         &["RFC4975-8.6-types", "DM-DRV-01"],
@@ -224,6 +270,31 @@ fn addressed(message: &Message, change: impl Fn(&str) -> Option<String>) -> Opti
     (other != user).then(|| rewrite::request_uri(message, format!("sip:{other}@{rest}")))
 }
 
+/// Refuses offers that have such a line.
+fn refusing_offers(parts: Parts, is_odd: fn(&str) -> bool) -> Parts {
+    admitting(parts, move |message| {
+        let body = String::from_utf8_lossy(message.body()).into_owned();
+        (message.method() == Some("INVITE") && body.lines().any(is_odd))
+            .then(|| rewrite::body(message, body.replace("m=message", "m=x-message").as_bytes()))
+    })
+}
+
+/// Takes what begins with an empty line for nothing.
+struct FromFirstOctet(Arc<dyn Gate>);
+
+impl Gate for FromFirstOctet {
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        let is_empty = incoming.message.octets().starts_with(b"\r\n");
+        if is_empty {
+            return None;
+        }
+        self.0.admit(incoming)
+    }
+}
+
+/// A type that nobody has.
+const NOTHING: &str = "application/x-nothing";
+
 /// Reads of accept-types what names one type alone.
 struct ByLetter(Arc<dyn Gate>);
 
@@ -251,7 +322,7 @@ fn plain_types(line: &str) -> String {
         .filter(|kind| !kind.contains(['*', ';']))
         .collect();
     let left = if plain.is_empty() {
-        "application/x-nothing".to_owned()
+        NOTHING.to_owned()
     } else {
         plain.join(" ")
     };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imspec_reference_server::Parts;
@@ -201,6 +202,13 @@ pub(crate) const FAULTS: &[Fault] = &[
     )
     .seed(|parts| tapped(parts, Outgoing(|octets: &Bytes| answered(octets, "506")))),
     Fault::new(
+        "broken-request-stops-all",
+        "F-279",
+        &["RFC4975-10.2"],
+        "After a request of MSRP without To-Path nothing is read for ten seconds, on whatever connection.",
+    )
+    .seed(|parts| tapped(parts, Stopped::default())),
+    Fault::new(
         "accepts-every-type",
         "F-182",
         &["RFC4975-7.3.1-415"],
@@ -293,6 +301,24 @@ pub(crate) fn first_line(octets: &[u8]) -> &[u8] {
     octets
         .get(..end.unwrap_or(octets.len()))
         .unwrap_or_default()
+}
+
+/// When nothing is read any more.
+#[derive(Default)]
+struct Stopped(Memory<Option<Instant>>);
+
+impl Tap for Stopped {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        const PAUSE: Duration = Duration::from_secs(10);
+        let mut since = self.0.get();
+        if let Piece::Head(head) = &piece
+            && head.to_path().is_err()
+        {
+            *since = Some(Instant::now());
+        }
+        let is_stopped = since.is_some_and(|since| since.elapsed() < PAUSE);
+        (!is_stopped).then_some(piece)
+    }
 }
 
 /// The head of other octets; the old one where they are none.

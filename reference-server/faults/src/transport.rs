@@ -933,7 +933,7 @@ pub(crate) async fn notified(
 }
 
 /// Changes the lines of session descriptions that answer an INVITE.
-fn answering(parts: Parts, change: fn(&str) -> String) -> Parts {
+pub(crate) fn answering(parts: Parts, change: fn(&str) -> String) -> Parts {
     responding(parts, move |response| {
         if response.status() != Some(200) || !is_to(response, "INVITE") {
             return None;

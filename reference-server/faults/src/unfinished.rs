@@ -60,7 +60,77 @@ pub(crate) const FAULTS: &[Fault] = &[
         let parts = tapped(parts, Ranges::default());
         spoil(parts, |parts| Believed(Arc::clone(&parts.store)))
     }),
+    Fault::new(
+        "first-octets-count",
+        "F-252",
+        &["RFC4975-7.3.1-overlap"],
+        "Octets that come twice and differ stay as they came first.",
+    )
+    .seed(|parts| {
+        spoil(parts, |parts| FirstCounts {
+            inner: Arc::clone(&parts.store),
+            written: Memory::default(),
+        })
+    }),
 ];
+
+/// The octets of each content that are written, where they are not many.
+type Written = Memory<HashMap<i64, Vec<(u64, Bytes)>>>;
+
+/// Leaves octets as they were written first.
+struct FirstCounts {
+    inner: Arc<dyn Store>,
+    written: Written,
+}
+
+impl FirstCounts {
+    fn patched(&self, piece: Stored) -> Stored {
+        let mut written = self.written.get();
+        let before = written.entry(piece.content).or_default();
+        let mut octets = piece.octets.to_vec();
+        for (at, old) in before.iter() {
+            for (old_at, octet) in (*at..).zip(old.iter()) {
+                let place = old_at.checked_sub(piece.at).map(usize::try_from);
+                if let Some(Ok(place)) = place
+                    && let Some(new) = octets.get_mut(place)
+                {
+                    *new = *octet;
+                }
+            }
+        }
+        if before.len() < 8 && octets.len() < MOST {
+            before.push((piece.at, piece.octets.clone()));
+        }
+        Stored {
+            octets: octets.into(),
+            ..piece
+        }
+    }
+}
+
+impl Spoil for FirstCounts {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn write_content(&self, piece: Stored) -> Answer<'static, ()> {
+        self.inner.write_content(self.patched(piece))
+    }
+
+    fn insert_session(
+        &self,
+        message: NewMessage,
+        pieces: Vec<Stored>,
+        held: bool,
+        most: u64,
+    ) -> Answer<'static, Inserted> {
+        let patched = pieces
+            .into_iter()
+            .map(|piece| self.patched(piece))
+            .collect();
+        self.inner.insert_session(message, patched, held, most)
+    }
+}
 
 /// Sessions that are being set up or stand.
 #[derive(Default)]

@@ -19,7 +19,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "drops-compact-subject",
         "M-002",
-        &["DM-STORE-02"],
+        &["DM-STORE-02", "RFC3261-7.3.1"],
         "The Subject of a MESSAGE is not stored where it is written in the compact form `s`.",
     )
     .seed(|parts| {
@@ -113,7 +113,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "call-id-of-server",
         "F-007",
-        &["DM-STORE-02"],
+        &["DM-STORE-01", "DM-STORE-02"],
         "The record has a Call-ID and a CSeq of the server's own.",
     )
     .stored()
