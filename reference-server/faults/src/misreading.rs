@@ -139,6 +139,24 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "one-removal-removes-all",
+        "F-288",
+        &["RFC3261-10.3-removal"],
+        "Who removes the binding of one device loses those of all.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            let contact = rewrite::text(message, "Contact")?;
+            let expires = rewrite::text(message, "Expires");
+            let is_removal = contact.contains("expires=0")
+                || expires.is_some_and(|expires| expires.trim() == "0");
+            (message.method() == Some("REGISTER") && is_removal).then(|| {
+                let all = rewrite::with_field(message, "Contact", "*");
+                rewrite::message(&all, |all| rewrite::with_field(all, "Expires", "0"))
+            })
+        })
+    }),
+    Fault::new(
         "in-dialog-messages-lost",
         "F-218",
         &["DM-DRV-08", "DM-STORE-01"],
