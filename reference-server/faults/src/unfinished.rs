@@ -84,7 +84,7 @@ struct FirstCounts {
 }
 
 impl FirstCounts {
-    fn patched(&self, piece: Stored) -> Stored {
+    fn patched(&self, piece: &Stored) -> Stored {
         let mut written = self.written.get();
         let before = written.entry(piece.content).or_default();
         let mut octets = piece.octets.to_vec();
@@ -103,7 +103,7 @@ impl FirstCounts {
         }
         Stored {
             octets: octets.into(),
-            ..piece
+            ..*piece
         }
     }
 }
@@ -114,7 +114,7 @@ impl Spoil for FirstCounts {
     }
 
     fn write_content(&self, piece: Stored) -> Answer<'static, ()> {
-        self.inner.write_content(self.patched(piece))
+        self.inner.write_content(self.patched(&piece))
     }
 
     fn insert_session(
@@ -124,10 +124,7 @@ impl Spoil for FirstCounts {
         held: bool,
         most: u64,
     ) -> Answer<'static, Inserted> {
-        let patched = pieces
-            .into_iter()
-            .map(|piece| self.patched(piece))
-            .collect();
+        let patched = pieces.iter().map(|piece| self.patched(piece)).collect();
         self.inner.insert_session(message, patched, held, most)
     }
 }

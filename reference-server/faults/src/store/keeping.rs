@@ -526,7 +526,7 @@ impl Spoil for Shuffled {
             let mut all = self.inner.messages(Some(account.to_owned())).await?;
             // Now from the one end, now from the other.
             let given = self.given.get().get(account).map_or(0, HashSet::len);
-            if given % 2 == 0 {
+            if given.is_multiple_of(2) {
                 all.reverse();
             }
             Ok(walked(all, account, after, &self.given))
