@@ -263,7 +263,7 @@ fn something_came(sheet: &Sheet<'_, '_>) -> bool {
 fn nothing(sheet: &Sheet<'_, '_>, step: &Step, wanted: &Receive) -> String {
     let view = sheet.view;
     let after = match view.outcome(&step.path) {
-        Some(Outcome::TimedOut { after_ms }) => format!("nothing within {after_ms} ms"),
+        Some(Outcome::TimedOut { after_ms }) => format!("nothing within {}", waited(*after_ms)),
         _ => "nothing".into(),
     };
     let started = view.step(&step.path).first().map_or(0, |event| event.id);

@@ -54,9 +54,17 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, wanted: &Silence) {
     let where_ = wanted.at.join(" and ");
     let what = wanted.method.as_deref().unwrap_or("request");
     let length_ms = last.at_us.saturating_sub(first.at_us) / 1000;
-    let expected = match &sent {
-        Some(_) => format!("no further copy of the message at {where_}"),
-        None => format!("no {what} at {where_}"),
+    let expected = match (&sent, &of) {
+        (Some((_, sent)), Some(name)) => {
+            let came = window.iter().any(|event| {
+                taken.contains(&event.id)
+                    && Delivery::of(view, event)
+                        .is_some_and(|got| delivery::carries(&got.content, sent))
+            });
+            let further = if came { "further " } else { "" };
+            format!("no {further}delivery at {where_} that carries the body of `{name}`")
+        }
+        _ => format!("no {what} at {where_}"),
     };
     let entry = Entry::of(step, "silence", Observation::Wire).about(Aspect::Arrival);
     match broken.next() {

@@ -418,7 +418,44 @@ fn a_copy_breaks_the_silence_also_when_it_comes_before_the_silence_begins() {
             .find(|c| c.check.subject == "silence")
             .unwrap();
         assert_eq!(silence.check.verdict, Verdict::Fail, "early: {early}");
+        assert_eq!(
+            silence.check.expected,
+            "no delivery at bob that carries the body of `sent`"
+        );
     }
+}
+
+#[test]
+fn a_copy_after_a_delivery_is_called_a_further_one() {
+    let steps = format!(
+        "{SEND}- register: bob\n- receive: {{ at: bob, of: sent }}\n- silence: {{ at: bob, of: sent }}\n- receive: {{ at: bob }}"
+    );
+    let mut story = Story::new(&steps);
+    story.sends(0, SENT, ACCEPTED).passes(1, "register");
+    for (step, verb) in [(2, "receive"), (3, "silence")] {
+        story.event(step, EventKind::StepStarted { verb: verb.into() });
+        let came = story.event(step, EventKind::Received(Story::packet("bob", SENT)));
+        if verb == "receive" {
+            story.event(step, EventKind::Took { event: came });
+        }
+        story.event(
+            step,
+            EventKind::StepEnded {
+                outcome: Outcome::Done,
+            },
+        );
+    }
+    let judged = story.judged();
+    let silence = judged
+        .checks
+        .iter()
+        .find(|c| c.check.subject == "silence")
+        .unwrap();
+    assert_eq!(silence.check.verdict, Verdict::Fail);
+    assert_eq!(
+        silence.check.expected,
+        "no further delivery at bob that carries the body of `sent`"
+    );
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
     findings.py RUN_JSON FINDINGS_TXT [--update]
 
-One line for each failed requirement of a scenario: `kind requirement scenario`; and one for each rule of a
-base protocol: `protocol-error clause: message`. A line that begins with `?`
-may be missing: it depends on the phase of a timer of the server, and FINDINGS_TXT says which. Comments stay
-when the list is written anew.
+One line for each failed requirement of a scenario: `kind requirement scenario`; one for each rule of a base
+protocol: `protocol-error clause: message`; and one for each scenario that was not judged: `inconclusive
+scenario: reason`. So every verdict of the run but pass and not applicable has its line. A line that begins
+with `?` may be missing: it depends on the phase of a timer of the server, and FINDINGS_TXT says which.
+Comments stay when the list is written anew.
 """
 
 import json
@@ -26,7 +27,11 @@ def main():
     found = sorted({
         f"{finding['kind']} {finding['requirement']} {scenario(finding['case'])}"
         for finding in record["findings"]
-        if finding["kind"] in ("nonconformity", "deviation", "profile-mismatch")
+        if finding["kind"] in ("nonconformity", "deviation", "observation", "profile-mismatch")
+    } | {
+        f"inconclusive {case['scenario']}: {case['reason']}"
+        for case in record["cases"]
+        if case["verdict"] == "inconclusive"
     } | {
         f"protocol-{finding['weight']} {finding['clause']}: {finding['message']}"
         for finding in record["protocol"]
