@@ -328,6 +328,7 @@ fn about_case(page: &mut Page, shown: &Shown<'_>) {
 }
 
 fn about_check(page: &mut Page, check: &Check) {
+    page.paragraph(&label("check"), Style::new(), &check.subject);
     page.paragraph(&label("expected"), Style::new(), &check.expected);
     page.paragraph(&label("observed"), Style::new(), &check.observed);
     if let Some(note) = &check.note {

@@ -147,6 +147,16 @@ pub(super) fn show(octets: &[u8]) -> String {
     }
 }
 
+/// How long something was waited for. From a second on in tenths: what a busy machine adds is no difference
+/// between two cases, and reports put together what reads the same.
+pub(super) fn waited(after_ms: u64) -> String {
+    if after_ms < 1000 {
+        return format!("{after_ms} ms");
+    }
+    let tenths = after_ms.saturating_add(50) / 100;
+    format!("{}.{} s", tenths / 10, tenths % 10)
+}
+
 fn hex(octets: &[u8]) -> String {
     const LONGEST: usize = 24;
     let mut hex = String::new();
@@ -157,5 +167,18 @@ fn hex(octets: &[u8]) -> String {
     match octets.len().saturating_sub(LONGEST) {
         0 => format!("<{hex}>"),
         more => format!("<{hex} … and {more} more octets>"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::waited;
+
+    #[test]
+    fn a_wait_of_seconds_is_told_in_tenths() {
+        assert_eq!(waited(499), "499 ms");
+        assert_eq!(waited(999), "999 ms");
+        assert_eq!(waited(5_019), "5.0 s");
+        assert_eq!(waited(8_066), "8.1 s");
     }
 }

@@ -5,7 +5,7 @@ use imspec_reports::record::{EventKind, Observation, Outcome, Verdict};
 use super::aspect::Aspect;
 use super::delivered::{Delivery, in_head};
 use super::matcher::{self, Subject};
-use super::outcome::{Observed, Ruling, Seen};
+use super::outcome::{Observed, Ruling, Seen, waited};
 use super::{Entry, Sheet, compare, invite, request};
 use crate::evidence::content::Likeness;
 use crate::evidence::{Content, delivery, message_of, session};

@@ -5,7 +5,7 @@ use imspec_wire::sip::Message;
 
 use super::aspect::Aspect;
 use super::matcher::{self, BodySeen, Subject};
-use super::outcome::{Observed, Ruling, Seen};
+use super::outcome::{Observed, Ruling, Seen, waited};
 use super::{Entry, Sheet};
 use crate::evidence::fields::Fields;
 use crate::evidence::{Content, message_of};
@@ -21,7 +21,7 @@ pub(super) fn judge(sheet: &mut Sheet<'_, '_>, step: &Step, expect: Option<&Expe
     let observed = match (&response, view.outcome(&step.path)) {
         (Some((_, message)), _) => status_line(message),
         (None, Some(Outcome::TimedOut { after_ms })) => {
-            format!("no final response within {after_ms} ms")
+            format!("no final response within {}", waited(*after_ms))
         }
         (None, _) => "no final response".to_owned(),
     };
