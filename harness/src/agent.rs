@@ -385,6 +385,7 @@ fn octets(text: &str) -> Option<u64> {
 /// A packet as the trace keeps it.
 fn packet(
     place: &Place,
+    transport: Transport,
     local: SocketAddr,
     remote: SocketAddr,
     octets: &Bytes,
@@ -394,7 +395,7 @@ fn packet(
         user: place.user.clone(),
         device: place.device.clone(),
         protocol: Protocol::Sip,
-        transport: place.transport.as_str().to_owned(),
+        transport: transport.as_str().to_owned(),
         local: local.to_string(),
         remote: remote.to_string(),
         octets: octets.clone().into(),

@@ -1,5 +1,5 @@
-//! The socket of one device over one transport: a UDP socket, or a TCP listener with a connection to the
-//! server. Reads never block a writer, and what is read is bounded.
+//! The sockets of one device: a TCP listener, and with it a UDP socket or a connection to the server. Reads
+//! never block a writer, and what is read is bounded.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use imspec_wire::sip::{Limits, StreamDecoder};
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
 
 use super::door::{Door, Entry};
@@ -26,12 +26,12 @@ const DATAGRAM: usize = 65_535;
 /// How long connecting and writing may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that the server may open to one device.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 64;
 /// What is taken of a message over TCP.
 const LIMITS: Limits = Limits {
     head: 128 * 1024,
     headers: 2048,
-    body: 4 * 1024 * 1024,
+    body: 16 * 1024 * 1024,
 };
 
 /// The socket of a device.
@@ -52,8 +52,6 @@ pub(super) struct Core {
     target: SocketAddr,
     local: SocketAddr,
     udp: Option<UdpSocket>,
-    /// Holds the TCP port of that number, so that a server which tries TCP first finds it closed.
-    _closed: Option<TcpSocket>,
 }
 
 /// The way on which octets travel.
@@ -86,40 +84,26 @@ impl Endpoint {
     ) -> Result<Self, String> {
         let failed = |e: std::io::Error| format!("no socket at {bind}: {e}");
         let at = SocketAddr::new(bind, 0);
-        let (core, task) = match place.transport {
+        let (udp, listener) = match place.transport {
             Transport::Udp => {
-                let (socket, closed) = datagrams(at).await.map_err(failed)?;
-                let local = socket.local_addr().map_err(failed)?;
-                let core = Arc::new(Core {
-                    place,
-                    user_part: user_part.to_owned(),
-                    target,
-                    local,
-                    udp: Some(socket),
-                    _closed: Some(closed),
-                });
-                let task = tokio::spawn(read_datagrams(Arc::clone(&core), inbox.clone()));
-                (core, task)
+                let (socket, listener) = datagrams(at).await.map_err(failed)?;
+                (Some(socket), listener)
             }
-            Transport::Tcp => {
-                let listener = TcpListener::bind(at).await.map_err(failed)?;
-                let local = listener.local_addr().map_err(failed)?;
-                let core = Arc::new(Core {
-                    place,
-                    user_part: user_part.to_owned(),
-                    target,
-                    local,
-                    udp: None,
-                    _closed: None,
-                });
-                let task = tokio::spawn(accept(listener, Arc::clone(&core), inbox.clone()));
-                (core, task)
-            }
+            Transport::Tcp => (None, TcpListener::bind(at).await.map_err(failed)?),
         };
+        let core = Arc::new(Core {
+            place,
+            user_part: user_part.to_owned(),
+            target,
+            local: listener.local_addr().map_err(failed)?,
+            udp,
+        });
+        let streams = tokio::spawn(accept(listener, Arc::clone(&core), inbox.clone()));
+        let datagrams = tokio::spawn(read_datagrams(Arc::clone(&core), inbox.clone()));
         Ok(Self {
             core,
             out: tokio::sync::Mutex::default(),
-            tasks: Mutex::new(vec![task.abort_handle()]),
+            tasks: Mutex::new(vec![streams.abort_handle(), datagrams.abort_handle()]),
             inbox,
         })
     }
@@ -249,11 +233,18 @@ impl Core {
     }
 
     pub(super) fn packet(&self, way: &Way, octets: &Bytes, retransmission: bool) -> Packet {
-        let (local, remote) = match way {
-            Way::Udp(remote) => (self.local, *remote),
-            Way::Tcp(connection) => (connection.local, connection.remote),
+        let (transport, local, remote) = match way {
+            Way::Udp(remote) => (Transport::Udp, self.local, *remote),
+            Way::Tcp(connection) => (Transport::Tcp, connection.local, connection.remote),
         };
-        packet(&self.place, local, remote, octets, retransmission)
+        packet(
+            &self.place,
+            transport,
+            local,
+            remote,
+            octets,
+            retransmission,
+        )
     }
 }
 
@@ -327,19 +318,14 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
     }
 }
 
-/// A socket for datagrams, and the TCP port of the same number, which is bound and does not listen. For what
-/// is too large for a datagram a server tries TCP at that port (RFC 3261 §18.1.1): a stranger there would
-/// take the request and say nothing.
-async fn datagrams(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpSocket)> {
+/// A socket for datagrams, and a listener at the TCP port of the same number. Who takes datagrams must take
+/// connections there too (RFC 3261 §18.2.1): a server uses TCP for what is too large for a datagram (§18.1.1).
+async fn datagrams(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
     let mut tries = 16;
     loop {
         let udp = UdpSocket::bind(at).await?;
-        let tcp = match at {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        match tcp.bind(udp.local_addr()?) {
-            Ok(()) => return Ok((udp, tcp)),
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
             Err(error) if tries == 0 => return Err(error),
             Err(_) => tries -= 1,
         }
@@ -433,14 +419,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_else_listens_at_the_number_of_a_datagram_socket() {
+    async fn who_takes_datagrams_takes_connections_at_the_same_port() {
         for at in ["127.0.0.1:0", "[::1]:0"] {
-            let (udp, _closed) = datagrams(at.parse().unwrap()).await.unwrap();
+            let (udp, tcp) = datagrams(at.parse().unwrap()).await.unwrap();
             let local = udp.local_addr().unwrap();
-            let stranger = TcpListener::bind(local).await.unwrap_err();
-            assert_eq!(stranger.kind(), std::io::ErrorKind::AddrInUse);
-            let refused = TcpStream::connect(local).await.unwrap_err();
-            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+            assert_eq!(tcp.local_addr().unwrap(), local);
+            assert!(TcpStream::connect(local).await.is_ok());
         }
     }
 }

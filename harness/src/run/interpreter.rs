@@ -29,6 +29,7 @@ use crate::evidence::Value;
 use crate::scenario::model::{Step, UserState, Verb};
 use crate::scenario::template::{Piece, Reference, SocketProperty};
 use crate::scenario::{Case, CaseUser, Template, duration};
+use crate::sut::policy::SetError;
 use crate::sut::profile::Transport;
 use crate::sut::{Instance, Pending, Profile};
 
@@ -99,6 +100,17 @@ enum Trouble {
     Impossible(String),
     /// The harness or the set-up broke.
     Broken(String),
+}
+
+impl Trouble {
+    /// What the server declines to be is no fault of the harness.
+    fn unset(what: &str, error: &SetError) -> Self {
+        let why = format!("{what}: {error}");
+        match error {
+            SetError::Declined(_) => Self::Impossible(why),
+            SetError::Failed(_) => Self::Broken(why),
+        }
+    }
 }
 
 impl From<Trouble> for Done {
@@ -298,8 +310,7 @@ impl<'c> Interpreter<'c> {
             )));
         }
         let provisioned = self.instance.provision(&accounts).await;
-        provisioned
-            .map_err(|why| Trouble::Broken(format!("the accounts could not be made: {why}")))?;
+        provisioned.map_err(|e| Trouble::unset("the accounts could not be made", &e))?;
         for user in self
             .case
             .users

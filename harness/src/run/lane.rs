@@ -15,6 +15,7 @@ use super::{Events, RunEvent, RunOptions};
 use crate::agent::{Agents, Stamp, Surroundings};
 use crate::plan::Lane;
 use crate::scenario::Case;
+use crate::sut::policy::SetError;
 use crate::sut::process::Life;
 use crate::sut::{Instance, Profile};
 
@@ -95,12 +96,13 @@ pub(super) async fn run(
     });
     let before = match set_policy(instance, &lane, restore).await {
         Ok(before) => before,
-        Err(why) => {
-            return fail(
-                setting,
-                lane,
-                &format!("the policy of the lane could not be set: {why}"),
-            );
+        Err(error) => {
+            let why = format!("the policy of the lane could not be set: {error}");
+            return match error {
+                // The key can be set and this value cannot, which no profile could have said.
+                SetError::Declined(_) => end_all(setting, lane, &Outcome::Impossible { why }),
+                SetError::Failed(_) => fail(setting, lane, &why),
+            };
         }
     };
     let timeline = Timeline::new(number, Arc::clone(instance), setting.events.clone());
@@ -302,7 +304,7 @@ async fn set_policy(
     instance: &Instance,
     lane: &Lane,
     restore: bool,
-) -> Result<Option<BTreeMap<String, Value>>, String> {
+) -> Result<Option<BTreeMap<String, Value>>, SetError> {
     // A case that sets policies itself leaves them behind too.
     let changes = !lane.policy.is_empty() || lane.exclusive;
     let before = if restore && changes && !instance.policy.settable().is_empty() {
@@ -331,6 +333,7 @@ async fn restore_policy(
     if changed.is_empty() {
         Ok(())
     } else {
-        instance.policy.set(&changed).await
+        let set = instance.policy.set(&changed).await;
+        set.map_err(|e| e.to_string())
     }
 }

@@ -14,8 +14,13 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::policy::SetError;
+
 /// How long one request may take; moving the clock by a month expires a month's messages first.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may lie idle and still be used again. A server closes idle ones when it likes, many after
+/// two to five seconds, and what is sent at that moment is lost.
+const IDLE: Duration = Duration::from_millis(500);
 /// Largest answer that is read.
 const LARGEST: usize = 256 * 1024 * 1024;
 
@@ -33,6 +38,7 @@ impl Control {
             // The API is on loopback; a proxy of the environment would never reach it.
             .no_proxy()
             .timeout(PATIENCE)
+            .pool_idle_timeout(IDLE)
             .build()
             .map_err(|e| format!("no HTTP client: {e}"))?;
         Ok(Self {
@@ -49,20 +55,20 @@ impl Control {
         match self.ask(request).await? {
             // No such account: nothing can lie in it.
             (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
-            (_, body) => {
-                let page: Messages = parse(&body)?;
+            answer => {
+                let page: Messages = parse(&found(answer)?)?;
                 page.messages.into_iter().map(Wire::into_record).collect()
             }
         }
     }
 
     /// Makes sure that these accounts exist.
-    pub(crate) async fn add_accounts(&self, accounts: &[String]) -> Result<(), String> {
+    pub(crate) async fn add_accounts(&self, accounts: &[String]) -> Result<(), SetError> {
         let request = self
             .client
             .post(self.url("/v1/accounts"))
             .json(&json!({ "add": accounts }));
-        self.ask(request).await.and_then(found).map(drop)
+        taken(self.ask(request).await?)
     }
 
     /// The store clock now.
@@ -94,16 +100,19 @@ impl Control {
     }
 
     /// Chooses.
-    pub(crate) async fn set_policy(&self, values: &BTreeMap<String, Value>) -> Result<(), String> {
+    pub(crate) async fn set_policy(
+        &self,
+        values: &BTreeMap<String, Value>,
+    ) -> Result<(), SetError> {
         let request = self.client.patch(self.url("/v1/policy")).json(values);
-        self.ask(request).await.and_then(found).map(drop)
+        taken(self.ask(request).await?)
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Status and body. A status that is neither a success nor 404 is an error with the server's sentence.
+    /// Status and body. A status that is neither a success nor 404 nor 422 is an error with the server's sentence.
     async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {
         let failed = |e: &dyn std::fmt::Display| format!("control API at {}: {e}", self.base);
         let mut response = request.send().await.map_err(|e| failed(&root(&e)))?;
@@ -115,15 +124,29 @@ impl Control {
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() || status == StatusCode::NOT_FOUND {
+        let plain = [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY];
+        if status.is_success() || plain.contains(&status) {
             return Ok((status, body));
         }
-        let sentence = serde_json::from_slice::<Failure>(&body).map_or_else(
-            |_| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
-            |failure| failure.error,
-        );
-        Err(failed(&format!("{status}: {sentence}")))
+        Err(failed(&format!("{status}: {}", sentence(&body))))
     }
+}
+
+/// What the server says about a request that it refused.
+fn sentence(body: &[u8]) -> String {
+    serde_json::from_slice::<Failure>(body).map_or_else(
+        |_| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
+        |failure| failure.error,
+    )
+}
+
+/// The answer to a change. The contract has 422 for what this server cannot be: that says nothing against the
+/// way to it.
+fn taken((status, body): (StatusCode, Vec<u8>)) -> Result<(), SetError> {
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        return Err(SetError::Declined(sentence(&body)));
+    }
+    found((status, body)).map(drop).map_err(SetError::Failed)
 }
 
 /// The innermost cause: `connection refused` says more than `error sending request`.
@@ -138,6 +161,9 @@ fn root(error: &reqwest::Error) -> String {
 fn found((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, String> {
     if status == StatusCode::NOT_FOUND {
         return Err("the control API has no such resource (404)".into());
+    }
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        return Err(format!("{status}: {}", sentence(&body)));
     }
     Ok(body)
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::clock::{self, StoreClock};
 use super::control::Control;
 use super::places::Places;
-use super::policy::{self, Policy};
+use super::policy::{self, Policy, SetError};
 use super::probe;
 use super::process::{Life, Process};
 use super::profile::{
@@ -119,7 +119,7 @@ impl Instance {
     }
 
     /// Makes sure that these accounts exist, where the profile says that the harness must.
-    pub async fn provision(&self, accounts: &[String]) -> Result<(), String> {
+    pub async fn provision(&self, accounts: &[String]) -> Result<(), SetError> {
         match &self.accounts {
             Some(control) if !accounts.is_empty() => control.add_accounts(accounts).await,
             _ => Ok(()),
@@ -159,7 +159,7 @@ impl Instance {
         self.await_ready().await?;
         // A choice made at run time need not survive a restart, and must be made again before time goes on.
         if !policy.is_empty() {
-            self.policy.set(policy).await?;
+            self.policy.set(policy).await.map_err(|e| e.to_string())?;
         }
         // A server that keeps its clock to itself has lost what the harness moved it by.
         if let (Some(until), true) = (until, self.clock.adapter().movable()) {

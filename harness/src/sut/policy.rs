@@ -7,6 +7,23 @@ use serde_json::Value;
 use super::Pending;
 use super::control::Control;
 
+/// Why a server is not as a case wants it.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// The server says that it cannot be so; that is its right.
+    #[error("the server declines: {0}")]
+    Declined(String),
+    /// It could not be told.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for SetError {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// Sets what the provider may choose.
 pub trait Policy: Send + Sync {
     /// Keys that [`Self::set`] takes.
@@ -16,7 +33,8 @@ pub trait Policy: Send + Sync {
     fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>>;
 
     /// Makes a choice; the others stay.
-    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>>;
+    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>)
+    -> Pending<'a, Result<(), SetError>>;
 }
 
 /// A provider that cannot be asked to choose otherwise.
@@ -34,8 +52,8 @@ impl Policy for Fixed {
         Box::pin(async { Ok(BTreeMap::new()) })
     }
 
-    fn set<'a>(&'a self, _: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>> {
-        Box::pin(async { Err("the profile has no policy adapter".into()) })
+    fn set<'a>(&'a self, _: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), SetError>> {
+        Box::pin(async { Err(SetError::Failed("the profile has no policy adapter".into())) })
     }
 }
 
@@ -61,12 +79,15 @@ impl Policy for ByControl {
         Box::pin(self.control.policy())
     }
 
-    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), String>> {
+    fn set<'a>(
+        &'a self,
+        values: &'a BTreeMap<String, Value>,
+    ) -> Pending<'a, Result<(), SetError>> {
         Box::pin(async move {
             if let Some(key) = values.keys().find(|key| !self.settable.contains(*key)) {
-                return Err(format!(
+                return Err(SetError::Failed(format!(
                     "the policy adapter of the profile cannot set `{key}`"
-                ));
+                )));
             }
             self.control.set_policy(values).await
         })

@@ -118,7 +118,7 @@ impl Interpreter<'_> {
             policy.insert(key.clone(), value);
         }
         let set = self.instance.policy.set(&policy).await;
-        set.map_err(|why| Trouble::Broken(format!("the policy could not be set: {why}")))?;
+        set.map_err(|e| Trouble::unset("the policy could not be set", &e))?;
         if let Some(period) = policy.get(GRANULARITY).and_then(period) {
             self.memory().granularity = period;
         }
