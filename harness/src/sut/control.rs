@@ -438,6 +438,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_declines_is_no_failure_of_the_way_to_it() {
+        let body = br#"{"error":"policy.expired cannot be other:hold here"}"#.to_vec();
+        let declined = taken((StatusCode::UNPROCESSABLE_ENTITY, body.clone())).unwrap_err();
+        assert!(matches!(declined, SetError::Declined(_)));
+        assert_eq!(
+            declined.to_string(),
+            "the server declines: policy.expired cannot be other:hold here"
+        );
+        let lost = taken((StatusCode::NOT_FOUND, Vec::new())).unwrap_err();
+        assert!(matches!(lost, SetError::Failed(_)));
+        assert!(taken((StatusCode::OK, Vec::new())).is_ok());
+        let why = found((StatusCode::UNPROCESSABLE_ENTITY, body)).unwrap_err();
+        assert!(why.starts_with("422 Unprocessable Entity: "), "{why}");
+    }
+
+    #[test]
     fn a_record_of_a_session_has_parts_and_perhaps_only_a_digest() {
         let part = json!({
             "start_line": "INVITE sip:bob@example.org SIP/2.0",

@@ -33,8 +33,7 @@ pub trait Policy: Send + Sync {
     fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>>;
 
     /// Makes a choice; the others stay.
-    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>)
-    -> Pending<'a, Result<(), SetError>>;
+    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), SetError>>;
 }
 
 /// A provider that cannot be asked to choose otherwise.
@@ -79,10 +78,7 @@ impl Policy for ByControl {
         Box::pin(self.control.policy())
     }
 
-    fn set<'a>(
-        &'a self,
-        values: &'a BTreeMap<String, Value>,
-    ) -> Pending<'a, Result<(), SetError>> {
+    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), SetError>> {
         Box::pin(async move {
             if let Some(key) = values.keys().find(|key| !self.settable.contains(*key)) {
                 return Err(SetError::Failed(format!(
