@@ -57,6 +57,14 @@ pub fn split(clause: &str) -> (&str, &str) {
     }
 }
 
+/// A clause with the name of its document, for a place where nothing else tells it.
+pub fn cite(clause: &str) -> String {
+    match split(clause) {
+        ("", rule) => rule.to_owned(),
+        _ => format!("draft {clause}"),
+    }
+}
+
 fn title(number: &str) -> &'static str {
     match number {
         "" => "Base protocols",

@@ -86,7 +86,10 @@ pub struct RequirementRecord {
     pub level: Level,
     /// Where it comes from.
     pub basis: Basis,
-    /// In our words.
+    /// When it applies, in our words.
+    #[serde(default)]
+    pub condition: String,
+    /// What must hold then, in our words.
     pub statement: String,
     /// Worst verdict of its checks, `none` when nothing checked it.
     pub verdict: Verdict,
@@ -94,6 +97,15 @@ pub struct RequirementRecord {
     pub checks: BTreeMap<String, u32>,
     /// Wording defects that touch it.
     pub wording: Vec<String>,
+}
+
+impl RequirementRecord {
+    /// Condition and statement: the second alone may speak of somebody whom only the first names.
+    pub fn in_words(&self) -> String {
+        format!("{} {}", self.condition, self.statement)
+            .trim_start()
+            .to_owned()
+    }
 }
 
 /// One case: a scenario with its matrix values filled in.

@@ -14,7 +14,7 @@ use crate::clause;
 use crate::event;
 use crate::failure::{self, Failure, Shown};
 use crate::record::{
-    CaseRecord, Check, Event, FindingKind, ProtocolPlace, ProtocolWeight, RequirementRecord,
+    CaseRecord, Check, Event, FindingKind, Level, ProtocolPlace, ProtocolWeight, RequirementRecord,
     RunRecord, Verdict,
 };
 use crate::summary::{self, Summary, count, count_of};
@@ -173,13 +173,14 @@ impl Columns {
     fn row(&self, requirement: &RequirementRecord, waived: bool) -> Vec<Span> {
         let style = theme::verdict(requirement.verdict, requirement.level);
         let style = if waived { theme::DIM } else { style };
-        let verdict = if waived {
-            "fail (waived)"
-        } else {
-            requirement.verdict.as_str()
+        let verdict = match (requirement.verdict, requirement.level) {
+            _ if waived => "fail (waived)",
+            // What is only permitted cannot fail.
+            (Verdict::Fail, Level::May) => "otherwise",
+            (verdict, _) => verdict.as_str(),
         };
         let mut row = vec![
-            span(style, theme::sign(requirement.verdict)),
+            span(style, theme::sign(requirement.verdict, requirement.level)),
             plain(" "),
             plain(left(&requirement.id, self.id + 2)),
         ];
@@ -241,11 +242,12 @@ fn finding(page: &mut Page, failure: &Failure<'_>) {
         ];
         if let Some(requirement) = touched.requirement {
             line.push(plain(format!(" {}", level(requirement))));
-            line.push(span(theme::DIM, format!(" · {}", requirement.clause)));
+            let clause = clause::cite(&requirement.clause);
+            line.push(span(theme::DIM, format!(" · {clause}")));
         }
         page.hanging(0, 2, &line);
         if let Some(requirement) = touched.requirement {
-            page.prose(2, &[plain(&requirement.statement)]);
+            page.prose(2, &[plain(requirement.in_words())]);
         }
     }
     page.blank();

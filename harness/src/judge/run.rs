@@ -284,6 +284,7 @@ fn requirements(cases: &[CaseRecord], catalogue: &Catalogue) -> Vec<RequirementR
                 clause: requirement.clause.clone(),
                 level: requirement.level,
                 basis: requirement.basis,
+                condition: requirement.condition.clone(),
                 statement: requirement.statement.clone(),
                 verdict: requirement_verdict(of),
                 checks,

@@ -147,6 +147,10 @@ fn requirements() -> Vec<RequirementRecord> {
             clause: clause.to_owned(),
             level,
             basis,
+            condition: match id {
+                "DM-STORE-01" => "A message arrives for a user who is offline.".to_owned(),
+                _ => String::new(),
+            },
             statement: statement.to_owned(),
             verdict: checks.iter().map(|(v, _)| *v).max().unwrap_or_default(),
             checks: checks.iter().map(|(v, n)| (v.to_string(), *n)).collect(),

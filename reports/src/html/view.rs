@@ -581,8 +581,9 @@ fn finding(failure: &Failure<'_>, links: &Links<'_>) -> Finding {
                     id: target.text,
                     href: target.href,
                     level: known.map_or("", |r| r.level.as_str()),
-                    clause: known.map_or_else(String::new, |r| escape::line(&r.clause)),
-                    statement: known.map_or_else(String::new, |r| paragraph(&r.statement)),
+                    clause: known
+                        .map_or_else(String::new, |r| escape::line(&clause::cite(&r.clause))),
+                    statement: known.map_or_else(String::new, |r| paragraph(&r.in_words())),
                 }
             })
             .collect(),
@@ -832,14 +833,18 @@ fn requirement_row(
         place: escape::line(clause::split(&requirement.clause).1),
         level: requirement.level.as_str(),
         basis: (requirement.basis != Basis::Written).then(|| requirement.basis.as_str()),
-        statement: paragraph(&requirement.statement),
+        statement: paragraph(&requirement.in_words()),
         wording: escape::line(&requirement.wording.join(", ")),
         class: tone(requirement, waived),
-        sign: sign(requirement.verdict),
-        verdict: if waived {
-            "fail, waived".to_owned()
-        } else {
-            requirement.verdict.to_string()
+        sign: match (requirement.verdict, requirement.level) {
+            (Verdict::Fail, Level::May) => "i",
+            (verdict, _) => sign(verdict),
+        },
+        verdict: match (requirement.verdict, requirement.level) {
+            _ if waived => "fail, waived".to_owned(),
+            // What is only permitted cannot fail.
+            (Verdict::Fail, Level::May) => "otherwise".to_owned(),
+            (verdict, _) => verdict.to_string(),
         },
         held: summary::held(requirement),
         cases,

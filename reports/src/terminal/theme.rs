@@ -26,10 +26,11 @@ pub(super) fn verdict(verdict: Verdict, level: Level) -> Style {
     }
 }
 
-/// Sign of a verdict.
-pub(super) fn sign(verdict: Verdict) -> &'static str {
+/// Sign of a requirement's verdict.
+pub(super) fn sign(verdict: Verdict, level: Level) -> &'static str {
     match verdict {
         Verdict::Pass => "✓",
+        Verdict::Fail if level == Level::May => "i",
         Verdict::Fail => "✗",
         Verdict::Inconclusive => "?",
         Verdict::Error => "!",
