@@ -6,6 +6,7 @@
 //! under one lock (`desk`); what goes out is noted before it goes.
 
 mod call;
+mod credentials;
 mod desk;
 mod dialog;
 mod door;
@@ -15,6 +16,7 @@ mod message;
 pub mod msrp;
 mod outgoing;
 mod sdp;
+mod secrets;
 mod tags;
 
 use std::collections::HashMap;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use imspec_reports::record::trace::{Packet, Protocol};
 use imspec_reports::record::{EventKind, Trace};
+use imspec_wire::sip::Message;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -33,13 +36,15 @@ use crate::scenario::{Case, CaseUser};
 use crate::sut::profile::{Msrp, Timers, Transport};
 
 pub use call::{Call, End};
+pub use credentials::{Logins, Shape, Showing, without_own};
 pub use desk::{Claim, Desk, Stamp, described};
 pub use endpoint::Endpoint;
-pub use message::{Draft, Given};
-pub use outgoing::{Awaited, InSession, Invitation, On, Transaction};
+pub use message::{Draft, Given, with_branch};
+pub use outgoing::{Awaited, InSession, Invitation, On};
 pub use sdp::Described;
 pub use tags::{branch, call_id, tag};
 
+use credentials::{Conversation, Keyring};
 use desk::{Client, ClientKey};
 use endpoint::Way;
 
@@ -63,6 +68,8 @@ pub struct Surroundings {
     pub timers: Timers,
     /// MSRP of the agents.
     pub msrp: Arc<Msrp>,
+    /// Their user names and passwords, where the profile has them.
+    pub logins: Option<Arc<Logins>>,
 }
 
 /// All user agents of one case.
@@ -79,6 +86,7 @@ struct Shared {
     news: Notify,
     endpoints: tokio::sync::Mutex<HashMap<Place, Arc<Endpoint>>>,
     msrp: msrp::Hub,
+    keyring: Keyring,
 }
 
 /// Whose socket.
@@ -109,6 +117,12 @@ pub struct Outgoing {
     pub save: Option<String>,
     /// The next hop, where that is not the server.
     pub hop: Option<SocketAddr>,
+    /// The credentials that it shows.
+    pub credentials: Showing,
+    /// Whether the server is known to want some.
+    pub guarded: bool,
+    /// The session within which it is sent.
+    pub call: Option<Arc<Call>>,
 }
 
 /// How a transaction ended.
@@ -134,6 +148,7 @@ impl Agents {
             desk: Mutex::new(Desk::new(case, stamp)),
             news: Notify::new(),
             endpoints: tokio::sync::Mutex::default(),
+            keyring: Keyring::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -217,11 +232,66 @@ impl Agents {
         Ok(endpoint)
     }
 
-    /// Sends a request and waits for its final response (RFC 3261 §17.1.2).
+    /// Sends a request and waits for its final response. A challenge is answered, and the request goes out again
+    /// (RFC 3261 §22.2).
     pub async fn transact(
         &self,
         endpoint: &Arc<Endpoint>,
-        out: Outgoing,
+        mut out: Outgoing,
+    ) -> Result<Ending, String> {
+        let mut conversation = Conversation::begin(
+            &self.shared,
+            &endpoint.place().user,
+            std::mem::take(&mut out.credentials),
+            out.octets.clone(),
+            out.call.clone(),
+        );
+        let copies = out.copies;
+        loop {
+            // What will be challenged is copied when its credentials are on it.
+            let probing = out.guarded && copies > 1 && conversation.may_go_again();
+            out.octets = conversation.octets();
+            out.copies = if probing { 1 } else { copies };
+            let ending = self.once(endpoint, &out, &conversation).await?;
+            if let Ending::Final { event, .. } = ending
+                && let Some(response) = self.response(event)
+                && conversation.goes_again(&response)
+            {
+                continue;
+            }
+            if probing {
+                for _ in 1..copies {
+                    sleep(COPIES).await;
+                    self.again(endpoint, &out).await;
+                }
+            }
+            return Ok(ending);
+        }
+    }
+
+    /// The highest `CSeq` number that a request of that Call-ID took because it went out again.
+    pub fn number_of(&self, call_id: &str) -> u32 {
+        self.shared.keyring.number_of(call_id)
+    }
+
+    /// Whether the request of an event went out with credentials of ours.
+    pub fn has_shown(&self, event: u32) -> bool {
+        self.shared.keyring.has_shown(event)
+    }
+
+    /// The message that arrived as an event.
+    pub fn response(&self, event: u32) -> Option<Message> {
+        let desk = self.desk();
+        let event = desk.trace().events.get(event as usize)?;
+        crate::evidence::message_of(event)
+    }
+
+    /// One transaction (RFC 3261 §17.1.2).
+    async fn once(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        out: &Outgoing,
+        conversation: &Conversation,
     ) -> Result<Ending, String> {
         let way = endpoint.way_to(out.hop).await?;
         let key = ClientKey::of(&out.octets, endpoint.place());
@@ -235,13 +305,15 @@ impl Agents {
             if let Some(name) = out.save.clone() {
                 desk.note(Some(&out.step), EventKind::Saved { name, event: sent });
             }
+            drop(desk);
+            conversation.sent(sent);
         }
         let begun = Instant::now();
         let deadline = begun + out.within;
         self.post(endpoint, &way, &out.step, &out.octets).await;
         for _ in 1..out.copies {
             sleep(COPIES).await;
-            self.again(endpoint, &out).await;
+            self.again(endpoint, out).await;
         }
         let t1 = self.shared.surroundings.timers.t1;
         let mut interval = t1;
@@ -263,7 +335,7 @@ impl Agents {
             }
             // A response may have come in while the copies went out.
             if now >= next {
-                self.again(endpoint, &out).await;
+                self.again(endpoint, out).await;
                 // Once the server says that it is at work, it is reminded every T2 only.
                 interval = if self.desk().proceeding(&key) {
                     t1 * T2

@@ -16,6 +16,7 @@ pub mod store;
 
 use std::pin::Pin;
 
+pub use control::NewAccount;
 pub use instance::{Instance, SetUpError};
 pub use profile::Profile;
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Users that exist from the start. The control API adds and removes others.
     pub accounts: Vec<String>,
+    /// Passwords of some of them.
+    pub passwords: Passwords,
     /// Store time.
     pub clock: ClockConfig,
     /// Protocol timers.
@@ -49,6 +51,17 @@ pub struct Config {
     pub limits: Limits,
     /// What the specification leaves to the provider, by PICS key.
     pub policy: BTreeMap<String, Value>,
+}
+
+/// Passwords by address of record. What is printed of them is their number.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Passwords(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passwords", self.0.len())
+    }
 }
 
 /// Listeners. Port 0 takes a free one; [`crate::Server::addresses`] tells which.
@@ -207,6 +220,7 @@ impl Default for Config {
             control: Some(SocketAddr::from(([127, 0, 0, 1], 8060))),
             store: StoreConfig::default(),
             accounts: Vec::new(),
+            passwords: Passwords::default(),
             clock: ClockConfig::default(),
             sip: SipConfig::default(),
             registrar: RegistrarConfig::default(),

@@ -10,9 +10,10 @@ use crate::clock::{Clock, Timestamp};
 use crate::compose::{Composer, without};
 use crate::config::Config;
 use crate::dialog::Dialogs;
+use crate::guard::{self, Guard};
 use crate::message_id::MessageIds;
 use crate::msrp::{Msrp, Tap};
-use crate::policy::{ExpirationPolicy, IdentityTrust, Policy};
+use crate::policy::{Authentication, ExpirationPolicy, IdentityTrust, Policy};
 use crate::response::Reply;
 use crate::store::{Binding, Store, StoreError, reparse};
 use crate::tasks::Tasks;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub outbox: Arc<dyn Outbox>,
     /// Stands between the server and its MSRP connections.
     pub tap: Arc<dyn Tap>,
+    /// Asks who sends, and believes the right answers.
+    pub guard: Arc<dyn Guard>,
 }
 
 /// Everything that handling a request may need.
@@ -91,12 +94,19 @@ impl Context {
         }
     }
 
-    /// The request without identities that its sender is not trusted to assert (RFC 3325 §5).
+    /// The request without identities that its sender is not trusted to assert (RFC 3325 §5), and without the
+    /// credentials that were for this server (RFC 3261 §22.3: whoever they were for may take them away).
     pub(crate) fn believed(&self, request: &Message) -> Message {
-        if self.policy.settings().identity_trust == IdentityTrust::Senders {
+        let settings = self.policy.settings();
+        let trusted = settings.identity_trust == IdentityTrust::Senders;
+        let authenticated = settings.auth_sender == Authentication::Digest;
+        if trusted && !authenticated {
             return request.clone();
         }
-        let octets = without(request, |field| field.is("P-Asserted-Identity"));
+        let octets = without(request, |field| {
+            !trusted && field.is("P-Asserted-Identity")
+                || authenticated && guard::is_for(field, &self.domains)
+        });
         reparse(octets).unwrap_or_else(|_| request.clone())
     }
 }

@@ -155,9 +155,24 @@ async fn accounts(State(control): Shared) -> Outcome<Value> {
 #[serde(deny_unknown_fields)]
 struct AccountChange {
     #[serde(default)]
-    add: Vec<String>,
+    add: Vec<NewAccount>,
     #[serde(default)]
     remove: Vec<String>,
+}
+
+/// An account, perhaps with a password.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NewAccount {
+    Bare(String),
+    With(WithPassword),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithPassword {
+    account: String,
+    password: String,
 }
 
 async fn change_accounts(State(control): Shared, change: Body<AccountChange>) -> Outcome<Value> {
@@ -165,13 +180,26 @@ async fn change_accounts(State(control): Shared, change: Body<AccountChange>) ->
     let keys = |uris: Vec<String>| -> Result<Vec<String>, Failure> {
         uris.iter().map(|uri| account_key(&control, uri)).collect()
     };
-    let (add, remove) = (keys(change.add)?, keys(change.remove)?);
-    let count = control
-        .context
-        .parts
-        .store
-        .change_accounts(add, remove)
-        .await?;
+    let (mut add, mut passwords) = (Vec::new(), Vec::new());
+    for new in change.add {
+        match new {
+            NewAccount::Bare(uri) => add.push(account_key(&control, &uri)?),
+            NewAccount::With(new) => {
+                let account = account_key(&control, &new.account)?;
+                passwords.push((account.clone(), new.password));
+                add.push(account);
+            }
+        }
+    }
+    let remove = keys(change.remove)?;
+    let store = &control.context.parts.store;
+    // Both are asked for before either is awaited, so that the store needs one commit for them.
+    let changed = store.change_accounts(add, remove);
+    let set = (!passwords.is_empty()).then(|| store.set_passwords(passwords));
+    let count = changed.await?;
+    if let Some(set) = set {
+        set.await?;
+    }
     Ok(Json(json!({ "accounts": count })))
 }
 

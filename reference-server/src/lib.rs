@@ -5,7 +5,7 @@
 //!
 //! 1. [`transport`] takes octets from UDP and TCP and sends them back.
 //! 2. `uas` checks each request, matches it to its [`transaction`] or its `dialog` and hands it on.
-//! 3. `registrar` knows who can be reached where.
+//! 3. `registrar` knows who can be reached where; [`guard`] asks who it is that registers or sends.
 //! 4. `pager` passes a MESSAGE on to who is online, and stores it for who is not: [`account`] says
 //!    whose it is, [`policy`] when it expires, [`message_id`] what it is called, [`store`] keeps it.
 //! 5. `proxy` passes an INVITE on to who is online. For who is not, `session` answers it, takes what
@@ -17,7 +17,7 @@
 //!
 //! Every border is a trait — [`store::Store`], [`clock::Clock`], [`message_id::MessageIds`],
 //! [`policy::ExpirationPolicy`], [`compose::Composer`], [`transport::Gate`], [`transport::Outbox`],
-//! [`msrp::Tap`] — so that a part can be replaced or wrapped without the others noticing:
+//! [`msrp::Tap`], [`guard::Guard`] — so that a part can be replaced or wrapped without the others noticing:
 //! [`Server::start_with`].
 
 use std::net::SocketAddr;
@@ -34,6 +34,7 @@ use crate::control::Control;
 use crate::delivery::Delivery;
 use crate::dialog::Dialogs;
 use crate::expiry::{Expiry, InFlight};
+use crate::guard::DigestGuard;
 use crate::message_id::ConfiguredIds;
 use crate::msrp::{Msrp, MsrpLimits, Untapped};
 use crate::pager::Pager;
@@ -58,6 +59,7 @@ pub mod control;
 mod delivery;
 mod dialog;
 mod expiry;
+pub mod guard;
 pub mod message_id;
 pub mod msrp;
 mod pager;
@@ -100,6 +102,9 @@ pub enum StartError {
     /// A setting that was made at run time no longer makes sense.
     #[error("a setting kept in the store is wrong: {0}; set it again or use another store")]
     Setting(#[from] SettingError),
+    /// The system gives no random octets, which authentication needs.
+    #[error("the system gives no random octets")]
+    Random,
     /// An address could not be listened on.
     #[error("cannot listen on {protocol} {address}: {error}")]
     Listen {
@@ -219,6 +224,7 @@ impl Server {
             gate: Arc::new(OpenGate),
             outbox: Arc::clone(&transport) as Arc<dyn Outbox>,
             tap: Arc::new(Untapped),
+            guard: Arc::new(DigestGuard::new()?),
         });
         let store = Arc::clone(&parts.store);
         let domains =
@@ -336,15 +342,29 @@ async fn add_configured_accounts(context: &Context) -> Result<(), StartError> {
             }
         }
     }
-    let changed = context
-        .parts
-        .store
-        .change_accounts(accounts, Vec::new())
-        .await;
-    changed.map(drop).map_err(|error| StartError::Store {
+    let mut passwords = Vec::new();
+    for (uri, password) in &context.config.passwords.0 {
+        match context.domains.addressee(uri.as_bytes()) {
+            account::Addressee::User(account) if accounts.contains(&account) => {
+                passwords.push((account, password.clone()));
+            }
+            _ => {
+                return Err(StartError::Config(format!(
+                    "in `passwords`: `{uri}` is none of `accounts`"
+                )));
+            }
+        }
+    }
+    let store = &context.parts.store;
+    let failed = |error| StartError::Store {
         path: context.config.store.path.clone(),
         error,
-    })
+    };
+    store
+        .change_accounts(accounts, Vec::new())
+        .await
+        .map_err(failed)?;
+    store.set_passwords(passwords).await.map_err(failed)
 }
 
 /// Puts the rooms together and lets the network in.

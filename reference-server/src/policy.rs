@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use imspec_wire::digest::Hash;
 use imspec_wire::sip::name;
 use imspec_wire::sip::typed::{Expires, SipDate, TypedHeader};
 use imspec_wire::sip::{Header, Message};
@@ -301,6 +302,23 @@ choice! {
     }
 }
 
+choice! {
+    /// `auth.register` and `auth.sender`
+    Authentication {
+        /// Nobody is asked who he is.
+        None = "none",
+        /// By digest (RFC 3261 §22).
+        Digest = "digest",
+    }
+}
+
+/// Names of the hash functions (`auth.algorithms`).
+const ALGORITHMS: [(Hash, &str); 3] = [
+    (Hash::Sha512_256, "SHA-512-256"),
+    (Hash::Sha256, "SHA-256"),
+    (Hash::Md5, "MD5"),
+];
+
 /// Which header fields are kept of a message of the session (`lm.invite_headers` and its like).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fields {
@@ -405,6 +423,11 @@ pub struct Settings {
     pub policy_expired: ExpiredHandling,
     pub policy_indication: Indication,
     pub policy_granularity_s: u32,
+    pub auth_register: Authentication,
+    pub auth_sender: Authentication,
+    /// The best first, as challenges name them.
+    pub auth_algorithms: Vec<Hash>,
+    pub auth_nonce_s: u32,
     pub lm_expires_honoured: bool,
     pub lm_expires_chunk: ExpiresChunk,
     pub lm_base: SessionBase,
@@ -447,6 +470,7 @@ const FIXED: &[(&str, &str)] = &[
     ("mid.scope", "global"),
     ("mid.carrier", "inspect"),
     ("sender.notice", "none"),
+    ("auth.replay", "refused"),
 ];
 
 impl Settings {
@@ -474,6 +498,10 @@ impl Settings {
             policy_expired: ExpiredHandling::Delete,
             policy_indication: Indication::None,
             policy_granularity_s: 0,
+            auth_register: Authentication::None,
+            auth_sender: Authentication::None,
+            auth_algorithms: Hash::ALL.to_vec(),
+            auth_nonce_s: 300,
             lm_expires_honoured: true,
             lm_expires_chunk: ExpiresChunk::First,
             lm_base: SessionBase::Completion,
@@ -563,6 +591,16 @@ impl Settings {
             ("policy.expired", json!(self.policy_expired.text())),
             ("policy.indication", json!(indication)),
             ("policy.granularity_s", json!(self.policy_granularity_s)),
+            ("auth.register", json!(self.auth_register.text())),
+            ("auth.sender", json!(self.auth_sender.text())),
+            (
+                "auth.algorithms",
+                self.auth_algorithms
+                    .iter()
+                    .map(|hash| hash.as_str())
+                    .collect(),
+            ),
+            ("auth.nonce_s", json!(self.auth_nonce_s)),
             (
                 "lm.expires.honoured",
                 json!(if self.lm_expires_honoured {
@@ -648,6 +686,9 @@ impl Settings {
             }
             "policy.indication" => self.policy_indication = entry.indication()?,
             "policy.granularity_s" => self.policy_granularity_s = entry.seconds()?,
+            _ if key.starts_with("auth.") && key != "auth.replay" => {
+                self.set_authentication(&entry)?;
+            }
             _ if key.starts_with("lm.") => self.set_session_choice(&entry)?,
             _ => match FIXED.iter().find(|(fixed, _)| *fixed == key) {
                 Some((_, only)) if entry.text().as_deref() == Some(only) => {}
@@ -680,6 +721,31 @@ impl Settings {
                 self.lm_success_report =
                     entry.one_of(SuccessReport::read, SuccessReport::VALUES)?;
             }
+            key => return Err(self.unknown(key)),
+        }
+        Ok(())
+    }
+
+    fn set_authentication(&mut self, entry: &Entry<'_>) -> Result<(), SettingError> {
+        let choice = || entry.one_of(Authentication::read, Authentication::VALUES);
+        match entry.key {
+            "auth.register" => self.auth_register = choice()?,
+            "auth.sender" => self.auth_sender = choice()?,
+            "auth.algorithms" => {
+                let mut chosen = entry.some_of(&ALGORITHMS)?;
+                if chosen.is_empty() {
+                    return Err(entry.bad("a list of one algorithm or more"));
+                }
+                // The provider's order is kept; a name that stands there twice counts once.
+                let mut seen = Vec::new();
+                chosen.retain(|hash| {
+                    let is_new = !seen.contains(hash);
+                    seen.push(*hash);
+                    is_new
+                });
+                self.auth_algorithms = chosen;
+            }
+            "auth.nonce_s" => self.auth_nonce_s = entry.seconds()?,
             key => return Err(self.unknown(key)),
         }
         Ok(())

@@ -13,6 +13,7 @@ use crate::account::Addressee;
 use crate::clock::Timestamp;
 use crate::config::RegistrarConfig;
 use crate::context::Context;
+use crate::guard;
 use crate::response::Reply;
 use crate::store::{Binding, StoreError};
 use crate::transport::Flow;
@@ -139,7 +140,8 @@ impl Registrar {
         }
     }
 
-    /// Steps 1 and 5: the domain must be served here, and the user must exist.
+    /// Steps 1 and 3 to 5: the domain must be served here, the sender must show that he may do it, and the
+    /// user must exist.
     async fn address_of_record(&self, request: &Message) -> Result<String, Registered> {
         let context = &self.context;
         let refuse = |status| Err(Registered::refused(Reply::new(status)));
@@ -157,11 +159,17 @@ impl Registrar {
             return refuse(400);
         };
         match context.domains.addressee(to.uri.to_string().as_bytes()) {
-            Addressee::User(account) => match context.parts.store.has_account(&account).await {
-                Ok(true) => Ok(account),
-                Ok(false) => refuse(404),
-                Err(error) => Err(error.into()),
-            },
+            Addressee::User(account) => {
+                // Steps 3 and 4: before anything is told of the user.
+                if let Err(reply) = guard::registration(context, request, &account).await {
+                    return Err(Registered::refused(reply));
+                }
+                match context.parts.store.has_account(&account).await {
+                    Ok(true) => Ok(account),
+                    Ok(false) => refuse(404),
+                    Err(error) => Err(error.into()),
+                }
+            }
             _ => refuse(404),
         }
     }

@@ -192,6 +192,11 @@ pub trait Store: Send + Sync + 'static {
     /// Adds and removes accounts, removed ones with all that is theirs. Gives their number after.
     fn change_accounts(&self, add: Vec<String>, remove: Vec<String>) -> Answer<'_, usize>;
 
+    /// The password of an account, where it has one.
+    fn password<'a>(&'a self, account: &'a str) -> Answer<'a, Option<String>>;
+    /// Gives accounts new passwords. Accounts that do not exist are passed over.
+    fn set_passwords(&self, passwords: Vec<(String, String)>) -> Answer<'_, ()>;
+
     /// The bindings of an account, lapsed ones included, in the order of their making.
     fn bindings<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Binding>>;
     /// Replaces the bindings of an account.

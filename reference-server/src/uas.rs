@@ -14,6 +14,7 @@ use crate::compose::option_tags;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::dialog::{Answer, DialogId, InDialog};
+use crate::guard;
 use crate::pager::Pager;
 use crate::proxy::{InviteProxy, Passed};
 use crate::registrar::Registrar;
@@ -219,6 +220,7 @@ impl Uas {
     /// Whose session it would be.
     async fn invited(&self, request: &Message) -> Result<String, Reply> {
         self.check_uri_and_extensions(request)?;
+        guard::sending(&self.context, request).await?;
         self.context.account(request).await
     }
 
@@ -408,7 +410,10 @@ impl Uas {
                     registered: registered.changed,
                 }
             }
-            "MESSAGE" => self.pager.message(request, flow, received).await.into(),
+            "MESSAGE" => match guard::sending(&self.context, request).await {
+                Ok(()) => self.pager.message(request, flow, received).await.into(),
+                Err(reply) => reply.into(),
+            },
             "OPTIONS" => Reply::new(200)
                 .with("Allow", ALLOW)
                 .with("Accept", "*/*, application/sdp")

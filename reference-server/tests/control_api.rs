@@ -94,6 +94,11 @@ fn granted() -> Vec<(&'static str, &'static str, Option<Value>)> {
         (
             "POST",
             "/v1/accounts",
+            Some(json!({ "add": [{ "account": "sip:dora@example.org", "password": "s3cret" }] })),
+        ),
+        (
+            "POST",
+            "/v1/accounts",
             Some(json!({ "remove": ["sip:dora@example.org"] })),
         ),
         ("GET", "/v1/messages", None),

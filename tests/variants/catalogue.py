@@ -53,6 +53,12 @@ VARIANTS = {
     "small-sessions": variant("no message of a session above 200,000 octets", server="session: { max_octets: 200000 }"),
     "plain-only": variant("sessions take text and CPIM alone",
                           server="session: { accept_types: [text/plain, message/cpim] }"),
+    # Authentication
+    "auth-register": variant("who registers shows by digest who he is", {"auth.register": "digest"}),
+    "auth-all": variant("who registers and who sends shows by digest who he is",
+                        {"auth.register": "digest", "auth.sender": "digest"}),
+    "auth-sha256-only": variant("L-47: by digest with SHA-256 alone",
+                                {"auth.register": "digest", "auth.sender": "digest", "auth.algorithms": ["SHA-256"]}),
     # What is kept
     "hop-dropped": variant("L-29: what concerns one hop is not stored", {"store.hop_headers": "drop"}),
     "classes-im": variant("only text and the like is deferred", {"store.classes": ["im"]}),
@@ -113,4 +119,7 @@ BUNDLES = [
      "patient", "refresh-late", "classes-im"],
     ["pager-only", "not-marked"],
     ["session-only"],
+    ["auth-register"],
+    ["auth-all", "id-counter", "deliver-header", "lm-one-record"],
+    ["auth-sha256-only", "by-session", "untrusting"],
 ]

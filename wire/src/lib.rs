@@ -4,6 +4,7 @@
 //! the socket and the report: parsing and serialising an unmodified message gives the same octets.
 
 pub mod cpim;
+pub mod digest;
 pub mod msrp;
 pub mod sdp;
 pub mod sip;

@@ -21,6 +21,7 @@ use super::Place;
 use super::call::Call;
 use super::dialog::DialogId;
 use super::message::{self, Given};
+use super::secrets::Secrets;
 use crate::evidence::content::Content;
 use crate::evidence::{View, delivery};
 use crate::scenario::model::{Answer, HeaderValue, Receive, Step, Verb};
@@ -97,6 +98,8 @@ pub struct Desk {
     acknowledged: HashSet<(String, String, u32)>,
     /// Messages of sessions that no step took.
     loose: Vec<u32>,
+    /// What no event tells.
+    secrets: Secrets,
 }
 
 /// What makes a response belong to a request (RFC 3261 §17.1.3).
@@ -118,6 +121,8 @@ pub(super) struct Client {
     owes: u32,
     /// What an INVITE needs besides.
     calling: Option<Calling>,
+    /// Whether a provisional response but 100 came: somebody has looked at the request.
+    ringing: bool,
 }
 
 /// What makes a request the same as an earlier one (RFC 3261 §17.2.3).
@@ -205,6 +210,7 @@ impl Desk {
             calls: HashMap::new(),
             acknowledged: HashSet::new(),
             loose: Vec::new(),
+            secrets: Secrets::default(),
         }
     }
 
@@ -238,10 +244,16 @@ impl Desk {
     }
 
     /// Writes an event of an earlier moment; returns its id.
-    pub(super) fn note_at(&mut self, moment: Moment, step: Option<&str>, kind: EventKind) -> u32 {
+    pub(super) fn note_at(
+        &mut self,
+        moment: Moment,
+        step: Option<&str>,
+        mut kind: EventKind,
+    ) -> u32 {
         if let EventKind::Sent(packet) | EventKind::Received(packet) = &kind {
             self.octets += packet.octets.len();
         }
+        self.secrets.hide(&mut kind);
         let id = u32::try_from(self.trace.events.len()).unwrap_or(u32::MAX);
         self.trace.events.push(Event {
             id,
@@ -251,6 +263,11 @@ impl Desk {
             kind,
         });
         id
+    }
+
+    /// What no event tells.
+    pub(super) fn secrets(&mut self) -> &mut Secrets {
+        &mut self.secrets
     }
 
     /// The request that the step claimed.
@@ -378,6 +395,11 @@ impl Desk {
             .is_some_and(|client| client.proceeding)
     }
 
+    /// Whether a provisional response came that is no 100.
+    pub(super) fn ringing(&self, key: &ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| client.ringing)
+    }
+
     /// Takes what arrived at a socket; says what to do about it.
     pub(super) fn arrived(
         &mut self,
@@ -481,6 +503,7 @@ impl Desk {
         let client = self.clients.get_mut(&key)?;
         if status < 200 {
             client.proceeding = true;
+            client.ringing |= status > 100;
             return None;
         }
         let first = client.answer.is_none();
@@ -766,6 +789,7 @@ impl Client {
             answer: None,
             owes: 0,
             calling: None,
+            ringing: false,
         }
     }
 
@@ -773,6 +797,7 @@ impl Client {
     pub(super) fn inviting(step: &str, calling: Calling) -> Self {
         Self {
             calling: Some(calling),
+            ringing: false,
             ..Self::new(step)
         }
     }

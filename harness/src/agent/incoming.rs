@@ -14,6 +14,7 @@ use imspec_wire::sip::typed::CSeq;
 use tokio::time::{Instant, sleep};
 
 use super::call::{Call, End};
+use super::credentials::Showing;
 use super::desk::{Accepted, Invited, Reply};
 use super::dialog::Dialog;
 use super::endpoint::{Core, Way};
@@ -358,6 +359,12 @@ impl Shared {
             None => {
                 let answer = offer.map(|offer| calling.call.answer(&offer));
                 let mut own = dialog.headers(endpoint.via(), "ACK", number);
+                // RFC 3261 §13.2.2.4: the credentials of the INVITE.
+                for name in ["Authorization", "Proxy-Authorization"] {
+                    for field in calling.request.headers_named(name) {
+                        own.push((name, field.text().trim().to_owned()));
+                    }
+                }
                 let body = match answer {
                     None => Bytes::new(),
                     Some(Ok(body)) => {
@@ -416,6 +423,9 @@ impl Shared {
             within: self.surroundings.timers.answer,
             save: None,
             hop,
+            credentials: Showing::Own,
+            guarded: false,
+            call: None,
         };
         let agents = Agents {
             shared: Arc::clone(self),

@@ -238,6 +238,32 @@ fn with_source(request: &Message, raw: &[u8], from: SocketAddr) -> Vec<u8> {
     hop
 }
 
+/// Replaces the branch of the top Via; every other octet stays.
+pub fn with_branch(octets: &Bytes, branch: &str) -> Option<Bytes> {
+    let message = Message::parse(octets.clone()).ok()?;
+    let range = message.header("Via")?.value_range();
+    let value = octets.get(range.clone())?.to_ascii_lowercase();
+    let hop = &value[..value
+        .iter()
+        .position(|&octet| octet == b',')
+        .unwrap_or(value.len())];
+    let start = hop.windows(8).position(|window| window == b";branch=")? + 8;
+    let length = hop[start..]
+        .iter()
+        .position(|octet| b"; \t\r\n".contains(octet))
+        .unwrap_or(hop.len() - start);
+    let start = range.start + start;
+    Some(
+        [
+            &octets[..start],
+            branch.as_bytes(),
+            &octets[start + length..],
+        ]
+        .concat()
+        .into(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -339,5 +365,24 @@ mod tests {
         .unwrap();
         let from: SocketAddr = "127.0.0.1:5099".parse().unwrap();
         assert_eq!(answer_address(&request, from).to_string(), "127.0.0.1:5060");
+    }
+
+    #[test]
+    fn only_the_branch_changes() {
+        let octets = Bytes::from_static(
+            b"MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKold;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody",
+        );
+        let changed = with_branch(&octets, "z9hG4bKnew").unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&changed),
+            "MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKnew;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody"
+        );
+        assert_eq!(
+            with_branch(
+                &Bytes::from_static(b"MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n"),
+                "x"
+            ),
+            None
+        );
     }
 }

@@ -4,7 +4,6 @@
 //! Each device of a user has one listener for each kind of connection, opened when it is first needed. As in
 //! SIP everything is noted as it happens; what a message says is not kept beyond what the trace needs.
 
-mod auth;
 mod connection;
 mod content;
 mod ledger;

@@ -11,12 +11,14 @@ use imspec_wire::sip::Message;
 use tokio::time::{Instant, sleep};
 
 use super::call::{Call, End, Inviting};
+use super::credentials::{Conversation, Showing};
 use super::desk::{Calling, Client, ClientKey};
 use super::dialog::Dialog;
 use super::message::{self, Draft, Given};
 use super::msrp::{self, Conduct, Owner, Shipment, Shipped};
 use super::sdp::Described;
 use super::{Agents, COPIES, Ending, Endpoint, Outgoing, Place, Shared, incoming};
+use crate::scenario::model::Until;
 
 /// An INVITE to send.
 #[derive(Debug)]
@@ -35,11 +37,17 @@ pub struct Invitation {
     pub save: Option<String>,
     /// The next hop, where that is not the server.
     pub hop: Option<SocketAddr>,
+    /// The credentials that it shows.
+    pub credentials: Showing,
+    /// Whether the server is known to want some.
+    pub guarded: bool,
 }
 
 /// What has come back for an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
+    /// It is out, and that is all.
+    Sent,
     /// A provisional response.
     Provisional,
     /// The final one.
@@ -73,12 +81,62 @@ impl Agents {
         Ok(Arc::new(Call::new(place, session, described)))
     }
 
-    /// Sends an INVITE. What comes back is dealt with as it comes, whether or not anybody waits for it.
+    /// Sends an INVITE and waits for as much as is wanted. A challenge is answered, and the INVITE goes out again
+    /// (RFC 3261 §22.2). What comes back is dealt with as it comes, whether or not anybody waits for it.
     pub async fn invite(
         &self,
         endpoint: &Arc<Endpoint>,
         call: &Arc<Call>,
-        out: Invitation,
+        mut out: Invitation,
+        until: Until,
+        deadline: Instant,
+    ) -> Result<Awaited, String> {
+        let mut conversation = Conversation::begin(
+            &self.shared,
+            &endpoint.place().user,
+            std::mem::take(&mut out.credentials),
+            out.octets.clone(),
+            out.again.then(|| Arc::clone(call)),
+        );
+        let copies = out.copies;
+        loop {
+            let probing = out.guarded && conversation.may_go_again();
+            out.octets = conversation.octets();
+            out.copies = if probing { 1 } else { copies };
+            let calling = self
+                .invite_once(endpoint, call, &out, &conversation)
+                .await?;
+            let awaited = match until {
+                Until::Final => self.answer_to(&calling, false, deadline).await,
+                // Whoever wants to go on sooner wants an INVITE that is not challenged any more.
+                Until::Sent | Until::Provisional if probing => {
+                    self.look_of(&calling, deadline).await
+                }
+                Until::Sent => return Ok(Awaited::Sent),
+                Until::Provisional => self.answer_to(&calling, true, deadline).await,
+            };
+            let Awaited::Final { status, event } = awaited else {
+                return Ok(awaited);
+            };
+            if let Some(response) = self.response(event)
+                && conversation.goes_again(&response)
+            {
+                continue;
+            }
+            if matches!(status, 401 | 407) && !out.again {
+                call.end(End::Remote);
+            }
+            return Ok(awaited);
+        }
+    }
+
+    /// Sends one INVITE.
+    async fn invite_once(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        call: &Arc<Call>,
+        out: &Invitation,
+        conversation: &Conversation,
     ) -> Result<Transaction, String> {
         let request = Message::parse(out.octets.clone())
             .map_err(|e| format!("the INVITE of this step is no SIP message: {e}"))?;
@@ -92,6 +150,7 @@ impl Agents {
                 endpoint: Arc::clone(endpoint),
                 acknowledge: out.acknowledge,
                 again: out.again,
+                may_go_again: conversation.may_answer(),
             };
             desk.expect_answer(key.clone(), Client::inviting(&out.step, calling));
             let kind = EventKind::Sent(endpoint.packet(&way, &out.octets, false));
@@ -108,16 +167,21 @@ impl Agents {
                 });
             }
             desk.join(sent, call);
+            drop(desk);
+            conversation.sent(sent);
         }
         self.post(endpoint, &way, &out.step, &out.octets).await;
         let again = Outgoing {
-            step: out.step,
-            octets: out.octets,
+            step: out.step.clone(),
+            octets: out.octets.clone(),
             copies: out.copies,
             retransmit: true,
             within: Duration::ZERO,
             save: None,
             hop: out.hop,
+            credentials: Showing::None,
+            guarded: false,
+            call: None,
         };
         for _ in 1..again.copies {
             sleep(COPIES).await;
@@ -133,9 +197,23 @@ impl Agents {
         Ok(Transaction(key))
     }
 
+    /// Waits until somebody has looked at an INVITE: its final response, or a provisional one but 100, which
+    /// says nothing of credentials.
+    async fn look_of(&self, calling: &Transaction, deadline: Instant) -> Awaited {
+        let found = self.until(deadline, |desk| match desk.answer(&calling.0) {
+            Some((event, status)) => Some(Awaited::Final { status, event }),
+            None => desk.ringing(&calling.0).then_some(Awaited::Provisional),
+        });
+        match found.await {
+            Some(awaited) => awaited,
+            None if self.desk().proceeding(&calling.0) => Awaited::Provisional,
+            None => Awaited::Silence,
+        }
+    }
+
     /// Waits for what comes back for an INVITE: the final response, or the first provisional one if that is
     /// enough.
-    pub async fn answer_to(
+    async fn answer_to(
         &self,
         calling: &Transaction,
         provisional: bool,
@@ -169,6 +247,10 @@ impl Agents {
             within,
             save: None,
             hop: None,
+            // RFC 3261 §22.1: nobody may ask for any.
+            credentials: Showing::None,
+            guarded: false,
+            call: None,
         };
         let ending = self.transact(&inviting.endpoint, out).await?;
         self.until(deadline, |desk| desk.answer(&inviting.key))
@@ -234,8 +316,8 @@ impl Agents {
 }
 
 /// The transaction of an INVITE.
-#[derive(Debug, Clone)]
-pub struct Transaction(ClientKey);
+#[derive(Debug)]
+struct Transaction(ClientKey);
 
 /// On which connection a step sends.
 #[derive(Debug, Clone)]
@@ -329,6 +411,9 @@ impl Shared {
             within: out.within,
             save: out.save,
             hop,
+            credentials: Showing::Own,
+            guarded: false,
+            call: Some(Arc::clone(call)),
         };
         let agents = Agents {
             shared: Arc::clone(self),

@@ -31,7 +31,7 @@ use crate::scenario::template::{Piece, Reference, SocketProperty};
 use crate::scenario::{Case, CaseUser, Template, duration};
 use crate::sut::policy::SetError;
 use crate::sut::profile::Transport;
-use crate::sut::{Instance, Pending, Profile};
+use crate::sut::{Instance, NewAccount, Pending, Profile};
 
 /// Runs the steps of one case.
 pub(super) struct Interpreter<'c> {
@@ -290,12 +290,16 @@ impl<'c> Interpreter<'c> {
     /// Accounts and first registrations.
     async fn set_up(&self) -> Result<(), Trouble> {
         let wanted = |user: &&CaseUser| user.state != UserState::Absent;
-        let accounts: Vec<String> = self
+        let logins = self.profile.pixit.logins.as_ref();
+        let accounts: Vec<NewAccount> = self
             .case
             .users
             .iter()
             .filter(wanted)
-            .map(CaseUser::uri)
+            .map(|user| NewAccount {
+                address: user.uri(),
+                password: logins.map(|logins| logins.of(user).1),
+            })
             .collect();
         if !self.instance.knows_absent_users()
             && let Some(user) = self

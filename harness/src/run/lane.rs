@@ -219,6 +219,7 @@ async fn run_case(
         bind: setting.profile.pixit.bind,
         timers: setting.profile.pixit.timers,
         msrp: Arc::clone(&setting.profile.pixit.msrp),
+        logins: setting.profile.pixit.logins.clone(),
     };
     let agents = Agents::new(Arc::clone(&case), stamp, surroundings);
     if !policy.is_empty() {

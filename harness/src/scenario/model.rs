@@ -198,10 +198,45 @@ pub struct Register {
     pub contact: ContactChoice,
     /// Further headers.
     pub headers: Vec<(Template, HeaderValue)>,
+    /// Credentials.
+    pub credentials: CredentialsChoice,
     /// `None`: set-up, any 2xx.
     pub expect: Option<Expect>,
     /// Name (may hold a repeat counter until planned).
     pub save: Option<Template>,
+}
+
+/// With which credentials a request goes out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum CredentialsChoice {
+    /// The sender's own.
+    #[default]
+    Own,
+    /// None; a challenge is not answered.
+    None,
+    /// Others.
+    Shaped(Box<CredentialsShape>),
+}
+
+/// What differs from the sender's own credentials.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CredentialsShape {
+    /// Role whose they are.
+    pub of: Option<String>,
+    /// Another password.
+    pub password: Option<Template>,
+    /// Another nonce than that of the challenge.
+    pub nonce: Option<Template>,
+    /// Another `uri`.
+    pub uri: Option<Template>,
+    /// This algorithm.
+    pub algorithm: Option<Template>,
+    /// Scheme Basic.
+    pub basic: bool,
+    /// Name of the request whose credentials are sent again as they were.
+    pub replay: Option<Template>,
+    /// Name of the request whose nonce is used once more.
+    pub nonce_of: Option<Template>,
 }
 
 /// The Contact of a REGISTER.
@@ -241,6 +276,8 @@ pub struct MessageStep {
     pub request_uri: Option<Template>,
     /// Headers as given.
     pub headers: Vec<(Template, HeaderValue)>,
+    /// Credentials.
+    pub credentials: CredentialsChoice,
     /// Body.
     pub body: Option<Body>,
     /// How often the octets are sent; 1 by default.
@@ -290,6 +327,8 @@ pub struct Invite {
     pub request_uri: Option<Template>,
     /// Headers as given.
     pub headers: Vec<(Template, HeaderValue)>,
+    /// Credentials.
+    pub credentials: CredentialsChoice,
     /// What the body is.
     pub body: InviteBody,
     /// Saved session within which this is a re-INVITE.

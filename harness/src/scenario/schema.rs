@@ -94,6 +94,7 @@ fn definitions(known: &Known) -> Value {
         &shape::SESSION_BODY,
         &shape::OCTETS,
         &shape::BRANCH,
+        &shape::CREDENTIALS,
         &shape::OFFER,
         &shape::CONDUCT,
         &shape::CHUNK_SIZE,
@@ -318,6 +319,11 @@ fn kind(kind: Kind) -> Value {
         Kind::Setup => or_reference(json!({ "enum": shape::SETUPS })),
         Kind::Direction => or_reference(json!({ "enum": shape::DIRECTIONS })),
         Kind::Security => or_reference(json!({ "enum": shape::SECURITIES })),
+        Kind::Scheme => or_reference(json!({ "enum": shape::SCHEMES })),
+        Kind::Credentials => or_reference(or(
+            json!({ "enum": shape::CREDENTIAL_WORDS }),
+            def("credentials-map"),
+        )),
         Kind::Await => or_reference(json!({ "enum": shape::AWAITS })),
         Kind::InviteExpect => or_reference(def("invite-expect-map")),
         Kind::SessionBody => json!({

@@ -116,6 +116,10 @@ pub enum Kind {
     Security,
     /// `sent`, `provisional`, `final`
     Await,
+    /// `own`, `none`, or what differs.
+    Credentials,
+    /// `digest` or `basic`
+    Scheme,
     /// What the response to an INVITE must be.
     InviteExpect,
     /// A body to send through a session.
@@ -325,11 +329,57 @@ pub const REGISTER: Shape = Shape {
         ),
         may("headers", Kind::Headers, "Further headers."),
         may(
+            "credentials",
+            Kind::Credentials,
+            "`own`, `none`, or a map of what differs from the sender's own. Default: own.",
+        ),
+        may(
             "expect",
             Kind::Expect,
             "What the response must be; without it any 2xx, as set-up.",
         ),
         may("save", Kind::SaveName, "Names request and response."),
+    ],
+};
+
+/// What differs from the sender's own credentials.
+pub const CREDENTIALS: Shape = Shape {
+    name: "credentials",
+    doc: "What differs from the sender's own credentials.",
+    short: None,
+    keys: &[
+        may("of", Kind::Role, "Those of another user."),
+        may("password", Kind::Template, "Made with this password."),
+        may(
+            "nonce",
+            Kind::Template,
+            "With this nonce in place of that of the challenge.",
+        ),
+        may(
+            "uri",
+            Kind::Template,
+            "With this `uri` in place of the Request-URI.",
+        ),
+        may(
+            "algorithm",
+            Kind::Template,
+            "With this algorithm, whether it was asked for or not.",
+        ),
+        may(
+            "scheme",
+            Kind::Scheme,
+            "`digest` or `basic`. Default: digest.",
+        ),
+        may(
+            "replay",
+            Kind::SavedName,
+            "Those of this request once more, octet for octet.",
+        ),
+        may(
+            "nonce-of",
+            Kind::SavedName,
+            "Right ones, with the nonce of this request and its next count.",
+        ),
     ],
 };
 
@@ -367,6 +417,11 @@ pub const MESSAGE: Shape = Shape {
             "branch",
             Kind::Branch,
             "`new`, or `{ same-but-branch: NAME }`: the octets of a saved message with a new Via branch.",
+        ),
+        may(
+            "credentials",
+            Kind::Credentials,
+            "`own`, `none`, or a map of what differs from the sender's own. Default: own.",
         ),
         may(
             "within",
@@ -435,6 +490,11 @@ pub const INVITE: Shape = Shape {
             "ack",
             Kind::Flag,
             "Whether a 2xx is acknowledged. Default: true.",
+        ),
+        may(
+            "credentials",
+            Kind::Credentials,
+            "`own`, `none`, or a map of what differs from the sender's own. Default: own.",
         ),
         may(
             "within",
@@ -1244,6 +1304,11 @@ pub const SETUPS: [&str; 4] = ["active", "passive", "actpass", "none"];
 
 /// Directions of a media stream (RFC 8866 §6.7); `none` for no attribute.
 pub const DIRECTIONS: [&str; 5] = ["sendrecv", "sendonly", "recvonly", "inactive", "none"];
+
+/// Schemes of authentication.
+pub const SCHEMES: [&str; 2] = ["digest", "basic"];
+/// Choices of credentials without a map.
+pub const CREDENTIAL_WORDS: [&str; 2] = ["own", "none"];
 
 /// When a step that sent an INVITE lets the case go on.
 pub const AWAITS: [&str; 3] = ["sent", "provisional", "final"];

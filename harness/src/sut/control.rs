@@ -31,6 +31,15 @@ pub(crate) struct Control {
     client: Client,
 }
 
+/// An account that a case needs.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// Address of record.
+    pub address: String,
+    /// Its password, where it has one.
+    pub password: Option<String>,
+}
+
 impl Control {
     /// A client of the API at `base`, e.g. `http://127.0.0.1:8060`.
     pub(crate) fn new(base: &str) -> Result<Self, String> {
@@ -62,12 +71,19 @@ impl Control {
         }
     }
 
-    /// Makes sure that these accounts exist.
-    pub(crate) async fn add_accounts(&self, accounts: &[String]) -> Result<(), SetError> {
+    /// Makes sure that these accounts exist, with these passwords where there are some.
+    pub(crate) async fn add_accounts(&self, accounts: &[NewAccount]) -> Result<(), SetError> {
+        let add: Vec<Value> = accounts
+            .iter()
+            .map(|new| match &new.password {
+                None => json!(new.address),
+                Some(password) => json!({ "account": new.address, "password": password }),
+            })
+            .collect();
         let request = self
             .client
             .post(self.url("/v1/accounts"))
-            .json(&json!({ "add": accounts }));
+            .json(&json!({ "add": add }));
         taken(self.ask(request).await?)
     }
 

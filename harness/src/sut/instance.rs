@@ -8,7 +8,7 @@ use imspec_reports::record::UtcTime;
 use tokio::sync::watch;
 
 use super::clock::{self, StoreClock};
-use super::control::Control;
+use super::control::{Control, NewAccount};
 use super::places::Places;
 use super::policy::{self, Policy, SetError};
 use super::probe;
@@ -119,7 +119,7 @@ impl Instance {
     }
 
     /// Makes sure that these accounts exist, where the profile says that the harness must.
-    pub async fn provision(&self, accounts: &[String]) -> Result<(), SetError> {
+    pub async fn provision(&self, accounts: &[NewAccount]) -> Result<(), SetError> {
         match &self.accounts {
             Some(control) if !accounts.is_empty() => control.add_accounts(accounts).await,
             _ => Ok(()),

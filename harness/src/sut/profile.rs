@@ -15,6 +15,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::store::Columns;
+use crate::agent::Logins;
 use crate::document::{Diagnostic, Diagnostics, Source};
 use crate::scenario::Pics;
 
@@ -59,6 +60,8 @@ pub struct Pixit {
     pub timers: Timers,
     /// MSRP of the user agents.
     pub msrp: Arc<Msrp>,
+    /// User names and passwords of the accounts, where they have some.
+    pub logins: Option<Arc<Logins>>,
 }
 
 /// MSRP of the user agents.
@@ -340,6 +343,10 @@ impl Profile {
             Provision::Control => "control",
         };
         entries.push(("accounts.provision", provision.into()));
+        if let Some(logins) = &pixit.logins {
+            entries.push(("accounts.username", logins.username.clone().into()));
+            entries.push(("accounts.password", MASK.into()));
+        }
         let connection = if pixit.msrp.secure { "tls" } else { "tcp" };
         entries.push(("msrp.connection", connection.into()));
         entries.extend(

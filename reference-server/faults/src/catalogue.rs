@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use crate::{
-    Fault, answers, composer, identity, leniency, message_ids, misreading, msrp, policy, reports,
-    server, store, transport, unfinished,
+    Fault, answers, composer, guard, identity, leniency, message_ids, misreading, msrp, policy,
+    reports, server, store, transport, unfinished,
 };
 
 /// All faults, in the order of the borders.
@@ -30,6 +30,7 @@ pub static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         leniency::FAULTS,
         misreading::FAULTS,
         identity::FAULTS,
+        guard::FAULTS,
         server::FAULTS,
     ];
     borders.concat()

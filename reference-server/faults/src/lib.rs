@@ -9,6 +9,7 @@ mod answers;
 mod catalogue;
 mod composer;
 mod fault;
+mod guard;
 mod identity;
 mod leniency;
 mod message_ids;

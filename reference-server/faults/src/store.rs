@@ -96,6 +96,8 @@ passed_on! {
     fn accounts(&self) -> Answer<'_, Vec<String>>;
     fn has_account<'a>(&'a self, account: &'a str) -> Answer<'a, bool>;
     fn change_accounts(&self, add: Vec<String>, remove: Vec<String>) -> Answer<'_, usize>;
+    fn password<'a>(&'a self, account: &'a str) -> Answer<'a, Option<String>>;
+    fn set_passwords(&self, passwords: Vec<(String, String)>) -> Answer<'_, ()>;
     fn bindings<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Binding>>;
     fn set_bindings<'a>(&'a self, account: &'a str, bindings: Vec<Binding>) -> Answer<'a, ()>;
     fn remove_lapsed(&self, now: Timestamp) -> Answer<'_, ()>;

@@ -33,9 +33,13 @@ const QUEUE: usize = 4096;
 /// Messages expired in one go, so that a great sweep does not hold up the senders.
 const SWEEP: usize = 256;
 /// Raised when the schema changes in a way that an older server cannot read.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// What brings a file from each version to the next, from 0, which is an empty file.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("schema.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 
 /// Work done in the transaction, or not at all where there is none; what it gives is called after the
 /// commit.
@@ -243,6 +247,26 @@ impl Store for SqliteStore {
             }
             let count: i64 = db.query_row("SELECT count(*) FROM account", [], |row| row.get(0))?;
             Ok(usize::try_from(count).unwrap_or(0))
+        })
+    }
+
+    fn password<'a>(&'a self, account: &'a str) -> Answer<'a, Option<String>> {
+        let account = account.to_owned();
+        self.read(move |db| {
+            let mut query = db.prepare_cached("SELECT password FROM account WHERE aor = ?1")?;
+            let found = query.query_row([account], |row| row.get::<_, Option<String>>(0));
+            Ok(found.optional()?.flatten())
+        })
+    }
+
+    fn set_passwords(&self, passwords: Vec<(String, String)>) -> Answer<'_, ()> {
+        self.write(move |db| {
+            let mut update =
+                db.prepare_cached("UPDATE account SET password = ?2 WHERE aor = ?1")?;
+            for (account, password) in passwords {
+                update.execute([account, password])?;
+            }
+            Ok(())
         })
     }
 

@@ -40,6 +40,10 @@ impl Store for HeldStore {
         self.inner.has_account(account)
     }
 
+    fn password<'a>(&'a self, account: &'a str) -> Answer<'a, Option<String>> {
+        self.inner.password(account)
+    }
+
     fn bindings<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Binding>> {
         self.inner.bindings(account)
     }
@@ -67,6 +71,7 @@ impl Store for HeldStore {
     pass_on! {
         accounts() -> Answer<'_, Vec<String>>;
         change_accounts(add: Vec<String>, remove: Vec<String>) -> Answer<'_, usize>;
+        set_passwords(passwords: Vec<(String, String)>) -> Answer<'_, ()>;
         remove_lapsed(now: Timestamp) -> Answer<'_, ()>;
         insert_session(message: NewMessage, pieces: Vec<Piece>, held: bool, most: u64)
             -> Answer<'static, Inserted>;

@@ -35,6 +35,8 @@ pub(in super::super) struct Calling {
     pub(in super::super) acknowledge: bool,
     /// Within a session that stands.
     pub(in super::super) again: bool,
+    /// Whether a challenge is answered, so that it is not the end.
+    pub(in super::super) may_go_again: bool,
 }
 
 /// A 2xx to an INVITE of ours.
@@ -121,7 +123,8 @@ impl Desk {
             self.note(Some(&step), EventKind::Took { event });
         }
         if status >= 300 {
-            if first && !calling.again {
+            let is_challenge = calling.may_go_again && matches!(status, 401 | 407);
+            if first && !calling.again && !is_challenge {
                 calling.call.end(End::Remote);
             }
             return Some(Reply::Acknowledge {

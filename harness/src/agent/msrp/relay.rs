@@ -5,13 +5,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use imspec_reports::record::EventKind;
+use imspec_wire::digest::{Asked, AuthValue, Challenge, Credentials, DigestError, Login, Qop};
 use imspec_wire::msrp::{Builder, Head, Path, Uri};
 use tokio::time::{sleep, timeout};
 
 use super::super::Shared;
 use super::super::sdp::Ground;
 use super::connection::{Connection, Ending};
-use super::{Owner, Target, auth, fresh, reach, tls, uri_at};
+use super::{Owner, Target, fresh, reach, tls, uri_at};
 use crate::sut::profile::Relay;
 
 /// Challenges that are answered in one go: the first one, and one more where the nonce was stale.
@@ -142,7 +143,7 @@ async fn authenticate(
         match response.status() {
             Some(200) => return granted(&response),
             Some(401) if round == 0 || (round < CHALLENGES && is_stale(&response)) => {
-                authorization = Some(credentials(&response, relay)?);
+                authorization = Some(credentials(shared, &response, relay)?);
             }
             Some(401) => {
                 return Err(format!(
@@ -218,31 +219,56 @@ fn granted(response: &Head) -> Result<Granted, String> {
 }
 
 /// The answer to the first challenge that can be answered (RFC 7616 §3.7: the relay's order counts).
-fn credentials(response: &Head, relay: &Relay) -> Result<String, String> {
+fn credentials(shared: &Shared, response: &Head, relay: &Relay) -> Result<String, String> {
     let mut trouble = "401 to AUTH has no WWW-Authenticate".to_owned();
-    for challenge in response.headers_named("WWW-Authenticate") {
-        let cnonce = fresh();
-        let answer = auth::answer(
-            challenge.value(),
-            "AUTH",
-            relay.uri.as_str(),
-            &relay.user,
-            &relay.password,
-            &cnonce,
-        );
-        match answer {
-            Ok(credentials) => return Ok(credentials),
-            Err(why) => trouble = why,
+    for field in response.headers_named("WWW-Authenticate") {
+        let values = match AuthValue::parse_all(&field.value()) {
+            Ok(values) => values,
+            Err(why) => {
+                trouble = format!("the challenge cannot be read: {why}");
+                continue;
+            }
+        };
+        for value in values {
+            match answer(shared, &value, relay) {
+                Ok(credentials) => return Ok(credentials.to_string()),
+                Err(why) => trouble = format!("the challenge cannot be answered: {why}"),
+            }
         }
     }
     Err(trouble)
+}
+
+fn answer(shared: &Shared, value: &AuthValue, relay: &Relay) -> Result<Credentials, DigestError> {
+    let challenge = Challenge::read(value)?;
+    match challenge.protection()? {
+        Some(Qop::Auth) => {}
+        // RFC 4976 §9.1: there is always a qop, and it never is auth-int alone.
+        Some(Qop::AuthInt) => return Err(DigestError::Qop("auth-int".into())),
+        None => return Err(DigestError::Missing("qop")),
+    }
+    let login = Login {
+        user: &relay.user,
+        password: &relay.password,
+    };
+    let asked = Asked {
+        method: "AUTH",
+        uri: relay.uri.as_str(),
+        body: b"",
+    };
+    // One request for each nonce: the count never rises above one.
+    let credentials = challenge.answer(login, asked, 1, &fresh())?;
+    shared.desk().secrets().digest(&credentials.response);
+    Ok(credentials)
 }
 
 /// Whether only the nonce was too old.
 fn is_stale(response: &Head) -> bool {
     response
         .headers_named("WWW-Authenticate")
-        .any(|challenge| auth::is_stale(challenge.value()))
+        .filter_map(|field| AuthValue::parse_all(&field.value()).ok())
+        .flatten()
+        .any(|value| Challenge::read(&value).is_ok_and(|challenge| challenge.stale))
 }
 
 #[cfg(test)]
@@ -310,6 +336,7 @@ mod tests {
                 bind: SocketAddr::from(([127, 0, 0, 1], 0)).ip(),
                 timers: Timers::default(),
                 msrp: Arc::new(msrp),
+                logins: None,
             };
             let stamp = Stamp {
                 begun: Instant::now(),
@@ -456,18 +483,13 @@ mod tests {
         assert!(own.starts_with(&format!("msrp://{agent}/")), "{own}");
         assert_eq!(auth.to_path().unwrap().to_string(), script.uri);
         assert_eq!(auth.from_path().unwrap().to_string(), own);
-        let credentials = String::from_utf8_lossy(auth.authorization().unwrap()).into_owned();
-        let (_, cnonce) = credentials.split_once("cnonce=\"").unwrap();
-        let cnonce = cnonce.split('"').next().unwrap();
-        let wanted = auth::answer(
-            CHALLENGE.as_bytes(),
-            "AUTH",
-            &script.uri,
-            "alice",
-            "s3cret",
-            cnonce,
+        let credentials = AuthValue::parse_all(auth.authorization().unwrap()).unwrap();
+        let credentials = Credentials::read(&credentials[0]).unwrap();
+        assert_eq!(
+            (credentials.username.as_str(), &credentials.uri),
+            ("alice", &script.uri)
         );
-        assert_eq!(Ok(credentials), wanted);
+        assert!(credentials.proves("s3cret", "AUTH", b""));
         // RFC 4976 §5.1: reversed for the other end, as granted for ourselves.
         assert_eq!(
             session.ground().path,

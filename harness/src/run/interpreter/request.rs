@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imspec_reports::record::{EventKind, Outcome};
-use imspec_wire::sip::Message;
 use tokio::time::Instant;
 
 use super::{Done, Flow, Interpreter, Trouble};
-use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing};
+use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing, Shape, Showing};
 use crate::evidence::packet_of;
 use crate::scenario::model::{
-    ContactChoice, Content, Expect, HeaderValue, MessageStep, Raw, Register, StatusPattern,
+    ContactChoice, Content, CredentialsChoice, Expect, HeaderValue, MessageStep, Raw, Register,
+    StatusPattern,
 };
 use crate::scenario::{CaseUser, Template};
 
@@ -44,6 +44,9 @@ impl Interpreter<'_> {
             within: self.profile.pixit.timers.answer,
             save,
             hop: None,
+            credentials: self.showing(&step.credentials, path)?,
+            guarded: self.guards("auth.register"),
+            call: None,
         };
         self.exchange(&endpoint, out, step.expect.as_ref(), true)
             .await
@@ -72,6 +75,9 @@ impl Interpreter<'_> {
             within,
             save: None,
             hop: None,
+            credentials: Showing::Own,
+            guarded: self.guards("auth.register"),
+            call: None,
         };
         let done = self.exchange(&endpoint, out, None, true).await?;
         self.agents.note(
@@ -121,6 +127,9 @@ impl Interpreter<'_> {
             within: self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?,
             save: self.save(step.save.as_ref(), path)?,
             hop: None,
+            credentials: self.showing(&step.credentials, path)?,
+            guarded: self.guards("auth.sender"),
+            call: None,
         };
         self.exchange(&endpoint, out, step.expect.as_ref(), true)
             .await
@@ -145,6 +154,9 @@ impl Interpreter<'_> {
             within: self.length(step.within.as_ref(), usual, path)?,
             save: self.save(step.save.as_ref(), path)?,
             hop: None,
+            credentials: Showing::Own,
+            guarded: self.guards("auth.sender"),
+            call: None,
         };
         self.exchange(&endpoint, out, step.expect.as_ref(), step.expect.is_some())
             .await
@@ -159,6 +171,7 @@ impl Interpreter<'_> {
         steers: bool,
     ) -> Result<Done, Trouble> {
         let (path, begun) = (out.step.clone(), Instant::now());
+        let is_own = out.credentials == Showing::Own;
         let ending = match self.agents.transact(endpoint, out).await {
             Ok(ending) => ending,
             Err(why) => {
@@ -171,6 +184,9 @@ impl Interpreter<'_> {
                 self.agents.note(Some(&path), EventKind::Took { event });
                 if !steers || fits(expect, status) {
                     return Ok(Done::on());
+                }
+                if is_own {
+                    self.takes_credentials(&endpoint.place().user, event)?;
                 }
                 Ok(Done::end(format!(
                     "status {status} where {} was expected",
@@ -194,6 +210,100 @@ impl Interpreter<'_> {
         }
     }
 
+    /// Whether the server is known to want credentials, by a PICS key that says so.
+    pub(super) fn guards(&self, key: &str) -> bool {
+        let memory = self.memory();
+        let value = memory
+            .policy
+            .get(key)
+            .or_else(|| self.profile.pics.get(key));
+        value.and_then(serde_json::Value::as_str) == Some("digest")
+    }
+
+    /// The credentials that a step shows.
+    pub(super) fn showing(
+        &self,
+        choice: &CredentialsChoice,
+        path: &str,
+    ) -> Result<Showing, Trouble> {
+        let shape = match choice {
+            CredentialsChoice::Own => return Ok(Showing::Own),
+            CredentialsChoice::None => return Ok(Showing::None),
+            CredentialsChoice::Shaped(shape) => shape,
+        };
+        if self.profile.pixit.logins.is_none() {
+            return Err(Trouble::Impossible(
+                "this step shows credentials, and the profile has none: give `pixit.accounts.password`"
+                    .into(),
+            ));
+        }
+        let text = |template: &Option<Template>| {
+            let text = template.as_ref().map(|template| self.text(template, path));
+            text.transpose()
+        };
+        let event = |template: &Option<Template>| -> Result<Option<u32>, Trouble> {
+            let Some(name) = text(template)? else {
+                return Ok(None);
+            };
+            let event = self.agents.desk().event_named(&name);
+            let event = event.filter(|event| self.agents.has_shown(*event));
+            event.map(Some).ok_or_else(|| {
+                Trouble::Impossible(format!(
+                    "`{name}` went out without credentials: the server did not ask for any"
+                ))
+            })
+        };
+        Ok(Showing::Shaped(Box::new(Shape {
+            of: shape.of.clone(),
+            password: text(&shape.password)?,
+            nonce: text(&shape.nonce)?,
+            uri: text(&shape.uri)?,
+            algorithm: text(&shape.algorithm)?,
+            basic: shape.basic,
+            replay: event(&shape.replay)?,
+            nonce_of: event(&shape.nonce_of)?,
+        })))
+    }
+
+    /// As [`Self::takes_credentials`], where a step shows the right ones.
+    pub(super) fn is_not_about_credentials(
+        &self,
+        choice: &CredentialsChoice,
+        role: &str,
+        event: u32,
+    ) -> Result<(), Trouble> {
+        match choice {
+            CredentialsChoice::Own => self.takes_credentials(role, event),
+            CredentialsChoice::None | CredentialsChoice::Shaped(_) => Ok(()),
+        }
+    }
+
+    /// Where a user is refused because he cannot show who he is, nothing is learnt about the server but what
+    /// the profile lacks.
+    fn takes_credentials(&self, role: &str, event: u32) -> Result<(), Trouble> {
+        let Some(response) = self.agents.response(event) else {
+            return Ok(());
+        };
+        let asks = |name: &str| response.header(name).is_some();
+        let status = response.status().unwrap_or_default();
+        if !matches!(status, 401 | 407) || !(asks("WWW-Authenticate") || asks("Proxy-Authenticate"))
+        {
+            return Ok(());
+        }
+        let user = self.user(role)?;
+        Err(Trouble::Impossible(match &self.profile.pixit.logins {
+            None => format!(
+                "the server asks `{role}` for credentials ({status}), and the profile has none: give \
+                 `pixit.accounts.password`, such as `\"secret-of-${{user}}\"`"
+            ),
+            Some(logins) => format!(
+                "the server does not take the credentials of `{role}` ({status}): user name `{}` with the \
+                 password that `pixit.accounts.password` of the profile gives",
+                logins.of(user).0
+            ),
+        }))
+    }
+
     pub(super) fn number(&self, template: &Template, path: &str) -> Result<u32, Trouble> {
         let text = self.text(template, path)?;
         text.parse()
@@ -215,7 +325,7 @@ impl Interpreter<'_> {
                 .registrations
                 .entry(key)
                 .or_insert_with(|| (agent::call_id(), 0));
-            known.1 += 1;
+            known.1 = known.1.max(self.agents.number_of(&known.0)) + 1;
             known.clone()
         };
         let mut own = own_headers(endpoint, user, &user.uri(), &call_id, number, "REGISTER");
@@ -235,7 +345,7 @@ impl Interpreter<'_> {
         });
         let octets = octets
             .ok_or_else(|| Trouble::Impossible(format!("`{name}` is no message that was sent")))?;
-        with_branch(&octets, &agent::branch())
+        agent::with_branch(&agent::without_own(&octets), &agent::branch())
             .ok_or_else(|| Trouble::Impossible(format!("`{name}` has no Via with a branch")))
     }
 
@@ -324,56 +434,11 @@ pub(super) fn expected(expect: Option<&Expect>) -> String {
     }
 }
 
-/// Replaces the branch of the top Via; every other octet stays.
-fn with_branch(octets: &Bytes, branch: &str) -> Option<Bytes> {
-    let message = Message::parse(octets.clone()).ok()?;
-    let range = message.header("Via")?.value_range();
-    let value = octets.get(range.clone())?.to_ascii_lowercase();
-    let hop = &value[..value
-        .iter()
-        .position(|&octet| octet == b',')
-        .unwrap_or(value.len())];
-    let start = hop.windows(8).position(|window| window == b";branch=")? + 8;
-    let length = hop[start..]
-        .iter()
-        .position(|octet| b"; \t\r\n".contains(octet))
-        .unwrap_or(hop.len() - start);
-    let start = range.start + start;
-    Some(
-        [
-            &octets[..start],
-            branch.as_bytes(),
-            &octets[start + length..],
-        ]
-        .concat()
-        .into(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    #[test]
-    fn only_the_branch_changes() {
-        let octets = Bytes::from_static(
-            b"MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKold;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody",
-        );
-        let changed = with_branch(&octets, "z9hG4bKnew").unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&changed),
-            "MESSAGE sip:bob@example.org SIP/2.0\r\nv: SIP/2.0/UDP a ;Branch=z9hG4bKnew;rport, SIP/2.0/UDP b;branch=x\r\nS: hi\r\n\r\nbody"
-        );
-        assert_eq!(
-            with_branch(
-                &Bytes::from_static(b"MESSAGE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n"),
-                "x"
-            ),
-            None
-        );
-    }
 
     #[test]
     fn without_expectation_any_2xx_will_do() {

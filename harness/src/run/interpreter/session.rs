@@ -16,7 +16,7 @@ use crate::agent::msrp::{
 use crate::agent::{self, Awaited, Call, Described, Draft, End, Ending, InSession, Invitation, On};
 use crate::scenario::model::{
     Bye, Cancel, Chunk, Chunks, Content, Cut as CutStep, Expect, Invite, InviteBody,
-    MsrpConnection, MsrpExpect, MsrpStep, Override, ReportExpect, SessionSdp, StatusPattern, Until,
+    MsrpConnection, MsrpExpect, MsrpStep, Override, ReportExpect, SessionSdp, StatusPattern,
 };
 use crate::scenario::{Template, octets};
 
@@ -79,27 +79,32 @@ impl Interpreter<'_> {
             again: step.again.is_some(),
             save,
             hop,
+            credentials: self.showing(&step.credentials, path)?,
+            guarded: self.guards("auth.sender"),
         };
         let begun = Instant::now();
-        let calling = match self.agents.invite(&endpoint, &call, out).await {
-            Ok(calling) => calling,
+        let deadline = begun + within;
+        let awaited = self
+            .agents
+            .invite(&endpoint, &call, out, step.until, deadline)
+            .await;
+        let awaited = match awaited {
+            Ok(awaited) => awaited,
             Err(why) => {
                 self.agents.note(Some(path), EventKind::Note { text: why });
                 return Ok(silent(begun, step.expect.as_ref()));
             }
         };
-        if step.until == Until::Sent {
-            return Ok(Done::on());
-        }
-        let provisional = step.until == Until::Provisional;
-        let deadline = begun + within;
-        match self.agents.answer_to(&calling, provisional, deadline).await {
-            Awaited::Provisional => Ok(Done::on()),
+        match awaited {
+            Awaited::Sent | Awaited::Provisional => Ok(Done::on()),
             Awaited::Final { status, .. } if fits(step.expect.as_ref(), status) => Ok(Done::on()),
-            Awaited::Final { status, .. } => Ok(Done::end(format!(
-                "status {status} where {} was expected",
-                expected(step.expect.as_ref())
-            ))),
+            Awaited::Final { status, event } => {
+                self.is_not_about_credentials(&step.credentials, &step.from, event)?;
+                Ok(Done::end(format!(
+                    "status {status} where {} was expected",
+                    expected(step.expect.as_ref())
+                )))
+            }
             Awaited::Silence => Ok(silent(begun, step.expect.as_ref())),
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::scenario::Template;
 use crate::scenario::model::{
-    Answer, Body, Chunk, Chunks, ContactChoice, Content, Expect, HeaderMatcher, HeaderValue,
-    Invite, InviteBody, Matcher, MatcherKind, MsrpConnection, MsrpExpect, MsrpStep, Override,
-    PolicyValue, Receive, ReportExpect, SessionSdp, Stored, Verb,
+    Answer, Body, Chunk, Chunks, ContactChoice, Content, CredentialsChoice, Expect, HeaderMatcher,
+    HeaderValue, Invite, InviteBody, Matcher, MatcherKind, MsrpConnection, MsrpExpect, MsrpStep,
+    Override, PolicyValue, Receive, ReportExpect, SessionSdp, Stored, Verb,
 };
 
 /// Shows each template of a step to `see`.
@@ -17,6 +17,7 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
                 see(contact);
             }
             fields(&step.headers, see);
+            credentials(&step.credentials, see);
             expectation(step.expect.as_ref(), see);
         }
         Verb::Message(step) => {
@@ -33,6 +34,7 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
             );
             fields(&step.headers, see);
             body(step.body.as_ref(), see);
+            credentials(&step.credentials, see);
             expectation(step.expect.as_ref(), see);
         }
         Verb::Invite(step) => invite(step, see),
@@ -82,6 +84,22 @@ pub(super) fn visit<'s>(verb: &'s Verb, see: &mut dyn FnMut(&'s Template)) {
     }
 }
 
+fn credentials<'s>(choice: &'s CredentialsChoice, see: &mut dyn FnMut(&'s Template)) {
+    if let CredentialsChoice::Shaped(shape) = choice {
+        options(
+            [
+                &shape.password,
+                &shape.nonce,
+                &shape.uri,
+                &shape.algorithm,
+                &shape.replay,
+                &shape.nonce_of,
+            ],
+            see,
+        );
+    }
+}
+
 fn invite<'s>(step: &'s Invite, see: &mut dyn FnMut(&'s Template)) {
     see(&step.copies);
     options(
@@ -95,6 +113,7 @@ fn invite<'s>(step: &'s Invite, see: &mut dyn FnMut(&'s Template)) {
         see,
     );
     fields(&step.headers, see);
+    credentials(&step.credentials, see);
     match &step.body {
         InviteBody::Offer(offer) => session_sdp(offer, see),
         InviteBody::None => {}

@@ -40,6 +40,7 @@ impl Decoder<'_> {
             transport: self.transport(fields.get("transport")),
             request_uri: fields.get("request-uri").map(|node| self.template(node)),
             headers: self.headers(fields.get("headers")),
+            credentials: self.credentials(fields.get("credentials")),
             body: self.invite_body(&fields),
             again,
             copies: match fields.get("copies") {

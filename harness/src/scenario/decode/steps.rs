@@ -8,8 +8,8 @@ use crate::document::fields::duplicate_key;
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Entry, Node, NodeKind, Span};
 use crate::scenario::model::{
-    CheckStep, Content, MessageStep, Part, PolicyValue, Raw, Receive, Register, Repeat, Restart,
-    Silence, Step, Stored, Verb, Wait, WhenStep,
+    CheckStep, Content, CredentialsChoice, CredentialsShape, MessageStep, Part, PolicyValue, Raw,
+    Receive, Register, Repeat, Restart, Silence, Step, Stored, Verb, Wait, WhenStep,
 };
 use crate::scenario::shape::{self, STEP_KEYS, VERBS};
 use crate::scenario::template::{Template, is_name};
@@ -195,6 +195,7 @@ impl Decoder<'_> {
             },
             contact: self.contact(fields.get("contact")),
             headers: self.headers(fields.get("headers")),
+            credentials: self.credentials(fields.get("credentials")),
             expect: self.expect(&fields),
             save: self.save_name(fields.get("save")),
         };
@@ -219,6 +220,7 @@ impl Decoder<'_> {
             transport: self.transport(fields.get("transport")),
             request_uri: fields.get("request-uri").map(|node| self.template(node)),
             headers: self.headers(fields.get("headers")),
+            credentials: self.credentials(fields.get("credentials")),
             body: self.body(fields.get("body")),
             copies: match fields.get("copies") {
                 Some(node) => self.number(node, "number of copies", 1, ROUNDS),
@@ -246,6 +248,73 @@ impl Decoder<'_> {
             Thing::Sent,
         );
         Some(Verb::Message(step))
+    }
+
+    /// With which credentials a request goes out.
+    pub(super) fn credentials(&mut self, node: Option<&Node>) -> CredentialsChoice {
+        let Some(Value::Known(node)) = node.map(|node| self.resolve(node)) else {
+            return CredentialsChoice::Own;
+        };
+        match node.as_text() {
+            Some("own") => return CredentialsChoice::Own,
+            Some("none") => return CredentialsChoice::None,
+            _ if node.as_map().is_none() => {
+                self.mistyped(
+                    &node,
+                    "credentials",
+                    "`own`, `none`, or a map of what differs from the sender's own",
+                );
+                return CredentialsChoice::Own;
+            }
+            _ => {}
+        }
+        let span = node.span.clone();
+        let Some(fields) = self.fields("`credentials`", &span, &node, &shape::CREDENTIALS) else {
+            return CredentialsChoice::Own;
+        };
+        if let Some(key) = ["replay", "nonce-of"]
+            .into_iter()
+            .find(|key| fields.get(key).is_some())
+        {
+            let others = shape::CREDENTIALS.keys.iter().map(|other| other.name);
+            for other in others.filter(|other| *other != key) {
+                if let Some(span) = fields.key_span(other) {
+                    self.error(
+                        span,
+                        format!("`{other}` beside `{key}`"),
+                        "expected nothing else: the credentials are those of the saved request",
+                    );
+                }
+            }
+        }
+        let text = |decoder: &mut Self, key: &str| {
+            let node = fields.get(key)?;
+            Some(decoder.template(node))
+        };
+        let saved = |decoder: &mut Self, key: &'static str| {
+            let node = fields.get(key)?;
+            Some(decoder.thing_named(node, key, Wanted::Sent))
+        };
+        CredentialsChoice::Shaped(Box::new(CredentialsShape {
+            of: fields.get("of").map(|node| self.role(Some(node))),
+            password: text(self, "password"),
+            nonce: text(self, "nonce"),
+            uri: text(self, "uri"),
+            algorithm: text(self, "algorithm"),
+            basic: fields
+                .get("scheme")
+                .and_then(|node| {
+                    self.choice(
+                        node,
+                        "scheme of authentication",
+                        &shape::SCHEMES,
+                        &[false, true],
+                    )
+                })
+                .unwrap_or(false),
+            replay: saved(self, "replay"),
+            nonce_of: saved(self, "nonce-of"),
+        }))
     }
 
     fn branch(&mut self, node: &Node) -> Option<Template> {

@@ -13,6 +13,7 @@ use super::{
     Adapters, ClockAdapter, Command, FileContent, Msrp, Pixit, PolicyAdapter, ProcessAdapter,
     Profile, Provision, Ready, Relay, StoreAdapter, Timers, Transport,
 };
+use crate::agent::Logins;
 use crate::document::suggest::{closest, one_of};
 use crate::document::{
     Diagnostic, Diagnostics, Entry, Fields, Key, Node, NodeKind, Source, Span, tree,
@@ -175,14 +176,7 @@ impl Decoder<'_> {
         }
         let accounts = fields
             .get("accounts")
-            .map_or(Some(Provision::None), |node| {
-                let accounts =
-                    self.fields("`accounts`", &node.span, node, &[required("provision")])?;
-                let known = [("none", Provision::None), ("control", Provision::Control)];
-                accounts
-                    .get("provision")
-                    .and_then(|node| self.choice(node, &known))
-            });
+            .map_or(Some((Provision::None, None)), |node| self.accounts(node));
         let bind = match fields.get("bind") {
             None => Some(IpAddr::from([127, 0, 0, 1])),
             Some(node) => self.ip(node),
@@ -194,16 +188,68 @@ impl Decoder<'_> {
             .get("timers")
             .map_or_else(|| Some(Timers::default()), |node| self.timers(node));
         let domain = fields.get("domain").and_then(|node| self.text(node));
+        let (accounts, logins) = accounts?;
         Some(Pixit {
             udp,
             tcp,
             domain: domain?,
-            accounts: accounts?,
+            accounts,
+            logins: logins.map(Arc::new),
             transport: transport?,
             bind: bind?,
             timers: timers?,
             msrp: Arc::new(msrp?),
         })
+    }
+
+    fn accounts(&mut self, node: &Node) -> Option<(Provision, Option<Logins>)> {
+        let keys = [
+            required("provision"),
+            optional("username"),
+            optional("password"),
+        ];
+        let fields = self.fields("`accounts`", &node.span, node, &keys)?;
+        let known = [("none", Provision::None), ("control", Provision::Control)];
+        let provision = fields
+            .get("provision")
+            .and_then(|node| self.choice(node, &known));
+        let username = match fields.get("username") {
+            None => "${user}".to_owned(),
+            Some(node) => self.of_user(node)?,
+        };
+        let logins = match fields.get("password") {
+            None => {
+                if let Some(span) = fields.key_span("username") {
+                    self.wrong(
+                        span,
+                        "`username` without `password`",
+                        "give both, or neither",
+                    );
+                    return None;
+                }
+                None
+            }
+            Some(node) => Some(Logins {
+                username,
+                password: self.of_user(node)?,
+            }),
+        };
+        Some((provision?, logins))
+    }
+
+    /// Text in which `${user}` and `${domain}` may stand.
+    fn of_user(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        let rest = text.replace("${user}", "").replace("${domain}", "");
+        if rest.contains("${") {
+            self.wrong(
+                &node.span,
+                "only `${user}` and `${domain}` are known here",
+                "the user part and the domain of the account",
+            );
+            return None;
+        }
+        Some(text)
     }
 
     fn ip(&mut self, node: &Node) -> Option<IpAddr> {
@@ -678,6 +724,12 @@ impl Decoder<'_> {
                 scalars(node, &mut texts);
             }
         }
+        // These have references of their own, read where they are.
+        let mut of_users = Vec::new();
+        if let Some(accounts) = fields.get("pixit").and_then(|node| node.get("accounts")) {
+            scalars(accounts, &mut of_users);
+        }
+        texts.retain(|(_, span)| !of_users.iter().any(|(_, own)| own == span));
         for (text, span) in texts {
             for name in places::references(text) {
                 self.reference(&name, &span, process.is_some(), &ports);

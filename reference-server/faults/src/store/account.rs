@@ -196,6 +196,16 @@ impl Spoil for Keyed {
         self.inner.change_accounts(keys(add), keys(remove))
     }
 
+    fn password<'a>(&'a self, account: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(async move { self.inner.password(&(self.key)(account)).await })
+    }
+
+    fn set_passwords(&self, passwords: Vec<(String, String)>) -> Answer<'_, ()> {
+        let keyed = |(account, password): (String, String)| ((self.key)(&account), password);
+        self.inner
+            .set_passwords(passwords.into_iter().map(keyed).collect())
+    }
+
     fn bindings<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Binding>> {
         Box::pin(async move { self.inner.bindings(&(self.key)(account)).await })
     }
