@@ -126,6 +126,49 @@ fn a_server_that_loses_subject_is_caught_on_the_wire_alone() {
 }
 
 #[test]
+fn agents_show_who_they_are_and_no_report_tells_how() {
+    let bench = Bench::new();
+    let policy = "policy: { auth.register: digest, auth.sender: digest }\n";
+    let server = Server::start(&bench, policy);
+    let profile = bench.black_box(server.udp, Some(server.control), "");
+    let path = profile.to_str().unwrap().to_owned();
+    let args = ["run", "PG-01", "IS-01", "--profile", &path, "--out", "out"];
+    bench.imspec(&args).expect(0);
+    let record = bench.record();
+    assert!(cases(&record).iter().all(|case| case["verdict"] != "pass"));
+    let reasons = record["cases"].to_string();
+    assert!(
+        reasons.contains("give `pixit.accounts.password`"),
+        "{reasons}"
+    );
+
+    let text = std::fs::read_to_string(&profile).unwrap();
+    let text = text.replace(
+        "provision: control",
+        "provision: control, password: \"s3cret-of-${user}\"",
+    );
+    std::fs::write(&profile, text).unwrap();
+    let ended = bench.imspec(&args).expect(0);
+    let record = bench.record();
+    assert!(cases(&record).iter().any(|case| case["verdict"] == "pass"));
+    assert!(cases(&record).iter().all(|case| case["verdict"] != "fail"));
+    let all: Vec<String> = ["out/run.json", "out/report.html", "out/junit.xml"]
+        .iter()
+        .map(|name| bench.read(name))
+        .chain([ended.stdout, ended.stderr])
+        .collect();
+    assert!(
+        all[0].contains("Proxy-Authorization: Digest username="),
+        "they were shown"
+    );
+    let digest = regex::Regex::new("(?i)response=[^*0-9a-f]{0,12}[0-9a-f]{32}").unwrap();
+    for text in &all {
+        assert!(!text.contains("s3cret"));
+        assert!(!digest.is_match(text), "{:?}", digest.find(text));
+    }
+}
+
+#[test]
 fn a_waiver_accepts_a_finding_and_a_stale_one_is_told() {
     let bench = Bench::new();
     let server = Server::start(&bench, "");

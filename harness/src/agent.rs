@@ -70,6 +70,8 @@ pub struct Surroundings {
     pub msrp: Arc<Msrp>,
     /// Their user names and passwords, where the profile has them.
     pub logins: Option<Arc<Logins>>,
+    /// How long a nonce holds, by store time, where that is declared.
+    pub nonce_life: Option<Duration>,
 }
 
 /// All user agents of one case.
@@ -246,12 +248,12 @@ impl Agents {
             out.octets.clone(),
             out.call.clone(),
         );
-        let copies = out.copies;
+        if out.guarded {
+            self.ask_beforehand(endpoint, &mut conversation, out.within)
+                .await;
+        }
         loop {
-            // What will be challenged is copied when its credentials are on it.
-            let probing = out.guarded && copies > 1 && conversation.may_go_again();
             out.octets = conversation.octets();
-            out.copies = if probing { 1 } else { copies };
             let ending = self.once(endpoint, &out, &conversation).await?;
             if let Ending::Final { event, .. } = ending
                 && let Some(response) = self.response(event)
@@ -259,13 +261,55 @@ impl Agents {
             {
                 continue;
             }
-            if probing {
-                for _ in 1..copies {
-                    sleep(COPIES).await;
-                    self.again(endpoint, &out).await;
-                }
-            }
             return Ok(ending);
+        }
+    }
+
+    /// Where the server is known to challenge, and no challenge is at hand: asks for one, so that the request of
+    /// the scenario goes out once, and as the scenario has it. A REGISTER without Contact changes nothing, and a
+    /// MESSAGE without credentials gets no further than the challenge.
+    async fn ask_beforehand(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        conversation: &mut Conversation,
+        within: Duration,
+    ) {
+        let Some((method, uri, address)) = conversation.asks_beforehand() else {
+            return;
+        };
+        let own = vec![
+            ("Via", endpoint.via()),
+            ("Max-Forwards", "70".to_owned()),
+            ("From", format!("<{address}>;tag={}", tag())),
+            ("To", format!("<{address}>")),
+            ("Call-ID", call_id()),
+            ("CSeq", format!("1 {method}")),
+        ];
+        let out = Outgoing {
+            step: String::new(),
+            octets: Draft::new(method, uri, own).octets(),
+            copies: 1,
+            retransmit: true,
+            within,
+            save: None,
+            hop: None,
+            credentials: Showing::None,
+            guarded: false,
+            call: None,
+        };
+        let text = format!("a {method} without credentials asks for a challenge beforehand");
+        self.note(None, EventKind::Note { text });
+        let bare = Conversation::begin(
+            &self.shared,
+            &endpoint.place().user,
+            Showing::None,
+            out.octets.clone(),
+            None,
+        );
+        if let Ok(Ending::Final { event, .. }) = self.once(endpoint, &out, &bare).await
+            && let Some(response) = self.response(event)
+        {
+            conversation.learn(&response);
         }
     }
 

@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use imspec_reports::record::UtcTime;
 use imspec_wire::digest::{Asked, AuthValue, Challenge, Credentials, Login};
 use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::CSeq;
@@ -124,13 +126,21 @@ pub(super) struct Keyring(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     /// By role, whether to a registrar, who asks, and realm.
-    challenges: HashMap<(String, bool, Asker, String), Challenge>,
+    challenges: HashMap<(String, bool, Asker, String), Known>,
     /// How often each nonce was used.
     counts: HashMap<String, u32>,
     /// The credentials that went out with the request of an event.
     shown: HashMap<u32, Vec<(Asker, String)>>,
     /// The highest `CSeq` number of each Call-ID that went out again.
     numbers: HashMap<String, u32>,
+}
+
+/// A challenge that was answered once.
+#[derive(Debug, Clone)]
+struct Known {
+    challenge: Challenge,
+    /// Store time of its coming.
+    since: Option<UtcTime>,
 }
 
 impl Keyring {
@@ -146,6 +156,17 @@ impl Keyring {
     /// The highest `CSeq` number that a request of that Call-ID took on its way out again.
     pub(super) fn number_of(&self, call_id: &str) -> u32 {
         self.kept().numbers.get(call_id).copied().unwrap_or(0)
+    }
+}
+
+impl Known {
+    /// Whether its nonce is surely still good, as far as that is declared.
+    fn holds(&self, life: Option<Duration>, now: Option<UtcTime>) -> bool {
+        let (Some(life), Some(since), Some(now)) = (life, self.since, now) else {
+            return true;
+        };
+        let age = u64::try_from(now.unix_us.saturating_sub(since.unix_us)).unwrap_or(0);
+        Duration::from_micros(age) < life / 2
     }
 }
 
@@ -216,9 +237,35 @@ impl Conversation {
         self.login.is_some() && self.showing != Showing::None
     }
 
-    /// Whether a challenge would be answered, and none has been so far. Then what goes out now is perhaps not the last word.
-    pub(super) fn may_go_again(&self) -> bool {
-        self.may_answer() && self.shown.is_empty()
+    /// What to ask with for a challenge, where there is none at hand: method, Request-URI, address of the user.
+    pub(super) fn asks_beforehand(&self) -> Option<(&'static str, String, String)> {
+        if self.showing != Showing::Own || self.login.is_none() || !self.shown.is_empty() {
+            return None;
+        }
+        // What cannot be read cannot take credentials either.
+        Message::parse(self.plain.clone()).ok()?;
+        let desk = self.shared.desk();
+        let user = desk
+            .case()
+            .users
+            .iter()
+            .find(|user| user.role == self.role)?;
+        let address = user.uri();
+        Some(if self.is_registration {
+            ("REGISTER", format!("sip:{}", user.domain), address)
+        } else {
+            ("MESSAGE", address.clone(), address)
+        })
+    }
+
+    /// Takes the answer to that.
+    pub(super) fn learn(&mut self, response: &Message) {
+        for asker in Asker::ALL {
+            for (_, challenge) in self.chosen(response, asker) {
+                self.keep(asker, &challenge);
+            }
+        }
+        self.show_known();
     }
 
     /// It went out as this event.
@@ -286,12 +333,19 @@ impl Conversation {
         let known: Vec<(Asker, Challenge)> = match &self.showing {
             Showing::None => Vec::new(),
             Showing::Own => {
+                let now = self.shared.desk().store_now();
+                let life = self.shared.surroundings.nonce_life;
                 let kept = self.shared.keyring.kept();
-                let known = kept.challenges.iter().filter(|((role, registrar, ..), _)| {
-                    *role == self.role && *registrar == self.is_registration
-                });
+                let known = kept
+                    .challenges
+                    .iter()
+                    .filter(|((role, registrar, ..), known)| {
+                        *role == self.role
+                            && *registrar == self.is_registration
+                            && known.holds(life, now)
+                    });
                 known
-                    .map(|((_, _, asker, _), challenge)| (*asker, challenge.clone()))
+                    .map(|((_, _, asker, _), known)| (*asker, known.challenge.clone()))
                     .collect()
             }
             Showing::Shaped(shape) => {
@@ -359,9 +413,10 @@ impl Conversation {
         if self.showing != Showing::Own {
             return;
         }
-        let challenge = Challenge {
-            stale: false,
-            ..challenge.clone()
+        let since = self.shared.desk().store_now();
+        let known = Known {
+            challenge: challenge.clone(),
+            since,
         };
         let key = (
             self.role.clone(),
@@ -369,7 +424,7 @@ impl Conversation {
             asker,
             challenge.realm.clone(),
         );
-        self.shared.keyring.kept().challenges.insert(key, challenge);
+        self.shared.keyring.kept().challenges.insert(key, known);
     }
 
     /// The value that answers a challenge.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imspec_reports::record::trace::Packet;
-use imspec_reports::record::{Event, EventKind, StoreTime, Trace};
+use imspec_reports::record::{Event, EventKind, StoreTime, Trace, UtcTime};
 use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{CSeq, Via};
 
@@ -121,8 +121,6 @@ pub(super) struct Client {
     owes: u32,
     /// What an INVITE needs besides.
     calling: Option<Calling>,
-    /// Whether a provisional response but 100 came: somebody has looked at the request.
-    ringing: bool,
 }
 
 /// What makes a request the same as an earlier one (RFC 3261 §17.2.3).
@@ -233,6 +231,11 @@ impl Desk {
     pub fn note(&mut self, step: Option<&str>, kind: EventKind) -> u32 {
         let moment = self.moment();
         self.note_at(moment, step, kind)
+    }
+
+    /// Store time now, where it is known.
+    pub(super) fn store_now(&self) -> Option<UtcTime> {
+        (self.stamp.store)().map(|store| store.at)
     }
 
     /// Now.
@@ -395,11 +398,6 @@ impl Desk {
             .is_some_and(|client| client.proceeding)
     }
 
-    /// Whether a provisional response came that is no 100.
-    pub(super) fn ringing(&self, key: &ClientKey) -> bool {
-        self.clients.get(key).is_some_and(|client| client.ringing)
-    }
-
     /// Takes what arrived at a socket; says what to do about it.
     pub(super) fn arrived(
         &mut self,
@@ -503,7 +501,6 @@ impl Desk {
         let client = self.clients.get_mut(&key)?;
         if status < 200 {
             client.proceeding = true;
-            client.ringing |= status > 100;
             return None;
         }
         let first = client.answer.is_none();
@@ -789,7 +786,6 @@ impl Client {
             answer: None,
             owes: 0,
             calling: None,
-            ringing: false,
         }
     }
 
@@ -797,7 +793,6 @@ impl Client {
     pub(super) fn inviting(step: &str, calling: Calling) -> Self {
         Self {
             calling: Some(calling),
-            ringing: false,
             ..Self::new(step)
         }
     }

@@ -89,7 +89,7 @@ impl Agents {
         call: &Arc<Call>,
         mut out: Invitation,
         until: Until,
-        deadline: Instant,
+        within: Duration,
     ) -> Result<Awaited, String> {
         let mut conversation = Conversation::begin(
             &self.shared,
@@ -98,23 +98,22 @@ impl Agents {
             out.octets.clone(),
             out.again.then(|| Arc::clone(call)),
         );
-        let copies = out.copies;
+        if out.guarded {
+            self.ask_beforehand(endpoint, &mut conversation, within)
+                .await;
+        }
         loop {
-            let probing = out.guarded && conversation.may_go_again();
+            let deadline = Instant::now() + within;
             out.octets = conversation.octets();
-            out.copies = if probing { 1 } else { copies };
             let calling = self
                 .invite_once(endpoint, call, &out, &conversation)
                 .await?;
-            let awaited = match until {
-                Until::Final => self.answer_to(&calling, false, deadline).await,
-                // Whoever wants to go on sooner wants an INVITE that is not challenged any more.
-                Until::Sent | Until::Provisional if probing => {
-                    self.look_of(&calling, deadline).await
-                }
+            let provisional = match until {
                 Until::Sent => return Ok(Awaited::Sent),
-                Until::Provisional => self.answer_to(&calling, true, deadline).await,
+                Until::Provisional => true,
+                Until::Final => false,
             };
+            let awaited = self.answer_to(&calling, provisional, deadline).await;
             let Awaited::Final { status, event } = awaited else {
                 return Ok(awaited);
             };
@@ -195,20 +194,6 @@ impl Agents {
         ));
         self.shared.msrp.keep(&[task.abort_handle()]);
         Ok(Transaction(key))
-    }
-
-    /// Waits until somebody has looked at an INVITE: its final response, or a provisional one but 100, which
-    /// says nothing of credentials.
-    async fn look_of(&self, calling: &Transaction, deadline: Instant) -> Awaited {
-        let found = self.until(deadline, |desk| match desk.answer(&calling.0) {
-            Some((event, status)) => Some(Awaited::Final { status, event }),
-            None => desk.ringing(&calling.0).then_some(Awaited::Provisional),
-        });
-        match found.await {
-            Some(awaited) => awaited,
-            None if self.desk().proceeding(&calling.0) => Awaited::Provisional,
-            None => Awaited::Silence,
-        }
     }
 
     /// Waits for what comes back for an INVITE: the final response, or the first provisional one if that is

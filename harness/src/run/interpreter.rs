@@ -8,7 +8,7 @@ mod request;
 mod session;
 mod steer;
 
-pub(in crate::run) use steer::known_waits;
+pub(in crate::run) use steer::{known_waits, period};
 mod templates;
 
 use std::collections::{BTreeMap, HashMap};

@@ -220,6 +220,10 @@ async fn run_case(
         timers: setting.profile.pixit.timers,
         msrp: Arc::clone(&setting.profile.pixit.msrp),
         logins: setting.profile.pixit.logins.clone(),
+        nonce_life: policy
+            .get("auth.nonce_s")
+            .or_else(|| setting.profile.pics.get("auth.nonce_s"))
+            .and_then(interpreter::period),
     };
     let agents = Agents::new(Arc::clone(&case), stamp, surroundings);
     if !policy.is_empty() {

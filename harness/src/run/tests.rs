@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod credentials;
 mod peer;
 mod relay;
 mod sessions;

@@ -277,11 +277,11 @@ fn decoded(text: &str) -> Vec<u8> {
         let Some(value) = LETTERS.iter().position(|known| *known == letter) else {
             break;
         };
-        bits = (bits << 6 | u32::try_from(value).unwrap_or(0)) & 0xffff;
+        bits = ((bits << 6) | u32::try_from(value).unwrap_or(0)) & 0xffff;
         held += 6;
         if held >= 8 {
             held -= 8;
-            octets.push(u8::try_from(bits >> held & 0xff).unwrap_or(0));
+            octets.push(u8::try_from((bits >> held) & 0xff).unwrap_or(0));
         }
     }
     octets

@@ -337,6 +337,7 @@ mod tests {
                 timers: Timers::default(),
                 msrp: Arc::new(msrp),
                 logins: None,
+                nonce_life: None,
             };
             let stamp = Stamp {
                 begun: Instant::now(),

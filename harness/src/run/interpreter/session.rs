@@ -83,10 +83,9 @@ impl Interpreter<'_> {
             guarded: self.guards("auth.sender"),
         };
         let begun = Instant::now();
-        let deadline = begun + within;
         let awaited = self
             .agents
-            .invite(&endpoint, &call, out, step.until, deadline)
+            .invite(&endpoint, &call, out, step.until, within)
             .await;
         let awaited = match awaited {
             Ok(awaited) => awaited,

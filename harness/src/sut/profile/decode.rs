@@ -1061,6 +1061,47 @@ mod tests {
         );
     }
 
+    fn with_accounts(accounts: &str) -> String {
+        format!(
+            "name: x\nsut: {{ product: X }}\npixit:\n  target: {{ udp: \"h:5060\" }}\n  domain: example.org\n  accounts: {accounts}\n"
+        )
+    }
+
+    #[test]
+    fn accounts_may_have_passwords_which_no_record_tells() {
+        let text =
+            "{ provision: none, username: \"${user}@${domain}\", password: \"s3cret-${user}\" }";
+        let profile = read(&with_accounts(text)).unwrap();
+        let logins = profile.pixit.logins.clone().unwrap();
+        assert_eq!(
+            (logins.username.as_str(), logins.password.as_str()),
+            ("${user}@${domain}", "s3cret-${user}")
+        );
+        let shown = format!("{profile:?} {:?}", profile.record());
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let usual = read(&with_accounts("{ provision: none, password: x }")).unwrap();
+        assert_eq!(usual.pixit.logins.unwrap().username, "${user}");
+        assert!(
+            read(&with_accounts("{ provision: none }"))
+                .unwrap()
+                .pixit
+                .logins
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn mistakes_about_accounts_are_shown() {
+        let all = [
+            "{ provision: none, username: alice }",
+            "{ provision: none, password: \"${dir}/x\" }",
+            "{ provision: none, password: \"\" }",
+            "{ password: x }",
+        ]
+        .map(|accounts| complaint(&with_accounts(accounts)));
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
     fn with_msrp(msrp: &str) -> String {
         format!(
             "name: x\nsut: {{ product: X }}\npixit:\n  target: {{ udp: \"h:5060\" }}\n  domain: example.org\n  msrp: {msrp}\n"
