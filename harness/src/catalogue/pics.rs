@@ -302,7 +302,7 @@ mod tests {
             }
             assert!(key.about.ends_with('.'), "{}", key.key);
         }
-        assert_eq!(keys().iter().count(), 37);
+        assert_eq!(keys().iter().count(), 42);
     }
 
     #[test]
