@@ -185,6 +185,8 @@ pub(super) struct Conversation {
     octets: Bytes,
     shown: Vec<(Asker, String, String)>,
     rounds: u32,
+    /// Challenges of this request that were answered.
+    answered: Vec<(Asker, String)>,
     /// The session within which it is sent.
     call: Option<Arc<Call>>,
     is_registration: bool,
@@ -220,6 +222,7 @@ impl Conversation {
             plain,
             shown: Vec::new(),
             rounds: 0,
+            answered: Vec::new(),
             call,
             is_registration,
         };
@@ -298,13 +301,13 @@ impl Conversation {
         for asker in Asker::ALL {
             for (realm, challenge) in self.chosen(response, asker) {
                 self.keep(asker, &challenge);
-                let before = self
-                    .shown
-                    .iter()
-                    .any(|(known, of, _)| *known == asker && *of == realm);
-                // An answer to a challenge of this very request was wrong, unless the nonce had become too old.
-                if before && self.rounds > 0 && !(challenge.stale && self.rounds < ROUNDS - 1) {
-                    return false;
+                let answered = self.answered.iter();
+                let times = answered.filter(|(of, known)| *of == asker && *known == realm);
+                // The answer to a challenge of this very request was wrong, unless its nonce had become too old.
+                match times.count() {
+                    0 => {}
+                    1 if challenge.stale => {}
+                    _ => return false,
                 }
                 answers.push((asker, challenge));
             }
@@ -319,6 +322,7 @@ impl Conversation {
         self.rounds += 1;
         for (asker, challenge) in answers {
             let realm = challenge.realm.clone();
+            self.answered.push((asker, realm.clone()));
             self.shown
                 .retain(|(known, of, _)| *known != asker || *of != realm);
             if let Some(value) = self.answer(&challenge) {
