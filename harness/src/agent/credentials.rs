@@ -5,6 +5,7 @@
 //! answers a challenge once for each request, or twice where the nonce was too old: never for ever.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -484,11 +485,10 @@ impl Conversation {
         if self.shown.is_empty() {
             return false;
         }
-        let lines: String = self
-            .shown
-            .iter()
-            .map(|(asker, _, value)| format!("{}: {value}\r\n", asker.credentials()))
-            .collect();
+        let mut lines = String::new();
+        for (asker, _, value) in &self.shown {
+            let _ = write!(lines, "{}: {value}\r\n", asker.credentials());
+        }
         match with_lines(&self.plain, &lines) {
             Some(octets) => {
                 self.octets = octets;

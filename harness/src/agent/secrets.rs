@@ -32,7 +32,7 @@ impl Secrets {
         }
         match event {
             EventKind::Sent(packet) | EventKind::Received(packet) => {
-                self.hide_in(&mut packet.octets)
+                self.hide_in(&mut packet.octets);
             }
             EventKind::StoreRead {
                 result: StoreResult::Records(records),

@@ -222,7 +222,7 @@ fn granted(response: &Head) -> Result<Granted, String> {
 fn credentials(shared: &Shared, response: &Head, relay: &Relay) -> Result<String, String> {
     let mut trouble = "401 to AUTH has no WWW-Authenticate".to_owned();
     for field in response.headers_named("WWW-Authenticate") {
-        let values = match AuthValue::parse_all(&field.value()) {
+        let values = match AuthValue::parse_all(field.value()) {
             Ok(values) => values,
             Err(why) => {
                 trouble = format!("the challenge cannot be read: {why}");
@@ -266,7 +266,7 @@ fn answer(shared: &Shared, value: &AuthValue, relay: &Relay) -> Result<Credentia
 fn is_stale(response: &Head) -> bool {
     response
         .headers_named("WWW-Authenticate")
-        .filter_map(|field| AuthValue::parse_all(&field.value()).ok())
+        .filter_map(|field| AuthValue::parse_all(field.value()).ok())
         .flatten()
         .any(|value| Challenge::read(&value).is_ok_and(|challenge| challenge.stale))
 }
