@@ -24,7 +24,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::Replay)),
     Fault::new(
         "wrong-password-accepted",
-        "F-210",
+        "F-300",
         &["RFC7616-3.4-response", "DM-DRV-07", "RFC3261-22-sender"],
         "Whoever shows credentials with a good nonce is believed, whatever his password.",
     )
@@ -32,7 +32,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::Password)),
     Fault::new(
         "other-aor-accepted",
-        "F-211",
+        "F-301",
         &["RFC3261-10.3-authorised", "DM-DRV-07"],
         "A user who has shown who he is registers contacts for anybody.",
     )
@@ -40,7 +40,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::Address(Asking::Registration))),
     Fault::new(
         "forged-nonce-accepted",
-        "F-212",
+        "F-302",
         &["RFC7616-3.3-nonce"],
         "A nonce is good, wherever it comes from.",
     )
@@ -48,7 +48,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::Nonce)),
     Fault::new(
         "no-qop",
-        "F-213",
+        "F-303",
         &["RFC8760-2.6-qop"],
         "Challenges have no qop.",
     )
@@ -56,7 +56,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::NoQop)),
     Fault::new(
         "stale-not-told",
-        "F-214",
+        "F-304",
         &["RFC7616-3.3-stale"],
         "An old nonce is refused as a wrong password is.",
     )
@@ -65,7 +65,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::NotStale)),
     Fault::new(
         "basic-accepted",
-        "F-215",
+        "F-305",
         &["RFC8760-2.6-basic"],
         "Who tells his password in the clear is believed.",
     )
@@ -73,7 +73,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::Basic)),
     Fault::new(
         "sender-not-challenged",
-        "F-216",
+        "F-306",
         &["RFC3261-22-sender"],
         "Nobody who sends is asked who he is.",
     )
@@ -81,7 +81,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::NotAsked(Asking::Sending))),
     Fault::new(
         "from-spoof-accepted",
-        "F-217",
+        "F-307",
         &["RFC3261-22-from"],
         "A user who has shown who he is sends as anybody.",
     )
@@ -89,7 +89,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::Address(Asking::Sending))),
     Fault::new(
         "worst-algorithm-first",
-        "F-218",
+        "F-308",
         &["RFC8760-2.3-order"],
         "Challenges stand in the opposite order of what the provider prefers.",
     )
@@ -98,7 +98,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::WorstFirst)),
     Fault::new(
         "weaker-algorithm-accepted",
-        "F-219",
+        "F-309",
         &["RFC8760-3-downgrade"],
         "MD5 is taken where it was not asked for.",
     )
@@ -107,7 +107,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::AnyAlgorithm)),
     Fault::new(
         "registration-not-challenged",
-        "F-220",
+        "F-310",
         &["DM-DRV-07", "RFC3261-22.2"],
         "Nobody who registers is asked who he is.",
     )
@@ -115,7 +115,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::NotAsked(Asking::Registration))),
     Fault::new(
         "only-the-best-algorithm-taken",
-        "F-221",
+        "F-311",
         &["RFC8760-2.3-algorithms"],
         "Of the algorithms that are asked for only the first one is taken.",
     )
@@ -123,7 +123,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .seed(|parts| lax(parts, Laxity::OnlyBest)),
     Fault::new(
         "sent-where-credentials-say",
-        "F-222",
+        "F-312",
         &["RFC8760-2.6-uri"],
         "A message goes to the URI that its credentials name.",
     )
