@@ -53,6 +53,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-TRIG-02"],
         "An INVITE for a user who is online is passed on and leaves a message.",
     )
+    .stored()
     .seed(|parts| {
         let composer = StoresToo {
             inner: Arc::clone(&parts.composer),

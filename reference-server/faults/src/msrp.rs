@@ -107,6 +107,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-EXP-20"],
         "Min-Expires and Max-Expires of a SEND are taken for its Expires.",
     )
+    .stored()
     .seed(|parts| {
         tapped(
             parts,

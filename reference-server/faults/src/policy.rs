@@ -298,7 +298,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-EXP-22"],
         "The default for message sessions that was set first cannot be changed.",
     )
-    .needs(DECLARED)
+    .needs(&[Need::Store, Need::Policy])
     .seed(|parts| {
         let first = Memory::<Option<u64>>::default();
         session_marking(parts, move |made| match &made.mark {
@@ -331,7 +331,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-EXP-22", "DM-EXP-21"],
         "A session's message without Expires gets the default for MESSAGE.",
     )
-    .needs(DECLARED)
+    .needs(&[Need::Store, Need::Policy])
     .under("expire.default.pm: seconds")
     .seed(|parts| {
         session_marking(parts, |made| match &made.mark {
@@ -345,7 +345,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-EXP-21", "DM-DEF-02"],
         "A session's message without Expires gets an hour, though no default is declared.",
     )
-    .needs(DECLARED)
+    .needs(&[Need::Store, Need::Policy])
     .under("expire.default.lm: none")
     .seed(|parts| {
         session_marking(parts, |made| {
@@ -364,6 +364,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-DEF-02", "DM-EXP-11"],
         "A message without Expires gets the mark of the message before.",
     )
+    .needs(&[Need::Wire, Need::Clock])
     .seed(|parts| {
         let before = Memory::<u64>::new(600);
         marking(parts, move |made| match &made.mark {

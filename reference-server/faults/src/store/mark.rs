@@ -43,7 +43,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-EXP-30", "DM-EXP-12"],
         "A changed default marks anew what waits.",
     )
-    .needs(&[Need::Wire, Need::Policy])
+    .needs(&[Need::Store, Need::Policy])
     .seed(|parts| {
         let expiration = Arc::clone(&parts.expiration);
         let bare = Builder::request("MESSAGE", "sip:a@example.org")

@@ -83,6 +83,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-STORE-12"],
         "The To of a session's record is its From.",
     )
+    .stored()
     .seed(|parts| invites(parts, |invite| copied(invite, "From", "To"))),
     Fault::new(
         "session-drops-subject",
@@ -97,6 +98,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-STORE-15"],
         "The Date of an INVITE is not stored.",
     )
+    .stored()
     .seed(|parts| invites(parts, |invite| rewrite::without(invite, &["Date"]))),
     Fault::new(
         "invents-asserted-identity",
@@ -207,6 +209,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["DM-STORE-18"],
         "Expires of a SEND is used for the mark and not stored.",
     )
+    .stored()
     .seed(|parts| heads(parts, |field| Becomes::gone_if(field.is("Expires")))),
     Fault::new(
         "keeps-line-end-of-frame",
