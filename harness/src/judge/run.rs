@@ -64,10 +64,12 @@ impl Judged {
         }
     }
 
-    /// Puts a second run of the same case in the place of this one, unless it could not be run to its end.
+    /// Puts a second run of the same case in the place of this one, unless that could not be run to its end, or
+    /// showed nothing.
     pub fn replace(&mut self, second: Self) {
-        if second.judgement.verdict == Verdict::Error {
-            return;
+        match second.judgement.verdict {
+            Verdict::Pass | Verdict::Inconclusive | Verdict::Fail => {}
+            Verdict::NotApplicable | Verdict::None | Verdict::Error => return,
         }
         let earlier = Earlier {
             verdict: self.judgement.verdict,
