@@ -10,8 +10,10 @@ use crate::scenario::model::{Matcher, MatcherKind, Pics};
 
 /// What is tried where the profile says nothing, so that a first run with the smallest profile shows
 /// something: nearly every server of pager mode delivers so, and the specification is about both modes. If
-/// nothing ever comes in this way, the judge blames nobody.
-const ASSUMED: [(&str, &[&str]); 3] = [
+/// nothing ever comes in this way, the judge blames nobody; nor where a server asks for credentials.
+const ASSUMED: [(&str, &[&str]); 5] = [
+    ("auth.register", &["none"]),
+    ("auth.sender", &["none"]),
     ("delivery.form", &["message"]),
     ("delivery.trigger", &["on-register"]),
     ("store.modes", &["pager", "session"]),
@@ -334,8 +336,9 @@ mod tests {
     }
 
     #[test]
-    fn both_modes_are_tried_where_nothing_is_declared() {
+    fn both_modes_are_tried_where_nothing_is_declared_and_no_credentials() {
         for when in [
+            "{ auth.sender: none, auth.register: none }",
             "{ store.modes: session }",
             "{ store.modes: pager }",
             "{ store.modes: { all-of: [pager, session] } }",
@@ -343,10 +346,9 @@ mod tests {
         ] {
             assert_eq!(look_at(when, &[]), Outcome::Run(BTreeMap::new()), "{when}");
         }
-        assert!(matches!(
-            look_at("{ store.modes: { not: session } }", &[]),
-            Outcome::Undeclared(_)
-        ));
+        for when in ["{ store.modes: { not: session } }", "{ auth.sender: digest }"] {
+            assert!(matches!(look_at(when, &[]), Outcome::Undeclared(_)), "{when}");
+        }
     }
 
     #[test]
