@@ -346,8 +346,14 @@ mod tests {
         ] {
             assert_eq!(look_at(when, &[]), Outcome::Run(BTreeMap::new()), "{when}");
         }
-        for when in ["{ store.modes: { not: session } }", "{ auth.sender: digest }"] {
-            assert!(matches!(look_at(when, &[]), Outcome::Undeclared(_)), "{when}");
+        for when in [
+            "{ store.modes: { not: session } }",
+            "{ auth.sender: digest }",
+        ] {
+            assert!(
+                matches!(look_at(when, &[]), Outcome::Undeclared(_)),
+                "{when}"
+            );
         }
     }
 
