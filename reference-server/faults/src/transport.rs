@@ -392,6 +392,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         noticing(parts, &[STORED, STORED])
     }),
     Fault::new(
+        "tells-strangers-what-waits",
+        "F-290",
+        &["DM-DRV-07"],
+        "Whoever subscribes to the summary of an account is told that messages wait in it.",
+    )
+    .seed(telling_strangers),
+    Fault::new(
         "answer-of-another-protocol",
         "F-170",
         &["RFC3264-6"],
@@ -904,6 +911,42 @@ fn noticing(parts: Parts, notices: &'static [&'static str]) -> Parts {
         }
         Some(message)
     })
+}
+
+/// Takes every subscription, and notifies at once.
+fn telling_strangers(parts: Parts) -> Parts {
+    let own = parts.clone();
+    responding(parts, move |response| {
+        if !is_to(response, "SUBSCRIBE") {
+            return None;
+        }
+        let subscriber = rewrite::account_in(response, "From")?;
+        let parts = own.clone();
+        tokio::spawn(async move {
+            if let Some((target, octets)) = summary(&parts, &subscriber).await {
+                // Whoever is gone gets nothing.
+                let _ = parts.outbox.send(target, octets).await;
+            }
+        });
+        Some(rewrite::start_line(response, "SIP/2.0 200 OK"))
+    })
+}
+
+/// A message summary (RFC 3842) for a user.
+async fn summary(parts: &Parts, to: &str) -> Option<(Target, Bytes)> {
+    let bindings = parts.store.bindings(to).await.ok()?;
+    let binding = bindings.last()?;
+    let target = target_of(binding)?;
+    let notify = begun(parts, target, &binding.contact, to)?
+        .header("Event", "message-summary")
+        .header("Subscription-State", "active")
+        .header("Content-Type", "application/simple-message-summary")
+        .body("Messages-Waiting: yes\r\n")
+        .octets();
+    let notify = rewrite::read(&notify)?;
+    let octets = rewrite::value(&notify, "CSeq", |_| b"1 NOTIFY".to_vec());
+    let line = format!("NOTIFY {} SIP/2.0", binding.contact);
+    Some((target, rewrite::start_line(&rewrite::read(&octets)?, line)))
 }
 
 /// A notification for the sender of a MESSAGE.
