@@ -4,6 +4,7 @@
 //! is stored, [`clock`] moves the time by which messages age, [`policy`] sets what the provider may choose,
 //! [`process`] starts and stops the server. [`instance`] is one server with all of them in place.
 
+pub mod accounts;
 pub mod clock;
 pub(crate) mod control;
 pub mod instance;
@@ -12,11 +13,12 @@ pub mod policy;
 pub mod probe;
 pub mod process;
 pub mod profile;
+mod program;
 pub mod store;
 
 use std::pin::Pin;
 
-pub use control::NewAccount;
+pub use accounts::NewAccount;
 pub use instance::{Instance, SetUpError};
 pub use profile::Profile;
 

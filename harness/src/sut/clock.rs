@@ -13,6 +13,7 @@ use imspec_reports::record::{StoreTime, UtcTime};
 
 use super::Pending;
 use super::control::Control;
+use super::program::Program;
 
 pub use faketime::Faketime;
 
@@ -109,28 +110,7 @@ impl Clock for ByControl {
     }
 
     fn distance(&self) -> Pending<'_, Result<Distance, String>> {
-        Box::pin(async move {
-            // The first request opens the connection; the quickest of several says most.
-            let mut best: Option<Distance> = None;
-            for _ in 0..3 {
-                let (before, asked) = (UtcTime::now(), Instant::now());
-                let shown = self.control.clock().await?;
-                let half_us = micros(asked.elapsed()) / 2;
-                // A clock that shows whole seconds is, on average, half a second past what it shows.
-                let half_step_us = micros(self.resolution) / 2;
-                let measured = Distance {
-                    us: shown
-                        .plus_us(signed(half_step_us))
-                        .unix_us
-                        .saturating_sub(before.plus_us(signed(half_us)).unix_us),
-                    uncertainty_us: half_us + half_step_us,
-                };
-                if best.is_none_or(|best| measured.uncertainty_us < best.uncertainty_us) {
-                    best = Some(measured);
-                }
-            }
-            best.ok_or_else(|| "the clock was not read".into())
-        })
+        Box::pin(quickest(self.resolution, || self.control.clock()))
     }
 
     fn advance(&self, to: UtcTime) -> Pending<'_, Result<(), String>> {
@@ -143,6 +123,119 @@ impl Clock for ByControl {
                 self.control.advance(by_us.div_ceil(1000)).await?;
             }
             Ok(())
+        })
+    }
+}
+
+/// Measures the distance of a clock that has to be asked. The first request opens a connection, or brings a
+/// program into memory; the quickest of several says most.
+async fn quickest<F: Future<Output = Result<UtcTime, String>>>(
+    resolution: Duration,
+    ask: impl Fn() -> F,
+) -> Result<Distance, String> {
+    let mut best: Option<Distance> = None;
+    for _ in 0..3 {
+        let (before, asked) = (UtcTime::now(), Instant::now());
+        let shown = ask().await?;
+        let half_us = micros(asked.elapsed()) / 2;
+        // A clock that shows whole seconds is, on average, half a second past what it shows.
+        let half_step_us = micros(resolution) / 2;
+        let measured = Distance {
+            us: shown
+                .plus_us(signed(half_step_us))
+                .unix_us
+                .saturating_sub(before.plus_us(signed(half_us)).unix_us),
+            uncertainty_us: half_us + half_step_us,
+        };
+        if best.is_none_or(|best| measured.uncertainty_us < best.uncertainty_us) {
+            best = Some(measured);
+        }
+    }
+    best.ok_or_else(|| "the clock was not read".into())
+}
+
+/// A clock that a program reads and another one moves.
+#[derive(Debug)]
+pub struct ByProgram {
+    read: Program,
+    advance: Program,
+    resolution: Duration,
+    settle: Duration,
+}
+
+impl ByProgram {
+    pub(crate) fn new(
+        read: Program,
+        advance: Program,
+        resolution: Duration,
+        settle: Duration,
+    ) -> Self {
+        Self {
+            read,
+            advance,
+            resolution,
+            settle,
+        }
+    }
+
+    /// What the clock shows: a date and time as RFC 3339 has it, or seconds since 1970.
+    async fn shown(&self) -> Result<UtcTime, String> {
+        let said = self.read.say(&[]).await?;
+        let instant = said.parse::<jiff::Timestamp>().ok().map(|it| UtcTime {
+            unix_us: it.as_microsecond(),
+        });
+        instant.or_else(|| seconds(&said)).ok_or_else(|| {
+            format!("the clock's program printed `{said}`, which is neither RFC 3339 nor seconds")
+        })
+    }
+}
+
+fn seconds(text: &str) -> Option<UtcTime> {
+    let seconds: f64 = text.parse().ok()?;
+    // Beyond this year 9999 is passed, and whole microseconds are not told apart any more.
+    #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
+    (0.0..253_402_300_800.0)
+        .contains(&seconds)
+        .then(|| UtcTime {
+            unix_us: (seconds * 1e6).round() as i64,
+        })
+}
+
+impl Clock for ByProgram {
+    fn movable(&self) -> bool {
+        true
+    }
+
+    fn resolution(&self) -> Duration {
+        self.resolution
+    }
+
+    fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    fn distance(&self) -> Pending<'_, Result<Distance, String>> {
+        Box::pin(quickest(self.resolution, || self.shown()))
+    }
+
+    fn advance(&self, to: UtcTime) -> Pending<'_, Result<(), String>> {
+        Box::pin(async move {
+            let shown = self.shown().await?;
+            let by_us = u64::try_from(to.unix_us.saturating_sub(shown.unix_us)).unwrap_or(0);
+            if by_us == 0 {
+                return Ok(());
+            }
+            let by_ms = by_us.div_ceil(1000);
+            let by_s = by_us.div_ceil(1_000_000);
+            let words = [
+                ("by_ms", by_ms.to_string()),
+                ("by_s", by_s.to_string()),
+                ("to", to.to_string()),
+            ];
+            let words = words
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            self.advance.run(&words).await.map(drop)
         })
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use imspec_reports::record::UtcTime;
 use tokio::sync::watch;
 
+use super::accounts::{Accounts, NewAccount};
 use super::clock::{self, StoreClock};
-use super::control::{Control, NewAccount};
+use super::control::Control;
 use super::places::Places;
 use super::policy::{self, Policy, SetError};
 use super::probe;
@@ -16,6 +17,7 @@ use super::process::{Life, Process};
 use super::profile::{
     ClockAdapter, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, StoreAdapter, Transport,
 };
+use super::program::Program;
 use super::store::{self, Store};
 
 /// How long a server that runs already may take to answer.
@@ -48,7 +50,7 @@ pub struct Instance {
     /// What its provider may choose.
     pub policy: Box<dyn Policy>,
     /// Accounts are made here, where that is needed.
-    accounts: Option<Control>,
+    accounts: Option<Accounts>,
     /// Its process, where imspec started it.
     process: Option<tokio::sync::Mutex<Process>>,
     life: watch::Receiver<Life>,
@@ -121,7 +123,7 @@ impl Instance {
     /// Makes sure that these accounts exist, where the profile says that the harness must.
     pub async fn provision(&self, accounts: &[NewAccount]) -> Result<(), SetError> {
         match &self.accounts {
-            Some(control) if !accounts.is_empty() => control.add_accounts(accounts).await,
+            Some(made) if !accounts.is_empty() => made.add(accounts).await,
             _ => Ok(()),
         }
     }
@@ -190,7 +192,7 @@ impl Instance {
                     .map(drop)
             }
             // Its clock went down with it, and is moved once it is back.
-            ClockAdapter::Control { .. } => Ok(()),
+            ClockAdapter::Control { .. } | ClockAdapter::Program { .. } => Ok(()),
             ClockAdapter::Real { .. } => {
                 tokio::time::sleep(down).await;
                 Ok(())
@@ -211,10 +213,12 @@ impl Instance {
         let fill = |text: &str| places.fill(text).map_err(failed);
         let control = |url: &str| fill(url).and_then(|url| Control::new(&url).map_err(failed));
         let path = |text: &str| fill(text).map(|path| profile.folder.join(path));
+        let program = |words: &[String]| Program::new(words, places);
         let adapters = &profile.adapters;
         let store: Option<Box<dyn Store>> = match &adapters.store {
             StoreAdapter::None => None,
             StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
+            StoreAdapter::Program(words) => Some(Box::new(store::ByProgram::new(program(words)))),
             StoreAdapter::Sqlite {
                 path: database,
                 query,
@@ -243,6 +247,17 @@ impl Instance {
             ClockAdapter::Control { url, resolution } => {
                 Box::new(clock::ByControl::new(control(url)?, *resolution))
             }
+            ClockAdapter::Program {
+                read,
+                advance,
+                resolution,
+                settle,
+            } => Box::new(clock::ByProgram::new(
+                program(read),
+                program(advance),
+                *resolution,
+                *settle,
+            )),
             ClockAdapter::Faketime {
                 file,
                 settle,
@@ -254,9 +269,15 @@ impl Instance {
             PolicyAdapter::Control { url, settable } => {
                 Box::new(policy::ByControl::new(control(url)?, settable.clone()))
             }
+            PolicyAdapter::Program { set, settable } => Box::new(policy::ByProgram::new(
+                program(set),
+                settable.clone(),
+                &profile.pics,
+            )),
         };
-        let accounts = match (profile.pixit.accounts, adapters.control_url()) {
-            (Provision::Control, Some(url)) => Some(control(url)?),
+        let accounts = match (&profile.pixit.accounts, adapters.control_url()) {
+            (Provision::Control, Some(url)) => Some(Accounts::Control(control(url)?)),
+            (Provision::Program(words), _) => Some(Accounts::Program(program(words))),
             _ => None,
         };
         let (alive, unchanging) = watch::channel(Life::Running);

@@ -20,12 +20,20 @@ pub struct Places {
 impl Places {
     /// Fills in all references of a text; `$${` writes `${`.
     pub fn fill(&self, text: &str) -> Result<String, String> {
+        self.fill_with(text, &[])
+    }
+
+    /// The same with further references, which are known only now.
+    pub fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> Result<String, String> {
         fill(text, |name| match name.split_once('.') {
             Some(("port", port)) => self.ports.get(port).map(ToString::to_string),
             None if name == "dir" => self.dir.as_deref().map(shown),
             None if name == "profile" => Some(shown(&self.profile)),
             None if name == "self" => Some(shown(&self.program)),
-            _ => None,
+            _ => more
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned()),
         })
     }
 }

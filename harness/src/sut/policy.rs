@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Pending;
 use super::control::Control;
+use super::program::Program;
 
 /// Why a server is not as a case wants it.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,60 @@ impl Policy for ByControl {
                 )));
             }
             self.control.set_policy(values).await
+        })
+    }
+}
+
+/// Choices that a program makes, one at a time. What the server chose before is what the profile declares.
+#[derive(Debug)]
+pub struct ByProgram {
+    program: Program,
+    settable: BTreeSet<String>,
+    declared: BTreeMap<String, Value>,
+}
+
+impl ByProgram {
+    pub(crate) fn new(
+        program: Program,
+        settable: BTreeSet<String>,
+        declared: &BTreeMap<String, Value>,
+    ) -> Self {
+        let mut declared = declared.clone();
+        declared.retain(|key, _| settable.contains(key));
+        Self {
+            program,
+            settable,
+            declared,
+        }
+    }
+}
+
+impl Policy for ByProgram {
+    fn settable(&self) -> &BTreeSet<String> {
+        &self.settable
+    }
+
+    fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>> {
+        Box::pin(async { Ok(self.declared.clone()) })
+    }
+
+    fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), SetError>> {
+        Box::pin(async move {
+            for (key, value) in values {
+                if !self.settable.contains(key) {
+                    return Err(SetError::Failed(format!(
+                        "the policy adapter of the profile cannot set `{key}`"
+                    )));
+                }
+                // A text as it is, anything else as JSON.
+                let value = match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                let words = [("key", key.as_str()), ("value", value.as_str())];
+                self.program.run(&words).await?;
+            }
+            Ok(())
         })
     }
 }

@@ -99,12 +99,14 @@ impl std::fmt::Debug for Relay {
 }
 
 /// How accounts come into being.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provision {
     /// By themselves: the server takes every user part for an account.
     None,
     /// Through the control API.
     Control,
+    /// By a program that makes one account.
+    Program(Vec<String>),
 }
 
 /// A transport of SIP.
@@ -181,6 +183,8 @@ pub enum StoreAdapter {
     None,
     /// Control API at this URL.
     Control(String),
+    /// A program that prints the records of an account.
+    Program(Vec<String>),
     /// A file of `SQLite`.
     Sqlite {
         /// The file; relative to the profile's folder.
@@ -211,6 +215,17 @@ pub enum ClockAdapter {
         /// Finest step of the clock.
         resolution: Duration,
     },
+    /// A program that reads the clock, and one that moves it.
+    Program {
+        /// Prints what the clock shows.
+        read: Vec<String>,
+        /// Moves it on.
+        advance: Vec<String>,
+        /// Finest step of the clock.
+        resolution: Duration,
+        /// Time until a move has its full effect.
+        settle: Duration,
+    },
     /// libfaketime.
     Faketime {
         /// The offset file.
@@ -231,6 +246,13 @@ pub enum PolicyAdapter {
     Control {
         /// Base URL.
         url: String,
+        /// PICS keys that can be set.
+        settable: BTreeSet<String>,
+    },
+    /// A program that makes one choice.
+    Program {
+        /// Program and arguments.
+        set: Vec<String>,
         /// PICS keys that can be set.
         settable: BTreeSet<String>,
     },
@@ -318,7 +340,9 @@ impl Profile {
     pub fn settable(&self) -> BTreeSet<String> {
         match &self.adapters.policy {
             PolicyAdapter::Fixed => BTreeSet::new(),
-            PolicyAdapter::Control { settable, .. } => settable.clone(),
+            PolicyAdapter::Control { settable, .. } | PolicyAdapter::Program { settable, .. } => {
+                settable.clone()
+            }
         }
     }
 
@@ -338,9 +362,10 @@ impl Profile {
         ];
         entries.extend(pixit.udp.clone().map(|at| ("target.udp", at.into())));
         entries.extend(pixit.tcp.clone().map(|at| ("target.tcp", at.into())));
-        let provision = match pixit.accounts {
+        let provision = match &pixit.accounts {
             Provision::None => "none",
             Provision::Control => "control",
+            Provision::Program(_) => "command",
         };
         entries.push(("accounts.provision", provision.into()));
         if let Some(logins) = &pixit.logins {
@@ -383,16 +408,19 @@ impl Adapters {
         let store = match self.store {
             StoreAdapter::None => "none",
             StoreAdapter::Control(_) => "control",
+            StoreAdapter::Program(_) => "command",
             StoreAdapter::Sqlite { .. } => "sql",
         };
         let clock = match self.clock {
             ClockAdapter::Real { .. } => "real",
             ClockAdapter::Control { .. } => "control",
+            ClockAdapter::Program { .. } => "command",
             ClockAdapter::Faketime { .. } => "faketime",
         };
         let policy = match self.policy {
             PolicyAdapter::Fixed => "fixed",
             PolicyAdapter::Control { .. } => "control",
+            PolicyAdapter::Program { .. } => "command",
         };
         let process = match self.process {
             ProcessAdapter::Attach => "attach",

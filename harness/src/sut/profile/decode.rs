@@ -25,6 +25,13 @@ use crate::sut::store::{Columns, Source as Origin};
 /// Most servers side by side.
 const MOST_INSTANCES: usize = 64;
 
+/// References that only the commands of an adapter know.
+const OF_COMMANDS: [(&str, &[&str]); 3] = [
+    ("store", &["account", "user", "domain"]),
+    ("clock", &["by_ms", "by_s", "to"]),
+    ("policy", &["key", "value"]),
+];
+
 const fn required(name: &'static str) -> Key {
     Key {
         name,
@@ -209,10 +216,9 @@ impl Decoder<'_> {
             optional("password"),
         ];
         let fields = self.fields("`accounts`", &node.span, node, &keys)?;
-        let known = [("none", Provision::None), ("control", Provision::Control)];
         let provision = fields
             .get("provision")
-            .and_then(|node| self.choice(node, &known));
+            .and_then(|node| self.provision(node));
         let username = match fields.get("username") {
             None => "${user}".to_owned(),
             Some(node) => self.of_user(node)?,
@@ -235,6 +241,15 @@ impl Decoder<'_> {
             }),
         };
         Some((provision?, logins))
+    }
+
+    fn provision(&mut self, node: &Node) -> Option<Provision> {
+        if node.as_map().is_none() {
+            let known = [("none", Provision::None), ("control", Provision::Control)];
+            return self.choice(node, &known);
+        }
+        let fields = self.fields("`provision`", &node.span, node, &[required("command")])?;
+        self.command(fields.get("command")?).map(Provision::Program)
     }
 
     /// Text in which `${user}` and `${domain}` may stand.
@@ -409,7 +424,12 @@ impl Decoder<'_> {
     }
 
     fn store(&mut self, node: &Node) -> Option<StoreAdapter> {
-        match self.kind(node, "store adapter", &["none", "control", "sql"])? {
+        match self.kind(
+            node,
+            "store adapter",
+            &["none", "control", "sql", "command"],
+        )? {
+            ("command", inner) => self.command(inner?).map(StoreAdapter::Program),
             ("control", inner) => self
                 .control(inner?, &[])
                 .map(|fields| fields.0)
@@ -475,7 +495,28 @@ impl Decoder<'_> {
 
     fn clock(&mut self, node: &Node) -> Option<ClockAdapter> {
         let second = Duration::from_secs(1);
-        match self.kind(node, "clock adapter", &["real", "control", "faketime"])? {
+        let kinds = ["real", "control", "faketime", "command"];
+        match self.kind(node, "clock adapter", &kinds)? {
+            ("command", inner) => {
+                let inner = inner?;
+                let keys = [
+                    required("read"),
+                    required("advance"),
+                    optional("resolution"),
+                    optional("settle"),
+                ];
+                let fields = self.fields("`command`", &inner.span, inner, &keys)?;
+                let read = fields.get("read").and_then(|node| self.command(node));
+                let advance = fields.get("advance").and_then(|node| self.command(node));
+                let resolution = self.duration_of(&fields, "resolution", Duration::ZERO)?;
+                let settle = self.duration_of(&fields, "settle", Duration::ZERO)?;
+                Some(ClockAdapter::Program {
+                    read: read?,
+                    advance: advance?,
+                    resolution,
+                    settle,
+                })
+            }
             ("control", inner) => {
                 let (url, fields) = self.control(inner?, &[optional("resolution")])?;
                 let resolution = self.duration_of(&fields, "resolution", Duration::ZERO)?;
@@ -510,7 +551,19 @@ impl Decoder<'_> {
     }
 
     fn policy(&mut self, node: &Node) -> Option<PolicyAdapter> {
-        match self.kind(node, "policy adapter", &["fixed", "control"])? {
+        match self.kind(node, "policy adapter", &["fixed", "control", "command"])? {
+            ("command", inner) => {
+                let inner = inner?;
+                let keys = [required("set"), required("settable")];
+                let fields = self.fields("`command`", &inner.span, inner, &keys)?;
+                let set = fields.get("set").and_then(|node| self.command(node));
+                let settable: BTreeSet<String> =
+                    self.texts(fields.get("settable")?)?.into_iter().collect();
+                Some(PolicyAdapter::Program {
+                    set: set?,
+                    settable,
+                })
+            }
             ("control", inner) => {
                 let (url, fields) = self.control(inner?, &[required("settable")])?;
                 let settable: BTreeSet<String> =
@@ -730,9 +783,20 @@ impl Decoder<'_> {
             scalars(accounts, &mut of_users);
         }
         texts.retain(|(_, span)| !of_users.iter().any(|(_, own)| own == span));
+        let mut known = Vec::new();
+        for (name, more) in OF_COMMANDS {
+            let mut own = Vec::new();
+            if let Some(node) = adapter(name).and_then(|node| node.get("command")) {
+                scalars(node, &mut own);
+            }
+            known.extend(own.into_iter().map(|(_, span)| (span, more)));
+        }
         for (text, span) in texts {
+            let more = known.iter().find(|(own, _)| *own == span);
             for name in places::references(text) {
-                self.reference(&name, &span, process.is_some(), &ports);
+                if !more.is_some_and(|(_, more)| more.contains(&name.as_str())) {
+                    self.reference(&name, &span, process.is_some(), &ports);
+                }
             }
         }
     }
@@ -1100,6 +1164,22 @@ mod tests {
         ]
         .map(|accounts| complaint(&with_accounts(accounts)));
         insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn adapters_may_be_programs_with_references_of_their_own() {
+        let smallest = "name: x\nsut: { product: X }\npixit:\n  target: { udp: \"h:5060\" }\n  domain: example.org\nadapters:\n";
+        let right = format!(
+            "{smallest}  store: {{ command: [./store, \"${{account}}\"] }}\n  clock: {{ command: {{ read: [date], advance: [./move, \"${{by_ms}}\"], settle: 1s }} }}\n  policy: {{ command: {{ set: [./set, \"${{key}}\", \"${{value}}\"], settable: [policy.expired] }} }}\n"
+        );
+        let profile = read(&right).unwrap();
+        let kinds = profile.adapters.kinds();
+        for adapter in ["store", "clock", "policy"] {
+            assert_eq!(kinds[adapter], "command");
+        }
+        assert!(profile.settable().contains("policy.expired"));
+        let wrong = format!("{smallest}  store: {{ command: [./store, \"${{by_ms}}\"] }}\n");
+        assert!(complaint(&wrong).contains("${by_ms}"));
     }
 
     fn with_msrp(msrp: &str) -> String {

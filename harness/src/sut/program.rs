@@ -1,0 +1,160 @@
+//! Programs that reach into a server where nothing else does: a script beside the profile that reads its store,
+//! moves its clock, makes a choice or an account.
+//!
+//! A program is a list of words. References in them are filled in when it is run, and what stands in a reference
+//! is one word or a part of one: nothing is given to a shell. What it prints on standard output is its answer; a
+//! status other than 0 is a failure, with what it printed on standard error as the reason.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::places::Places;
+
+/// How long one run may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest answer that is read, in octets.
+const LARGEST: usize = 64 * 1024 * 1024;
+/// Octets of a complaint that are shown.
+const SHOWN: usize = 400;
+
+/// A program of the profile at the places of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    words: Vec<String>,
+    places: Places,
+}
+
+impl Program {
+    /// A program with these words, in which references may stand.
+    pub(crate) fn new(words: &[String], places: &Places) -> Self {
+        Self {
+            words: words.to_vec(),
+            places: places.clone(),
+        }
+    }
+
+    /// Runs it in the folder of the profile, with further references filled in; gives what it printed.
+    ///
+    /// # Errors
+    /// Where it cannot be run, takes too long, says too much, or ends with another status than 0.
+    pub(crate) async fn run(&self, more: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+        let words = self
+            .words
+            .iter()
+            .map(|word| self.places.fill_with(word, more))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (program, arguments) = words.split_first().ok_or("an empty command")?;
+        let failed = |why: &dyn std::fmt::Display| format!("`{}`: {why}", words.join(" "));
+        let mut child = tokio::process::Command::new(self.path_of(program))
+            .args(arguments)
+            .current_dir(&self.places.profile)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| failed(&e))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let whole = async {
+            let (answer, complaint) = tokio::join!(drain(stdout, LARGEST), drain(stderr, SHOWN));
+            (child.wait().await, answer, complaint)
+        };
+        let (status, answer, complaint) = tokio::time::timeout(PATIENCE, whole)
+            .await
+            .map_err(|_| failed(&format!("did not end within {} s", PATIENCE.as_secs())))?;
+        let status = status.map_err(|e| failed(&e))?;
+        if !status.success() {
+            let complaint = String::from_utf8_lossy(&complaint.octets);
+            return Err(failed(&format!("{status}; it said: {}", complaint.trim())));
+        }
+        if answer.cut {
+            return Err(failed(&format!("it printed more than {LARGEST} octets")));
+        }
+        Ok(answer.octets)
+    }
+
+    /// The same as one line of text.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and where the answer is no text.
+    pub(crate) async fn say(&self, more: &[(&str, &str)]) -> Result<String, String> {
+        let octets = self.run(more).await?;
+        let text = String::from_utf8(octets)
+            .map_err(|_| format!("`{}` printed what is no UTF-8", self.words.join(" ")))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// A path with a slash starts from the profile's folder, as all paths of a profile do; a plain name is looked
+    /// for in PATH.
+    fn path_of(&self, program: &str) -> std::path::PathBuf {
+        if program.contains('/') {
+            self.places.profile.join(program)
+        } else {
+            program.into()
+        }
+    }
+}
+
+struct Drained {
+    octets: Vec<u8>,
+    cut: bool,
+}
+
+/// Reads to the end, so that the writer never waits, and keeps the first octets.
+async fn drain(stream: Option<impl AsyncRead + Unpin>, most: usize) -> Drained {
+    let mut drained = Drained {
+        octets: Vec::new(),
+        cut: false,
+    };
+    let Some(mut stream) = stream else {
+        return drained;
+    };
+    let mut piece = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = stream.read(&mut piece).await {
+        let room = most.saturating_sub(drained.octets.len());
+        drained.cut |= length > room;
+        drained.octets.extend_from_slice(&piece[..length.min(room)]);
+    }
+    drained
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn program(words: &[&str]) -> Program {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let places = Places {
+            profile: std::env::temp_dir(),
+            ..Places::default()
+        };
+        Program::new(&words, &places)
+    }
+
+    #[tokio::test]
+    async fn references_are_words_and_never_code() {
+        let echo = program(&["printf", "%s|", "${user}", "x${user}y"]);
+        let said = echo.say(&[("user", "a b; $(id) '\"")]).await.unwrap();
+        assert_eq!(said, "a b; $(id) '\"|xa b; $(id) '\"y|");
+        let why = echo.say(&[]).await.unwrap_err();
+        assert_eq!(why, "`${user}` has no value here");
+    }
+
+    #[tokio::test]
+    async fn a_failure_says_what_the_program_said() {
+        let why = program(&["sh", "-c", "echo no such table >&2; exit 3"])
+            .run(&[])
+            .await
+            .unwrap_err();
+        assert!(
+            why.contains("exit status: 3; it said: no such table"),
+            "{why}"
+        );
+        let why = program(&["./is-not-there"]).run(&[]).await.unwrap_err();
+        assert!(why.contains("`./is-not-there`: No such file"), "{why}");
+    }
+}
