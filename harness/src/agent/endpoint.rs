@@ -321,7 +321,8 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
 /// A socket for datagrams, and a listener at the TCP port of the same number. Who takes datagrams must take
 /// connections there too (RFC 3261 §18.2.1): a server uses TCP for what is too large for a datagram (§18.1.1).
 async fn datagrams(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
-    let mut tries = 16;
+    // Whole suites leave half of all client ports behind in TIME-WAIT, and the next may be one of them again.
+    let mut tries = 256;
     loop {
         let udp = UdpSocket::bind(at).await?;
         match TcpListener::bind(udp.local_addr()?).await {
