@@ -161,15 +161,11 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         seed,
     };
     let plan = plan::plan(&scenarios, &selection, &context);
-    let again = plan::plan(
-        &scenarios,
-        &selection,
-        &plan::Context {
-            // Other users: what the first run left behind is none of theirs.
-            seed: seed.wrapping_add(1),
-            ..context
-        },
-    );
+    let again = || {
+        // Other users: what the first run left behind is none of theirs.
+        let seed = seed.wrapping_add(1);
+        plan::plan(&scenarios, &selection, &plan::Context { seed, ..context })
+    };
     let set_aside = plan.set_aside.clone();
     let started = UtcTime::now();
     let clock = Instant::now();
@@ -243,12 +239,12 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Runs a plan, and of the second one those cases that were late in it. Gives also what ended the run
-    /// early.
+    /// Runs a plan, and of a second one, made where it is needed, those cases that were late in it. Gives also
+    /// what ended the run early.
     async fn drive(
         &self,
         plan: Plan,
-        again: Option<Plan>,
+        again: Option<impl FnOnce() -> Plan>,
     ) -> Result<(Results, Option<String>), Stop> {
         let (stop, stopped) = watch::channel(false);
         let interrupt = tokio::spawn(async move {
@@ -280,7 +276,7 @@ impl Bench<'_> {
         {
             let mut progress = run::Progress::new(late.len(), self.quiet);
             let second = campaign::run_again(
-                again,
+                again(),
                 &late,
                 self.profile,
                 self.options,

@@ -11,21 +11,7 @@ use serde::Deserialize;
 
 /// One record.
 #[derive(Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Record(Wire);
-
-impl Record {
-    /// In the record model.
-    ///
-    /// # Errors
-    /// Where a value is not what its key says.
-    pub(crate) fn into_message(self) -> Result<StoredMessage, String> {
-        self.0.into_record()
-    }
-}
-
-#[derive(Deserialize)]
-struct Wire {
+pub(crate) struct Record {
     #[serde(default)]
     account: Key<String>,
     #[serde(default)]
@@ -129,8 +115,12 @@ struct WireExpire {
     at: Option<UtcTime>,
 }
 
-impl Wire {
-    fn into_record(self) -> Result<StoredMessage, String> {
+impl Record {
+    /// In the record model.
+    ///
+    /// # Errors
+    /// Where a value is not what its key says.
+    pub(crate) fn into_message(self) -> Result<StoredMessage, String> {
         let (body, body_digest) = body_of(self.body)?;
         let further = self.further.into_iter().map(WireFurther::into_message);
         Ok(StoredMessage {
@@ -239,14 +229,14 @@ mod tests {
 
     #[test]
     fn missing_is_unknown_and_null_is_absent() {
-        let wire: Wire = serde_json::from_value(json!({
+        let wire: Record = serde_json::from_value(json!({
             "account": "sip:bob@example.org",
             "expire": null,
             "headers": [{ "name": "Subject", "value": "Dinner" }, { "name": "X", "value_base64": "/w==" }],
             "body": { "base64": "AAE=" },
         }))
         .unwrap();
-        let record = wire.into_record().unwrap();
+        let record = wire.into_message().unwrap();
         assert_eq!(record.account, Field::Known("sip:bob@example.org".into()));
         assert_eq!(record.expire, Field::Absent);
         assert_eq!(record.state, Field::Unknown);
@@ -262,7 +252,7 @@ mod tests {
             "headers": [{ "name": "Subject", "value": "Dinner" }],
             "headers_complete": true,
         });
-        let wire: Wire = serde_json::from_value(json!({
+        let wire: Record = serde_json::from_value(json!({
             "kind": "session",
             "invite": part,
             "bye": null,
@@ -271,7 +261,7 @@ mod tests {
             "further": [{ "send": { "headers": [] }, "body": { "text": "more" } }],
         }))
         .unwrap();
-        let record = wire.into_record().unwrap();
+        let record = wire.into_message().unwrap();
         assert_eq!(record.mode, Field::Known(Mode::Session));
         let invite = record.invite.known().unwrap();
         assert!(invite.headers_complete && invite.headers[0].name == "Subject");
@@ -282,17 +272,17 @@ mod tests {
         assert_eq!(digest.sha256, "ab".repeat(32));
         assert_eq!(record.further[0].body.known().unwrap()[..], *b"more");
         let broken = json!({ "body": { "octets": 5 } });
-        let wire: Wire = serde_json::from_value(broken).unwrap();
-        assert!(wire.into_record().is_err());
+        let wire: Record = serde_json::from_value(broken).unwrap();
+        assert!(wire.into_message().is_err());
     }
 
     #[test]
     fn a_mark_may_be_a_lifetime_or_an_instant() {
-        let wire: Wire = serde_json::from_value(json!({
+        let wire: Record = serde_json::from_value(json!({
             "expire": { "seconds": 600, "at": "2026-11-23T02:10:33Z", "raw": "600" }, "state": "waiting",
         }))
         .unwrap();
-        let record = wire.into_record().unwrap();
+        let record = wire.into_message().unwrap();
         assert_eq!(record.expire.known().unwrap().seconds, Some(600));
         assert_eq!(record.state, Field::Known(State::Waiting));
     }
