@@ -45,6 +45,30 @@ fn a_broken_profile_is_shown_and_nothing_is_run() {
 }
 
 #[test]
+fn a_waiver_for_what_does_not_exist_is_shown_and_nothing_is_run() {
+    let bench = Bench::new();
+    let waiver = |what: &str| {
+        format!(
+            "waivers:\n  - {what}\n    reason: known\n    issue: https://example.org/1\n    until: 2027-01-31\n"
+        )
+    };
+    bench.write("waivers.yaml", &waiver("case: PG-O6"));
+    let args = ["run", "PG-06", "--waivers", "waivers.yaml", "--out", "out"];
+    let ended = bench.imspec(&args).expect(2);
+    insta::assert_snapshot!(ended.stderr);
+    assert!(!bench.path("out").exists());
+    let ended = bench.imspec(&["check", "waivers.yaml"]).expect(2);
+    assert!(
+        ended.stdout.contains("waivers.yaml:2:11"),
+        "{}",
+        ended.stdout
+    );
+    bench.write("waivers.yaml", &waiver("requirement: DM-STORE-02"));
+    let ended = bench.imspec(&["check", "waivers.yaml"]).expect(0);
+    assert_eq!(ended.stdout, "1 waiver without error\n");
+}
+
+#[test]
 fn every_bundled_scenario_is_valid() {
     let bench = Bench::new();
     bench

@@ -158,11 +158,16 @@ fn agents_show_who_they_are_and_no_report_tells_how() {
             .count()
     };
     assert!(checks("pass") > 0 && checks("fail") == 0, "{record}");
-    let all: Vec<String> = ["out/run.json", "out/report.html", "out/junit.xml"]
-        .iter()
-        .map(|name| bench.read(name))
-        .chain([ended.stdout, ended.stderr])
-        .collect();
+    let all: Vec<String> = [
+        "out/run.json",
+        "out/report.html",
+        "out/junit.xml",
+        "out/summary.md",
+    ]
+    .iter()
+    .map(|name| bench.read(name))
+    .chain([ended.stdout, ended.stderr])
+    .collect();
     assert!(
         all[0].contains("Proxy-Authorization: Digest username="),
         "they were shown"
@@ -204,22 +209,20 @@ fn a_waiver_accepts_a_finding_and_a_stale_one_is_told() {
     bench.write("waivers.yaml", &waiver("PG-06", "2020-01-01"));
     bench.imspec(&args).expect(1);
     bench.write("waivers.yaml", &waiver("PG-01", "2999-12-31"));
-    let args = [
-        "run",
-        "PG-32",
-        "--profile",
-        profile,
-        "--waivers",
-        "waivers.yaml",
-        "--out",
-        "out",
-    ];
+    // Nobody looked at PG-01, so it may still need it.
+    let ended = bench.imspec(&args).expect(1);
+    assert!(ended.stdout.contains("not used"), "{}", ended.stdout);
+    let mut args = args;
+    args[1] = "PG-01";
     let ended = bench.imspec(&args).expect(3);
     assert!(
         ended.stdout.contains("stale waiver") && ended.stdout.contains("PG-01: known"),
         "{}",
         ended.stdout
     );
+    assert!(bench.read("out/junit.xml").contains("stale-waiver"));
+    assert!(bench.read("out/report.html").contains("Stale waivers"));
+    assert_eq!(bench.record()["waivers"][0]["state"], "stale");
 }
 
 #[test]

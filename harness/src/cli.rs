@@ -1,10 +1,12 @@
 //! The `imspec` command: one file a subcommand, one type for the exit status.
 
 pub mod check;
+pub mod conclude;
 pub mod exit;
 pub mod explain;
 pub mod faults;
 pub mod list;
+pub mod merge;
 pub mod run;
 pub mod schema;
 pub mod serve;
@@ -39,6 +41,8 @@ struct Command {
 enum Sub {
     /// Run the suite; by default all of it, against the bundled reference server
     Run(run::Args),
+    /// Join the records of the shards of a run
+    Merge(merge::Args),
     /// Start the reference server
     Serve(serve::Args),
     /// List the scenarios or the requirements
@@ -47,7 +51,7 @@ enum Sub {
     Faults(faults::Args),
     /// Tell all about a requirement, a scenario, a PICS key, a wording defect or an exit status
     Explain(explain::Args),
-    /// Find mistakes in scenarios and profiles
+    /// Find mistakes in scenarios, profiles and waivers
     Check(check::Args),
     /// Print the JSON Schema of scenarios, for editors
     Schema(schema::Args),
@@ -79,6 +83,7 @@ pub fn main() -> ExitStatus {
     let mut out = BufWriter::new(anstream::stdout().lock());
     let status = match &command.command {
         Sub::Run(args) => run::execute(args, &mut out),
+        Sub::Merge(args) => merge::execute(args, &mut out),
         Sub::Serve(args) => serve::execute(args, &mut out),
         Sub::List(args) => list::execute(args, &mut out),
         Sub::Faults(args) => faults::execute(args, &mut out),

@@ -14,6 +14,7 @@ mod request;
 mod run;
 mod silence;
 mod stored;
+mod waive;
 pub mod waiver;
 mod weigh;
 
@@ -26,6 +27,7 @@ use crate::catalogue::Catalogue;
 use crate::evidence::View;
 use crate::scenario::model::{Case, Pics, Step, Verb};
 
+pub(crate) use run::assemble;
 pub use run::{Judged, RunFacts, record};
 pub use weigh::{Weighed, weigh};
 

@@ -17,6 +17,7 @@
 //! - [`evidence`]: what a trace says about a name such as `sent`; used while running and while judging.
 //! - [`judge`]: verdicts as a pure function of trace, requirements and waivers.
 //! - [`campaign`]: runs a plan, judges what ends, and gives what came too late a second chance.
+//! - [`merge`]: joins the records of shards into the one that an unsplit run would have written.
 //! - [`prove`]: whether the suite catches the seeded faults of the reference server.
 //! - [`cli`]: one file a command.
 
@@ -28,7 +29,9 @@ pub mod cli;
 pub mod document;
 pub mod embedded;
 pub mod evidence;
+mod fingerprint;
 pub mod judge;
+pub mod merge;
 pub mod plan;
 pub mod prove;
 pub mod run;

@@ -3,7 +3,9 @@
 //! Pure and repeatable: the same scenarios, selection and context give the same plan.
 
 pub mod condition;
+pub mod record;
 pub mod selection;
+pub mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -196,6 +198,12 @@ fn misfit(diagnostic: &Diagnostic) -> String {
         "with the values of this profile the scenario makes no sense{place}: {}, {}",
         diagnostic.title, diagnostic.label
     )
+}
+
+/// The ids of all cases of a scenario, whatever a profile makes of them.
+pub fn case_ids(scenario: &Scenario) -> impl Iterator<Item = String> {
+    let choices = scenario.written.choices().into_iter();
+    choices.map(|choice| case_id(scenario, &choice))
 }
 
 /// `PG-05[transport=tcp,body=2]`

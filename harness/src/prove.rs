@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imspec_faults::{Fault, Need};
-use imspec_reports::record::{CaseRecord, Finding, FindingKind, RunRecord, UtcTime, Verdict};
+use imspec_reports::record::{
+    CaseRecord, Finding, FindingKind, PlanRecord, RunRecord, UtcTime, Verdict,
+};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -373,6 +375,7 @@ async fn attempt(
         duration_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         store_time_s: 0.0,
         interrupted: None,
+        plan: PlanRecord::default(),
         profile: profile.record(),
         today: jiff::Zoned::now().date(),
     };

@@ -14,9 +14,19 @@ pub enum Error {
     NotARecord(#[source] serde_json::Error),
     /// Written by a newer imspec.
     #[error(
-        "the record has format {found}, and this imspec reads formats up to {FORMAT}: read it with imspec {tool} or newer"
+        "the record has format {found}, and this imspec reads format {FORMAT}: read it with imspec {tool} or newer"
     )]
     Newer {
+        /// Its format.
+        found: u64,
+        /// Version that wrote it.
+        tool: String,
+    },
+    /// Written by an older imspec.
+    #[error(
+        "the record has format {found}, as imspec {tool} wrote it, and this imspec reads format {FORMAT}: run again with this imspec"
+    )]
+    Older {
         /// Its format.
         found: u64,
         /// Version that wrote it.
@@ -50,12 +60,13 @@ pub fn to_string(record: &RunRecord) -> Result<String, Error> {
 /// Reads a record.
 pub fn from_str(text: &str) -> Result<RunRecord, Error> {
     let head: Head = serde_json::from_str(text).map_err(Error::NotARecord)?;
-    if head.format > u64::from(FORMAT) {
-        let tool = crate::escape::line(&head.tool);
-        return Err(Error::Newer {
-            found: head.format,
-            tool,
-        });
+    let found = head.format;
+    let tool = crate::escape::line(&head.tool);
+    if found > u64::from(FORMAT) {
+        return Err(Error::Newer { found, tool });
+    }
+    if found < u64::from(FORMAT) {
+        return Err(Error::Older { found, tool });
     }
     serde_json::from_str(text).map_err(Error::Damaged)
 }
@@ -90,10 +101,11 @@ mod tests {
     #[test]
     fn says_why_a_file_cannot_be_read() {
         let newer = from_str(r#"{"format": 99, "tool": "7.0.0", "shape": []}"#).unwrap_err();
-        let damaged = from_str(r#"{"format": 1, "tool": "0.1.0"}"#).unwrap_err();
+        let older = from_str(r#"{"format": 1, "tool": "0.0.9", "shape": []}"#).unwrap_err();
+        let damaged = from_str(r#"{"format": 2, "tool": "0.1.0"}"#).unwrap_err();
         let other = from_str(r#"{"hello": 1}"#).unwrap_err();
         let none = from_str("").unwrap_err();
-        insta::assert_snapshot!(format!("{newer}\n{damaged}\n{other}\n{none}"));
+        insta::assert_snapshot!(format!("{newer}\n{older}\n{damaged}\n{other}\n{none}"));
     }
 
     #[test]

@@ -15,7 +15,9 @@
 //! `<flakyFailure>`.
 //!
 //! A `<testsuite>` is a group of scenarios (`PG`, `EX`), `classname` is the scenario, `name` the case. The
-//! requirements that a case covers are `requirement` properties.
+//! requirements that a case covers are `requirement` properties. Waivers are a suite of their own, so that one
+//! that makes the exit status 3 is seen: stale is `<failure>`, one that this run cannot tell about is
+//! `<skipped>`, one in use is a success.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +28,10 @@ use quick_junit::{
 
 use crate::escape;
 use crate::failure;
-use crate::record::{CaseRecord, Finding, FindingKind, RunRecord, Verdict};
+use crate::record::{
+    CaseRecord, Finding, FindingKind, RunRecord, Verdict, WaiverRecord, WaiverState,
+};
+use crate::summary;
 use crate::terminal;
 
 /// A report that cannot be written as XML.
@@ -50,13 +55,48 @@ pub fn render(record: &RunRecord) -> Result<String, Error> {
         add(&mut suite.properties, "profile", &record.profile.name);
         add(&mut suite.properties, "sut", &record.profile.sut);
         add(&mut suite.properties, "imspec", &record.tool);
+        if let Some(part) = summary::part(record) {
+            add(&mut suite.properties, "part", &part);
+        }
         if let Some(why) = &record.interrupted {
             add(&mut suite.properties, "interrupted", why);
         }
         suite.add_test_cases(cases.into_iter().map(|case| test_case(record, case)));
         report.add_test_suite(suite);
     }
+    if !record.waivers.is_empty() {
+        let mut suite = TestSuite::new("waivers");
+        suite.set_time(Duration::ZERO);
+        suite.add_test_cases(record.waivers.iter().map(waiver));
+        report.add_test_suite(suite);
+    }
     Ok(report.to_string()?)
+}
+
+fn waiver(waiver: &WaiverRecord) -> TestCase {
+    let mut status = match waiver.state {
+        WaiverState::Used => TestCaseStatus::success(),
+        WaiverState::Stale => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        WaiverState::Open => TestCaseStatus::skipped(),
+    };
+    if waiver.is_stale() {
+        status.set_type("stale-waiver");
+    }
+    if let Some(why) = &waiver.why {
+        status.set_message(escape::line(why));
+    }
+    let mut test = TestCase::new(escape::line(&waiver.subject()), status);
+    test.set_classname("waivers");
+    test.set_time(Duration::ZERO);
+    test.extra
+        .insert("file".into(), escape::line(&waiver.source.file).into());
+    test.extra
+        .insert("line".into(), waiver.source.line.to_string().into());
+    add(&mut test.properties, "reason", &waiver.reason);
+    add(&mut test.properties, "issue", &waiver.issue);
+    add(&mut test.properties, "until", &waiver.until);
+    add(&mut test.properties, "findings", &waiver.fits.to_string());
+    test
 }
 
 /// `PG` of `PG-05`.

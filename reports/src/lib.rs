@@ -9,6 +9,7 @@
 //! | [`terminal`] | the person who typed `imspec run` |
 //! | [`html`] | whoever has to believe the result: one page, no network |
 //! | [`junit`] | a CI system |
+//! | [`markdown`] | a pull request, the summary of a CI job |
 //! | [`json`] | programs, and imspec itself later |
 //!
 //! Below them, in the order in which they build on each other: [`escape`] makes foreign text safe to show,
@@ -23,6 +24,7 @@ pub mod failure;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod markdown;
 pub mod record;
 pub mod summary;
 pub mod terminal;

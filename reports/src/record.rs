@@ -1,11 +1,13 @@
 //! The run record: what `run.json` holds, one type a subject.
 
 pub mod octets;
+pub mod plan;
 pub mod protocol;
 pub mod stored;
 pub mod time;
 pub mod trace;
 pub mod verdict;
+pub mod waiver;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use octets::Octets;
+pub use plan::{Joined, PlanRecord, Shard};
 pub use protocol::{ProtocolFinding, ProtocolPlace, ProtocolWeight};
 pub use stored::{
     BodyDigest, Expire, Field, FurtherMessage, Mode, State, StoredHeader, StoredMessage, StoredPart,
@@ -23,9 +26,10 @@ pub use trace::{
     Trace, Transfer,
 };
 pub use verdict::{Basis, FindingKind, Level, Observation, Verdict};
+pub use waiver::{WaiverRecord, WaiverState};
 
 /// Version of the record's format. It grows by one when an older reader could misunderstand a record.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything about one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +46,8 @@ pub struct RunRecord {
     pub store_time_s: f64,
     /// Whether the run was ended before all cases were done, and by what.
     pub interrupted: Option<String>,
+    /// What was planned, and which part of it this record holds.
+    pub plan: PlanRecord,
     /// The server under test as its profile describes it.
     pub profile: ProfileRecord,
     /// The requirements that the cases refer to, in the order of the clauses.
@@ -55,9 +61,8 @@ pub struct RunRecord {
     pub protocol: Vec<ProtocolFinding>,
     /// Named meanings of unclear statements that the server was seen to follow: wording defect → reading → cases.
     pub readings: BTreeMap<String, BTreeMap<String, Vec<String>>>,
-    /// Waivers whose time is over, or that nothing needs any more, each in one line.
-    #[serde(default)]
-    pub stale_waivers: Vec<String>,
+    /// Accepted findings, in the order of their file.
+    pub waivers: Vec<WaiverRecord>,
 }
 
 /// One server under test.
@@ -150,6 +155,11 @@ impl CaseRecord {
 }
 
 impl RunRecord {
+    /// Waivers whose time is over, or that nothing needs any more.
+    pub fn stale_waivers(&self) -> impl Iterator<Item = &WaiverRecord> {
+        self.waivers.iter().filter(|waiver| waiver.is_stale())
+    }
+
     /// Cases that came out otherwise when they were run again.
     pub fn unsteady(&self) -> impl Iterator<Item = (&CaseRecord, &Earlier)> {
         let both = |case| CaseRecord::unsteady(case).map(|earlier| (case, earlier));

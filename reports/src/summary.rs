@@ -154,6 +154,24 @@ fn not_demonstrated(record: &RunRecord) -> Vec<(String, usize)> {
     reasons
 }
 
+/// What part of a plan the record holds, where that is to be told: `shard 2/5: 249 of 1245 cases`.
+pub fn part(record: &RunRecord) -> Option<String> {
+    let plan = &record.plan;
+    match (plan.shard, plan.joined.len()) {
+        (Some(shard), _) => Some(format!(
+            "shard {shard}: {} of {}",
+            record.cases.len(),
+            count(
+                usize::try_from(plan.cases).unwrap_or(usize::MAX),
+                "case",
+                "cases"
+            )
+        )),
+        (None, 0) => None,
+        (None, shards) => Some(format!("joined of {}", count(shards, "shard", "shards"))),
+    }
+}
+
 /// A weight in words: `1 nonconformity`, `2 profile mismatches`.
 pub fn count_of(kind: FindingKind, count: usize) -> String {
     let (one, many) = match kind {

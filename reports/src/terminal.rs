@@ -15,7 +15,7 @@ use crate::event;
 use crate::failure::{self, Failure, Shown};
 use crate::record::{
     CaseRecord, Check, Event, FindingKind, Level, ProtocolPlace, ProtocolWeight, RequirementRecord,
-    RunRecord, Verdict,
+    RunRecord, Verdict, WaiverState,
 };
 use crate::summary::{self, Summary, count, count_of};
 use page::{Page, Span, glued, plain, span};
@@ -45,9 +45,7 @@ pub fn summary(record: &RunRecord, options: &Options) -> String {
     let failures = failure::failures(record);
     if options.quiet {
         quiet(&mut page, record, &failures);
-        for stale in &record.stale_waivers {
-            page.paragraph(&label("stale waiver"), theme::DOUBTFUL, stale);
-        }
+        stale_waivers(&mut page, record);
     } else {
         head(&mut page, record);
         requirements(&mut page, record);
@@ -94,18 +92,17 @@ pub(crate) fn checks(case: &CaseRecord, verdicts: &[Verdict]) -> String {
 
 fn head(page: &mut Page, record: &RunRecord) {
     let profile = &record.profile;
-    page.prose(
-        0,
-        &[
-            span(theme::BOLD, &profile.sut),
-            plain(" "),
-            glued(theme::DIM, format!("· profile {}", profile.name)),
-            plain(" "),
-            glued(theme::DIM, format!("· imspec {}", record.tool)),
-            plain(" "),
-            glued(theme::DIM, format!("· {}", record.started.to_seconds())),
-        ],
-    );
+    let mut parts = vec![
+        format!("· profile {}", profile.name),
+        format!("· imspec {}", record.tool),
+        format!("· {}", record.started.to_seconds()),
+    ];
+    parts.extend(summary::part(record).map(|part| format!("· {part}")));
+    let mut line = vec![span(theme::BOLD, &profile.sut)];
+    for part in parts {
+        line.extend([plain(" "), glued(theme::DIM, part)]);
+    }
+    page.prose(0, &line);
 }
 
 // ---- requirements ----------------------------------------------------------------------------------
@@ -541,15 +538,12 @@ fn not_demonstrated(page: &mut Page, counts: &Summary) {
 }
 
 fn waivers(page: &mut Page, record: &RunRecord) {
-    let waived = failure::waived(record);
-    if waived.is_empty() && record.stale_waivers.is_empty() {
+    if record.waivers.is_empty() {
         return;
     }
-    page.heading(theme::BOLD, "Waived", theme::DIM);
-    for stale in &record.stale_waivers {
-        page.paragraph(&label("stale waiver"), theme::DOUBTFUL, stale);
-    }
-    for accepted in waived {
+    page.heading(theme::BOLD, "Waivers", theme::DIM);
+    stale_waivers(page, record);
+    for accepted in failure::waived(record) {
         let (_, _, name, _) = theme::finding(accepted.kind);
         let cases = listed(accepted.cases.iter().copied());
         page.row(
@@ -557,6 +551,33 @@ fn waivers(page: &mut Page, record: &RunRecord) {
             &[plain(format!("{name} in {cases}"))],
         );
         page.paragraph(&label("because"), Style::new(), accepted.waiver);
+    }
+    for finding in &record.protocol {
+        let Some(waiver) = &finding.waiver else {
+            continue;
+        };
+        let (_, _, name) = theme::protocol(finding.weight);
+        let messages = count(finding.count as usize, "message", "messages");
+        page.row(
+            &label(&finding.clause),
+            &[plain(format!("{name} in {messages} ({})", finding.message))],
+        );
+        page.paragraph(&label("because"), Style::new(), waiver);
+    }
+    for waiver in &record.waivers {
+        if waiver.state == WaiverState::Open {
+            page.paragraph(&label("not used"), Style::new(), &waiver.explain());
+        }
+    }
+}
+
+fn stale_waivers(page: &mut Page, record: &RunRecord) {
+    for waiver in record.stale_waivers() {
+        page.paragraph(
+            &label("stale waiver"),
+            theme::DOUBTFUL,
+            &format!("{} ({})", waiver.explain(), waiver.source),
+        );
     }
 }
 
@@ -871,6 +892,7 @@ mod tests {
         // Words of the format and instants would no longer be read.
         let fixed = [
             "verdict",
+            "state",
             "level",
             "basis",
             "observation",

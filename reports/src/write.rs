@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
 use crate::record::RunRecord;
-use crate::{html, json, junit};
+use crate::{html, json, junit, markdown};
 
 /// Names of the files that [`write_all`] writes, in its order.
-pub const FILES: [&str; 3] = ["run.json", "junit.xml", "report.html"];
+pub const FILES: [&str; 4] = ["run.json", "junit.xml", "summary.md", "report.html"];
 
 /// Writes all reports of a run into a directory, which is made if it is not there, and tells their paths.
 ///
@@ -22,6 +22,7 @@ pub fn write_all(record: &RunRecord, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let text = match name {
             "run.json" => json::to_string(record).map_err(io::Error::other)?,
             "junit.xml" => junit::render(record).map_err(io::Error::other)?,
+            "summary.md" => markdown::render(record),
             _ => html::render(record).map_err(io::Error::other)?,
         };
         let path = dir.join(name);

@@ -8,6 +8,7 @@ use imspec_reports::record::{Basis, Level};
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Diagnostics, Fields, Key, Node, Source, Span, tree};
 use crate::embedded;
+use crate::fingerprint;
 use crate::scenario::model::{Expect, RecordMatcher, Scenario, Step, Verb};
 
 /// One normative statement, in our words.
@@ -75,6 +76,7 @@ pub enum About {
 pub struct Catalogue {
     list: Vec<Requirement>,
     index: BTreeMap<String, usize>,
+    fingerprint: String,
 }
 
 impl Catalogue {
@@ -90,7 +92,10 @@ impl Catalogue {
     /// Reads the files of a catalogue.
     pub fn read(files: &[Arc<Source>]) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::new();
-        let mut catalogue = Self::default();
+        let mut catalogue = Self {
+            fingerprint: fingerprint::of(files.iter().map(|source| source.text())),
+            ..Self::default()
+        };
         let mut places: BTreeMap<String, (Arc<Source>, Span)> = BTreeMap::new();
         for source in files {
             let root = match tree::parse(source) {
@@ -149,6 +154,11 @@ impl Catalogue {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Tells two catalogues apart.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The id that was perhaps meant.

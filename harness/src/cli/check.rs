@@ -1,18 +1,20 @@
-//! `imspec check`: everything that is wrong with scenarios and profiles, before anything is run.
+//! `imspec check`: everything that is wrong with scenarios, profiles and waivers, before anything is run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ExitStatus;
+use crate::bundled;
 use crate::document::{Diagnostics, Source, tree};
-use crate::scenario::{Known, ScenarioFile, load};
+use crate::judge::waiver;
+use crate::scenario::{Known, Scenario, ScenarioFile, load};
 use crate::sut::Profile;
 
-/// Find mistakes in scenarios and profiles
+/// Find mistakes in scenarios, profiles and waivers
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Scenarios and profiles: files, or folders with .yaml files; default: the bundled suite
+    /// Scenarios, profiles and waivers: files, or folders with .yaml files; default: the bundled suite
     files: Vec<PathBuf>,
     /// Warnings are mistakes, too
     #[arg(long)]
@@ -34,7 +36,8 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
             Vec::new()
         }
     };
-    let (profiles, scenarios): (Vec<_>, Vec<_>) = files.into_iter().partition(is_profile);
+    let (profiles, files): (Vec<_>, Vec<_>) = files.into_iter().partition(is_profile);
+    let (waivers, scenarios): (Vec<_>, Vec<_>) = files.into_iter().partition(is_waivers);
     let mut good_profiles = 0;
     for profile in &profiles {
         match Profile::load(Path::new(&profile.name)) {
@@ -44,9 +47,20 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     }
     let (good, found) = load::check_suite(&scenarios, &Known::bundled());
     diagnostics.extend(found);
+    let mut good_waivers = 0;
+    for file in &waivers {
+        match read_waivers(file, &good) {
+            Ok(count) => good_waivers += count,
+            Err(found) => diagnostics.extend(found),
+        }
+    }
     // A reader that went away has what it wanted.
     let _ = out.write_all(diagnostics.render(true).as_bytes());
-    let _ = writeln!(out, "{}", summary(good.len(), good_profiles, &diagnostics));
+    let _ = writeln!(
+        out,
+        "{}",
+        summary(good.len(), good_profiles, good_waivers, &diagnostics)
+    );
     if diagnostics.errors() > 0 || (args.strict && !diagnostics.is_empty()) {
         ExitStatus::InvalidInput
     } else {
@@ -65,7 +79,26 @@ fn is_profile(file: &ScenarioFile) -> bool {
     })
 }
 
-fn summary(scenarios: usize, profiles: usize, diagnostics: &Diagnostics) -> String {
+/// A waiver file has `waivers`, a scenario has `steps`.
+fn is_waivers(file: &ScenarioFile) -> bool {
+    let source = Arc::new(Source::new(&file.name, &file.text));
+    tree::parse(&source)
+        .is_ok_and(|root| root.get("steps").is_none() && root.get("waivers").is_some())
+}
+
+/// Holds a waiver file against the bundled suite and the scenarios that are checked with it; gives how many
+/// waivers it has.
+fn read_waivers(file: &ScenarioFile, checked: &[Arc<Scenario>]) -> Result<usize, Diagnostics> {
+    let catalogue = bundled::catalogue()?;
+    let mut suite = bundled::suite(&catalogue)?;
+    let known = |scenario: &Scenario| suite.iter().any(|it| it.id == scenario.id);
+    let more: Vec<_> = checked.iter().filter(|it| !known(it)).cloned().collect();
+    suite.extend(more);
+    let source = Arc::new(Source::new(&file.name, &file.text));
+    waiver::read(&source, &suite, &catalogue).map(|waivers| waivers.len())
+}
+
+fn summary(scenarios: usize, profiles: usize, waivers: usize, diagnostics: &Diagnostics) -> String {
     let count = |number: usize, one: &str, many: &str| match number {
         1 => format!("1 {one}"),
         number => format!("{number} {many}"),
@@ -77,7 +110,7 @@ fn summary(scenarios: usize, profiles: usize, diagnostics: &Diagnostics) -> Stri
     if diagnostics.warnings() > 0 {
         parts.push(count(diagnostics.warnings(), "warning", "warnings"));
     }
-    if scenarios > 0 || profiles == 0 {
+    if scenarios > 0 || profiles + waivers == 0 {
         parts.push(format!(
             "{} without error",
             count(scenarios, "scenario", "scenarios")
@@ -87,6 +120,12 @@ fn summary(scenarios: usize, profiles: usize, diagnostics: &Diagnostics) -> Stri
         parts.push(format!(
             "{} without error",
             count(profiles, "profile", "profiles")
+        ));
+    }
+    if waivers > 0 {
+        parts.push(format!(
+            "{} without error",
+            count(waivers, "waiver", "waivers")
         ));
     }
     parts.join(", ")

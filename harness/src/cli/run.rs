@@ -1,22 +1,22 @@
 //! `imspec run`: plan, run, judge, render.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imspec_reports::record::{FindingKind, ProtocolWeight, RunRecord, UtcTime, Verdict};
-use imspec_reports::terminal;
+use imspec_reports::record::{PlanRecord, Shard, UtcTime};
 use tokio::sync::watch;
 
 use super::ExitStatus;
+use super::conclude::{Manner, conclude};
 use crate::bundled;
 use crate::campaign::{self, Results};
 use crate::catalogue::Catalogue;
+use crate::document::Source;
 use crate::judge::waiver::{self, Waiver};
 use crate::judge::{self, RunFacts};
-use crate::plan::{self, Plan, Selection};
+use crate::plan::{self, Plan, Selection, shard};
 use crate::run::{self, RunOptions};
 use crate::scenario::Scenario;
 use crate::sut::Profile;
@@ -41,12 +41,6 @@ pub struct Args {
     /// Accepted findings
     #[arg(long, value_name = "FILE")]
     waivers: Option<PathBuf>,
-    /// A deviation (failed SHOULD) is a failure too
-    #[arg(long)]
-    strict: bool,
-    /// Whether something inconclusive makes the run fail
-    #[arg(long, value_name = "HOW", default_value = "pass")]
-    inconclusive: Inconclusive,
     /// Longest wait of a case where time cannot be moved; cases that need more are inconclusive
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     time_budget: Duration,
@@ -59,16 +53,11 @@ pub struct Args {
     /// Do not run cases again in which something did not come in time
     #[arg(long)]
     once: bool,
-    /// Print nonconformities and totals only, no progress
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-/// What an inconclusive case means for the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Inconclusive {
-    Pass,
-    Fail,
+    /// Only this part of the cases, as 2/5; `imspec merge` joins the records of all parts
+    #[arg(long, value_name = "K/N", value_parser = shard::parse)]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    manner: Manner,
 }
 
 /// What ends a command early: the status, and what to tell.
@@ -114,15 +103,19 @@ fn prepare(args: &Args) -> Result<Prepared, Stop> {
             let name = file.display().to_string();
             let text = std::fs::read_to_string(file)
                 .map_err(|why| invalid(format!("error: {name}: {why}")))?;
-            waiver::read(&text, &name).map_err(|why| invalid(format!("error: {why}")))?
+            let source = Arc::new(Source::new(name, text));
+            waiver::read(&source, &scenarios, &catalogue).map_err(|why| invalid(why.to_string()))?
         }
     };
     let selection = Selection::parse(&args.selection, &args.pics, &scenarios, &catalogue)
         .map_err(|why| invalid(format!("error: {why}")))?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| Path::new("imspec-reports").join(&profile.name));
+    let out = args.out.clone().unwrap_or_else(|| {
+        let folder = Path::new("imspec-reports").join(&profile.name);
+        match args.shard {
+            Some(shard) => folder.join(format!("shard-{}-of-{}", shard.number, shard.of)),
+            None => folder,
+        }
+    });
     Ok(Prepared {
         catalogue,
         scenarios,
@@ -151,7 +144,8 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         selection,
         out: folder,
     } = prepared;
-    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    // As many bits as every reader of JSON keeps.
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 53));
     let settable = profile.settable();
     let context = plan::Context {
         pics: &profile.pics,
@@ -160,11 +154,31 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         transport: profile.pixit.transport.as_str(),
         seed,
     };
-    let plan = plan::plan(&scenarios, &selection, &context);
+    let whole = plan::plan(&scenarios, &selection, &context);
+    let made = plan::record::Made {
+        scenarios: &scenarios,
+        catalogue: &catalogue,
+        selection: &selection,
+    };
+    let planned = PlanRecord {
+        time_budget_ms: u64::try_from(args.time_budget.as_millis()).unwrap_or(u64::MAX),
+        seed: Some(seed),
+        shard: args.shard,
+        ..plan::record::describe(&whole, &made)
+    };
+    let ours = |plan: Plan| match args.shard {
+        Some(shard) => shard::take(shard, plan),
+        None => plan,
+    };
+    let plan = ours(whole);
     let again = || {
         // Other users: what the first run left behind is none of theirs.
         let seed = seed.wrapping_add(1);
-        plan::plan(&scenarios, &selection, &plan::Context { seed, ..context })
+        ours(plan::plan(
+            &scenarios,
+            &selection,
+            &plan::Context { seed, ..context },
+        ))
     };
     let set_aside = plan.set_aside.clone();
     let started = UtcTime::now();
@@ -191,7 +205,7 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         profile: &profile,
         options: &options,
         context,
-        quiet: args.quiet,
+        quiet: args.manner.quiet,
     };
     let again = (!args.once).then_some(again);
     let (results, interrupted) = runtime.block_on(bench.drive(plan, again))?;
@@ -201,33 +215,12 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         duration_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
         store_time_s: results.store_time_s,
         interrupted,
+        plan: planned,
         profile: profile.record(),
         today: jiff::Zoned::now().date(),
     };
     let record = judge::record(facts, results.judged, &set_aside, &waivers, &catalogue);
-    let broken = |why: std::io::Error| {
-        (
-            ExitStatus::HarnessError,
-            format!("error: {}: {why}", folder.display()),
-        )
-    };
-    let files = imspec_reports::write_all(&record, &folder).map_err(broken)?;
-    let mut text = terminal::summary(
-        &record,
-        &terminal::Options {
-            quiet: args.quiet,
-            ..terminal::Options::default()
-        },
-    );
-    if !args.quiet {
-        text.push_str("\nReports:\n");
-        for file in files {
-            let _ = writeln!(text, "  {}", file.display());
-        }
-    }
-    // A reader that went away has what it wanted; the reports are on disk.
-    let _ = out.write_all(text.as_bytes());
-    Ok(status(&record, args))
+    conclude(&record, &folder, args.manner, out)
 }
 
 /// What both runs of a campaign need.
@@ -295,40 +288,6 @@ impl Bench<'_> {
         let interrupted = stopped.borrow().then(|| "Ctrl-C or SIGTERM".to_owned());
         Ok((results, interrupted))
     }
-}
-
-/// The exit status: a broken harness says nothing about the SUT, so it comes first.
-fn status(record: &RunRecord, args: &Args) -> ExitStatus {
-    let has = |verdict: Verdict| record.cases.iter().any(|case| case.verdict == verdict);
-    if record.interrupted.is_some() || has(Verdict::Error) {
-        ExitStatus::HarnessError
-    } else if nonconforming(record, args.strict) {
-        ExitStatus::Nonconformity
-    } else if !record.stale_waivers.is_empty() {
-        ExitStatus::StaleWaiver
-    } else if args.inconclusive == Inconclusive::Fail && has(Verdict::Inconclusive) {
-        ExitStatus::Inconclusive
-    } else {
-        ExitStatus::Conforms
-    }
-}
-
-fn nonconforming(record: &RunRecord, strict: bool) -> bool {
-    let protocol = record
-        .protocol
-        .iter()
-        .filter(|finding| finding.waiver.is_none())
-        .any(|finding| strict || finding.weight == ProtocolWeight::Error);
-    protocol
-        || record
-            .findings
-            .iter()
-            .filter(|finding| finding.waiver.is_none())
-            .any(|finding| match finding.kind {
-                FindingKind::Nonconformity | FindingKind::ProfileMismatch => true,
-                FindingKind::Deviation => strict,
-                FindingKind::Observation | FindingKind::NotDemonstrated => false,
-            })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -15,9 +15,7 @@ use imspec_wire::msrp::{Frame, Limits};
 use imspec_wire::sip::typed::{CSeq, MediaType};
 use imspec_wire::sip::{Defect, Message, Obligation};
 use imspec_wire::{msrp, sdp};
-use jiff::civil::Date;
 
-use super::waiver::Waiver;
 use crate::evidence::frame_of;
 
 /// Where values of SIP have their grammar.
@@ -68,32 +66,6 @@ pub(super) fn find(cases: &[CaseRecord]) -> Vec<ProtocolFinding> {
     }
     findings.sort_by_key(|finding| finding.weight);
     findings
-}
-
-/// Takes the waivers to the findings that they accept. One that names a clause as its requirement fits the
-/// findings of that clause; with a case, only where nothing but that case shows it.
-pub(super) fn waive(
-    findings: &mut [ProtocolFinding],
-    waivers: &[Waiver],
-    today: Date,
-    used: &mut [bool],
-) {
-    for finding in findings {
-        let fits = |waiver: &Waiver| {
-            waiver.requirement.is_some()
-                && finding.places.iter().all(|place| {
-                    let scenario = place.case.split('[').next().unwrap_or(&place.case);
-                    waiver.fits(&finding.clause, scenario, &place.case)
-                })
-        };
-        let found = waivers
-            .iter()
-            .position(|waiver| !waiver.is_over(today) && fits(waiver));
-        if let Some(at) = found {
-            used[at] = true;
-            finding.waiver = Some(waivers[at].describe());
-        }
-    }
 }
 
 fn add(findings: &mut Vec<ProtocolFinding>, broken: Broken, message: &str, place: ProtocolPlace) {
@@ -458,23 +430,5 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].weight, ProtocolWeight::Warning);
         assert_eq!(found[0].message, "MSRP SEND");
-    }
-
-    #[test]
-    fn a_waiver_names_the_clause() {
-        let broken = RESPONSE.replace(";tag=2", "");
-        let mut found = find(&[case("PG-01[a=b]", vec![received(&broken)])]);
-        let text = "waivers:\n  - requirement: RFC 3261 §8.2.6.2\n    case: PG-01\n    \
-            reason: known\n    issue: i\n    until: 2027-01-31\n";
-        let waivers = super::super::waiver::read(text, "w.yaml").unwrap();
-        let mut used = [false];
-        waive(
-            &mut found,
-            &waivers,
-            "2026-11-23".parse().unwrap(),
-            &mut used,
-        );
-        assert!(found[0].waiver.is_some());
-        assert_eq!(used, [true]);
     }
 }

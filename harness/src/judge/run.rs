@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imspec_reports::record::{
-    CaseRecord, Earlier, EventKind, FORMAT, Finding, FindingKind, ProfileRecord, RequirementRecord,
-    RunRecord, Trace, UtcTime, Verdict,
+    CaseRecord, Earlier, EventKind, FORMAT, Finding, FindingKind, PlanRecord, ProfileRecord,
+    RequirementRecord, RunRecord, Trace, UtcTime, Verdict,
 };
 use jiff::civil::Date;
 
 use super::protocol;
+use super::waive;
 use super::waiver::Waiver;
 use super::weigh::{Weighed, weigh};
 use super::{Context, JudgedCheck, Judgement, fold, judge, sentence};
@@ -30,6 +31,8 @@ pub struct RunFacts {
     pub store_time_s: f64,
     /// What ended it early.
     pub interrupted: Option<String>,
+    /// What was planned.
+    pub plan: PlanRecord,
     /// The SUT.
     pub profile: ProfileRecord,
     /// The day on which waivers are held against their end dates.
@@ -92,7 +95,6 @@ pub fn record(
 ) -> RunRecord {
     let mut cases = Vec::new();
     let mut findings = Vec::new();
-    let mut used = vec![false; waivers.len()];
     for judged in ran {
         let judgement = judged.judgement;
         let record = CaseRecord {
@@ -105,15 +107,7 @@ pub fn record(
                 judged.duration_us,
             )
         };
-        find(
-            &record,
-            &judgement.checks,
-            catalogue,
-            waivers,
-            facts.today,
-            &mut used,
-            &mut findings,
-        );
+        find(&record, &judgement.checks, catalogue, &mut findings);
         cases.push(CaseRecord {
             checks: judgement
                 .checks
@@ -145,6 +139,18 @@ pub fn record(
             0,
         ));
     }
+    assemble(facts, cases, findings, waivers, catalogue)
+}
+
+/// Writes the record of these cases and findings, in whatever order they come. Everything else in a record
+/// follows from them, so that what was run in parts comes out as if it had been run in one.
+pub(crate) fn assemble(
+    facts: RunFacts,
+    mut cases: Vec<CaseRecord>,
+    mut findings: Vec<Finding>,
+    waivers: &[Waiver],
+    catalogue: &Catalogue,
+) -> RunRecord {
     cases.sort_by_cached_key(|case| natural(&case.id));
     findings.sort_by(|a: &Finding, b| {
         (a.kind, &a.requirement, natural(&a.case), a.check).cmp(&(
@@ -154,31 +160,24 @@ pub fn record(
             b.check,
         ))
     });
-    let mut protocol = protocol::find(&cases);
-    protocol::waive(&mut protocol, waivers, facts.today, &mut used);
-    let requirements = requirements(&cases, catalogue);
-    let stale_waivers = waivers
-        .iter()
-        .zip(&used)
-        .filter(|(waiver, used)| !**used || waiver.is_over(facts.today))
-        .map(|(waiver, _)| waiver.describe())
-        .collect();
-    let readings = readings(&cases);
-    RunRecord {
+    let mut record = RunRecord {
         format: FORMAT,
         tool: facts.tool,
         started: facts.started,
         duration_us: facts.duration_us,
         store_time_s: facts.store_time_s,
         interrupted: facts.interrupted,
+        plan: facts.plan,
         profile: facts.profile,
-        requirements,
+        requirements: requirements(&cases, catalogue),
+        protocol: protocol::find(&cases),
+        readings: readings(&cases),
         cases,
         findings,
-        protocol,
-        readings,
-        stale_waivers,
-    }
+        waivers: Vec::new(),
+    };
+    waive::apply(&mut record, waivers, facts.today);
+    record
 }
 
 fn case_record(
@@ -210,9 +209,6 @@ fn find(
     case: &CaseRecord,
     checks: &[JudgedCheck],
     catalogue: &Catalogue,
-    waivers: &[Waiver],
-    today: Date,
-    used: &mut [bool],
     findings: &mut Vec<Finding>,
 ) {
     for (index, judged) in checks.iter().enumerate() {
@@ -224,25 +220,13 @@ fn find(
             else {
                 continue;
             };
-            let waiver = (kind != FindingKind::NotDemonstrated)
-                .then(|| {
-                    waivers
-                        .iter()
-                        .position(|waiver| waiver.fits(id, &case.scenario, &case.id))
-                })
-                .flatten();
-            let waiver = waiver.and_then(|index| {
-                used[index] = true;
-                // What is over does not excuse any more.
-                (!waivers[index].is_over(today)).then(|| waivers[index].describe())
-            });
             findings.push(Finding {
                 kind,
                 requirement: id.clone(),
                 case: case.id.clone(),
                 check: u32::try_from(index).ok(),
                 summary: sentence(&judged.check),
-                waiver,
+                waiver: None,
             });
         }
     }

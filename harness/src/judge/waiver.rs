@@ -1,53 +1,47 @@
 //! Waivers: findings that the maker of the SUT has accepted, with reason, issue and end date.
+//! `docs/waivers.md` describes the file.
 //!
 //! A waiver never changes a verdict; it takes a finding out of the exit status and stays printed in every
 //! report. One that no longer applies is *stale*.
 
+mod decode;
+
+use std::sync::Arc;
+
+use imspec_reports::record::{Location, WaiverRecord, WaiverState};
 use jiff::civil::Date;
-use serde::Deserialize;
+
+use crate::catalogue::Catalogue;
+use crate::document::{Diagnostics, Source};
+use crate::scenario::Scenario;
 
 /// One accepted finding.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiver {
-    /// Requirement id; with `case` too, both must fit.
-    #[serde(default)]
+    /// Requirement id, or a clause of a base protocol; with `case` too, both must fit.
     pub requirement: Option<String>,
     /// Case or scenario id; `PG-05` fits all cases of the scenario.
-    #[serde(default)]
     pub case: Option<String>,
     /// Why it is accepted.
     pub reason: String,
     /// Where it is tracked.
     pub issue: String,
-    /// Last day on which it holds, `2027-01-31`.
-    pub until: String,
+    /// Last day on which it holds.
+    pub until: Date,
+    /// Where it is written.
+    pub at: Location,
+    /// Every case of the suite that could have such a finding.
+    pub scope: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    waivers: Vec<Waiver>,
-}
-
-/// Reads a waiver file; the error names file, line and column.
-pub fn read(text: &str, file: &str) -> Result<Vec<Waiver>, String> {
-    let parsed: File = serde_yaml::from_str(text).map_err(|why| format!("{file}: {why}"))?;
-    for (index, waiver) in parsed.waivers.iter().enumerate() {
-        let number = index + 1;
-        if waiver.requirement.is_none() && waiver.case.is_none() {
-            return Err(format!(
-                "{file}: waiver {number} names neither a `requirement` nor a `case`"
-            ));
-        }
-        if waiver.until.parse::<Date>().is_err() {
-            return Err(format!(
-                "{file}: waiver {number}: `until: {}` is no date; write it as 2027-01-31",
-                waiver.until
-            ));
-        }
-    }
-    Ok(parsed.waivers)
+/// Reads a waiver file. Its ids are held against the suite and the catalogue: one that does not exist would
+/// accept nothing, and nobody would notice.
+pub fn read(
+    source: &Arc<Source>,
+    scenarios: &[Arc<Scenario>],
+    catalogue: &Catalogue,
+) -> Result<Vec<Waiver>, Diagnostics> {
+    decode::file(source, scenarios, catalogue)
 }
 
 impl Waiver {
@@ -62,61 +56,43 @@ impl Waiver {
                 .is_none_or(|wanted| wanted == scenario || wanted == case)
     }
 
+    /// Whether it names a clause of a base protocol, not an id of the catalogue: ids have no space.
+    pub fn is_about_a_clause(&self) -> bool {
+        let id = self.requirement.as_deref();
+        id.is_some_and(|id| id.contains(' '))
+    }
+
     /// Whether its time is over on `today`.
     pub fn is_over(&self, today: Date) -> bool {
-        self.until.parse::<Date>().is_ok_and(|until| until < today)
+        self.until < today
     }
 
-    /// One line for reports.
-    pub fn describe(&self) -> String {
-        let what = match (&self.requirement, &self.case) {
-            (Some(requirement), Some(case)) => format!("{requirement} in {case}"),
-            (Some(one), None) | (None, Some(one)) => one.clone(),
-            (None, None) => "everything".into(),
-        };
-        format!(
-            "{what}: {} ({}, until {})",
-            self.reason, self.issue, self.until
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    const FILE: &str = "waivers:\n  - requirement: DM-STORE-02\n    case: PG-06\n    reason: known\n    issue: https://example.org/1\n    until: 2027-01-31\n";
-
-    #[test]
-    fn a_waiver_fits_its_requirement_in_its_scenario_only() {
-        let waiver = &read(FILE, "w.yaml").unwrap()[0];
-        assert!(waiver.fits("DM-STORE-02", "PG-06", "PG-06[name=s]"));
-        assert!(!waiver.fits("DM-STORE-03", "PG-06", "PG-06"));
-        assert!(!waiver.fits("DM-STORE-02", "PG-05", "PG-05"));
-    }
-
-    #[test]
-    fn the_last_day_still_counts() {
-        let waiver = &read(FILE, "w.yaml").unwrap()[0];
-        assert!(!waiver.is_over("2027-01-31".parse().unwrap()));
-        assert!(waiver.is_over("2027-02-01".parse().unwrap()));
-    }
-
-    #[test]
-    fn a_waiver_needs_a_reason_an_issue_and_a_real_date() {
-        for broken in [
-            FILE.replace("    reason: known\n", ""),
-            FILE.replace("    issue: https://example.org/1\n", ""),
-            FILE.replace("2027-01-31", "soon"),
-            FILE.replace(
-                "  - requirement: DM-STORE-02\n    case: PG-06\n    reason",
-                "  - reason",
-            ),
-            FILE.replace("reason:", "because:"),
-        ] {
-            assert!(read(&broken, "w.yaml").is_err(), "{broken}");
+    /// For the record, as long as nothing is known about its use.
+    pub fn record(&self) -> WaiverRecord {
+        WaiverRecord {
+            requirement: self.requirement.clone(),
+            case: self.case.clone(),
+            reason: self.reason.clone(),
+            issue: self.issue.clone(),
+            until: self.until.to_string(),
+            source: self.at.clone(),
+            state: WaiverState::Open,
+            why: None,
+            fits: 0,
+            scope: self.scope.clone(),
         }
+    }
+
+    /// The waiver of a record; `None` where the record was changed by hand and has no date there.
+    pub fn of_record(record: &WaiverRecord) -> Option<Self> {
+        Some(Self {
+            requirement: record.requirement.clone(),
+            case: record.case.clone(),
+            reason: record.reason.clone(),
+            issue: record.issue.clone(),
+            until: record.until.parse().ok()?,
+            at: record.source.clone(),
+            scope: record.scope.clone(),
+        })
     }
 }

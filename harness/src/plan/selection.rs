@@ -120,6 +120,18 @@ impl Selection {
         SelectionError { problem, meant }
     }
 
+    /// What was asked for, in an order of its own.
+    pub fn words(&self) -> Vec<String> {
+        let pics = self
+            .pics
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        let mut words: Vec<String> = self.patterns.iter().cloned().chain(pics).collect();
+        words.sort();
+        words.dedup();
+        words
+    }
+
     /// Whether some case of a scenario may be wanted.
     pub fn wants(&self, scenario: &Scenario) -> bool {
         let by_name = self.patterns.is_empty()

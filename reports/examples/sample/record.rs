@@ -9,8 +9,9 @@ use imspec_reports::record::stored::{Expire, Field, State, StoredHeader, StoredM
 use imspec_reports::record::trace::{Outcome, Packet, Protocol, StoreResult};
 use imspec_reports::record::{
     Basis, CaseRecord, Check, Earlier, Event, EventKind, Evidence, FORMAT, Finding, FindingKind,
-    Level, Location, Observation, Octets, ProfileRecord, ProtocolFinding, ProtocolPlace,
-    ProtocolWeight, RequirementRecord, RunRecord, StoreTime, Trace, UtcTime, Verdict,
+    Level, Location, Observation, Octets, PlanRecord, ProfileRecord, ProtocolFinding,
+    ProtocolPlace, ProtocolWeight, RequirementRecord, RunRecord, StoreTime, Trace, UtcTime,
+    Verdict, WaiverRecord, WaiverState,
 };
 use serde_json::json;
 
@@ -49,6 +50,7 @@ pub(crate) fn record() -> RunRecord {
         duration_us: 2_314_000,
         store_time_s: 2_692_800.0,
         interrupted: None,
+        plan: plan(),
         profile: profile(),
         requirements: requirements(),
         findings: findings(),
@@ -73,10 +75,7 @@ pub(crate) fn record() -> RunRecord {
                 ]),
             ),
         ]),
-        stale_waivers: vec![
-            "PG-12: the gateway was replaced (https://example.org/issues/7, until 2026-06-30)"
-                .to_owned(),
-        ],
+        waivers: waivers(),
     }
 }
 
@@ -103,6 +102,77 @@ pub(crate) fn interrupted() -> RunRecord {
         requirement.checks.clear();
     }
     record
+}
+
+fn waivers() -> Vec<WaiverRecord> {
+    use WaiverState::{Open, Stale, Used};
+    let one = |line, about: (Option<&str>, Option<&str>), said: [&str; 3], state, why: &str| {
+        let [reason, issue, until] = said.map(str::to_owned);
+        let (requirement, case) = about;
+        WaiverRecord {
+            requirement: requirement.map(str::to_owned),
+            case: case.map(str::to_owned),
+            reason,
+            issue,
+            until,
+            source: Location {
+                file: "waivers.yaml".to_owned(),
+                line,
+                column: 5,
+            },
+            state,
+            why: (!why.is_empty()).then(|| why.to_owned()),
+            fits: u32::from(state == Used),
+            scope: vec![case.unwrap_or("PG-01").to_owned()],
+        }
+    };
+    vec![
+        one(
+            2,
+            (Some("DM-EXP-10"), Some("EX-03")),
+            [
+                "known since 3.0",
+                "https://tracker.example/812",
+                "2026-12-31",
+            ],
+            Used,
+            "",
+        ),
+        one(
+            7,
+            (None, Some("PG-12")),
+            [
+                "the gateway was replaced",
+                "https://example.org/issues/7",
+                "2026-02-28",
+            ],
+            Stale,
+            "its time was over on 2026-02-28, and nothing was found that needs it: remove it",
+        ),
+        one(
+            11,
+            (Some("DM-STORE-14"), None),
+            [
+                "to come with 3.2",
+                "https://tracker.example/901",
+                "2026-12-31",
+            ],
+            Open,
+            "no case that could need it is in this run",
+        ),
+    ]
+}
+
+fn plan() -> PlanRecord {
+    PlanRecord {
+        suite: "5f1c7a0e9b3d2846".to_owned(),
+        catalogue: "0a4be3d9177c52f8".to_owned(),
+        cases: 13,
+        ids: "c2d98e01b4a7736f".to_owned(),
+        time_budget_ms: 60_000,
+        seed: Some(7),
+        ..PlanRecord::default()
+    }
 }
 
 fn profile() -> ProfileRecord {
@@ -373,7 +443,9 @@ fn findings() -> Vec<Finding> {
             "EX-03",
             Some(0),
             "Expires: 0 becomes the default",
-            Some("known since 3.0, accepted until 2026-12-31 (https://tracker.example/812)"),
+            Some(
+                "DM-EXP-10 in EX-03: known since 3.0 (https://tracker.example/812, until 2026-12-31)",
+            ),
         ),
         one(
             Nonconformity,

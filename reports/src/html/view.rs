@@ -12,7 +12,7 @@ use crate::excerpt::Extent;
 use crate::failure::{self, Failure, Shown};
 use crate::record::{
     Basis, CaseRecord, Check, Event, FindingKind, Level, ProtocolFinding, ProtocolPlace,
-    ProtocolWeight, RequirementRecord, RunRecord, Verdict,
+    ProtocolWeight, RequirementRecord, RunRecord, Verdict, WaiverState,
 };
 use crate::summary::{self, Summary, count, count_of};
 
@@ -27,6 +27,8 @@ pub(super) struct Page {
     tool: String,
     format: u32,
     started: String,
+    part: Option<String>,
+    seed: Option<u64>,
     duration: String,
     store_time: Option<String>,
     interrupted: Option<String>,
@@ -39,6 +41,7 @@ pub(super) struct Page {
     not_demonstrated: Vec<Reason>,
     waivers: Vec<Waiver>,
     stale_waivers: Vec<String>,
+    open_waivers: Vec<String>,
     clauses: Vec<Clause>,
     requirements_total: usize,
     groups: Vec<CaseGroup>,
@@ -289,6 +292,8 @@ impl Page {
             tool: escape::line(&record.tool),
             format: record.format,
             started: record.started.to_seconds(),
+            part: summary::part(record),
+            seed: record.plan.seed,
             duration: summary::duration(record.duration_us),
             store_time: (record.store_time_s > 0.0)
                 .then(|| summary::store_time(record.store_time_s)),
@@ -308,11 +313,8 @@ impl Page {
                 })
                 .collect(),
             waivers: waivers(record, &links),
-            stale_waivers: record
-                .stale_waivers
-                .iter()
-                .map(|text| paragraph(text))
-                .collect(),
+            stale_waivers: explained(record, WaiverState::Stale),
+            open_waivers: explained(record, WaiverState::Open),
             clauses: clauses(record, &links),
             requirements_total: record.requirements.len(),
             groups: case_groups(record, &links),
@@ -781,6 +783,14 @@ fn waivers(record: &RunRecord, links: &Links<'_>) -> Vec<Waiver> {
                 cases: links.cases(accepted.cases.iter().copied()),
             }
         })
+        .collect()
+}
+
+/// The waivers in this state, each with its place and why it is so.
+fn explained(record: &RunRecord, state: WaiverState) -> Vec<String> {
+    let waivers = record.waivers.iter().filter(|it| it.state == state);
+    waivers
+        .map(|it| paragraph(&format!("{} ({})", it.explain(), it.source)))
         .collect()
 }
 

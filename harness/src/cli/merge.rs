@@ -1,0 +1,59 @@
+//! `imspec merge`: joins what shards left.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use imspec_reports::json;
+
+use super::ExitStatus;
+use super::conclude::{Manner, conclude};
+use crate::bundled;
+use crate::merge::{Part, merge};
+
+/// Join the records of all shards of a run, and write its reports
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run.json of every shard, or the folders that hold them
+    #[arg(required = true, value_name = "RECORD")]
+    records: Vec<PathBuf>,
+    /// Where the reports go; default: `imspec-reports/`, and in it the name of the profile
+    #[arg(long, short, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// Runs the command.
+pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
+    perform(args, out).unwrap_or_else(|(status, why)| {
+        anstream::eprintln!("{}", why.trim_end());
+        status
+    })
+}
+
+fn perform(args: &Args, out: &mut dyn Write) -> Result<ExitStatus, (ExitStatus, String)> {
+    let invalid = |why: String| (ExitStatus::InvalidInput, format!("error: {why}"));
+    let catalogue = bundled::catalogue().map_err(|why| invalid(why.to_string()))?;
+    let parts = args.records.iter().map(|path| read(path));
+    let parts: Vec<Part> = parts.collect::<Result<_, _>>().map_err(invalid)?;
+    let today = jiff::Zoned::now().date();
+    let record = merge(parts, &catalogue, today).map_err(|why| invalid(why.to_string()))?;
+    let folder = args
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new("imspec-reports").join(&record.profile.name));
+    conclude(&record, &folder, args.manner, out)
+}
+
+/// A folder stands for the `run.json` in it.
+fn read(path: &Path) -> Result<Part, String> {
+    let path = if path.is_dir() {
+        path.join("run.json")
+    } else {
+        path.to_owned()
+    };
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(&path).map_err(|why| format!("{file}: {why}"))?;
+    let record = json::from_str(&text).map_err(|why| format!("{file}: {why}"))?;
+    Ok(Part { file, record })
+}
