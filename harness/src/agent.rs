@@ -15,6 +15,7 @@ mod incoming;
 mod message;
 pub mod msrp;
 mod outgoing;
+mod ports;
 mod sdp;
 mod secrets;
 mod tags;

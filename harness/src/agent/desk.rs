@@ -4,6 +4,7 @@
 //! No I/O happens here, and nothing waits, so every decision can be tested by handing in octets.
 
 mod invite;
+mod stranger;
 mod transfer;
 
 use std::collections::{HashMap, HashSet};
@@ -98,6 +99,8 @@ pub struct Desk {
     acknowledged: HashSet<(String, String, u32)>,
     /// Messages of sessions that no step took.
     loose: Vec<u32>,
+    /// Whom requests were for that are none of this case's.
+    strangers: HashSet<String>,
     /// What no event tells.
     secrets: Secrets,
 }
@@ -177,6 +180,8 @@ pub(super) enum Reply {
         again: bool,
         key: ClientKey,
     },
+    /// Answers what is none of this case's, without a word in the trace.
+    TurnAway { octets: Bytes, to: SocketAddr },
     /// Acknowledges a 2xx, which is a request of its own.
     Accepted(Box<Accepted>),
     /// Closes the connection.
@@ -208,6 +213,7 @@ impl Desk {
             calls: HashMap::new(),
             acknowledged: HashSet::new(),
             loose: Vec::new(),
+            strangers: HashSet::new(),
             secrets: Secrets::default(),
         }
     }
@@ -526,9 +532,12 @@ impl Desk {
         message: &Message,
         from: SocketAddr,
     ) -> Vec<Reply> {
-        let key = ServerKey::of(place, message);
         let to = message::answer_address(message, from);
         let method = message.method().unwrap_or_default().to_owned();
+        if let Some(stranger) = stranger::addressee(&self.case.users, message) {
+            return self.turn_away(&stranger, message, to, from);
+        }
+        let key = ServerKey::of(place, message);
         if let Some(server) = self.servers.get_mut(&key) {
             // An ACK belongs to the transaction of its INVITE and is never answered (RFC 3261 §17.2.1).
             let is_ack = method == "ACK";
@@ -640,6 +649,29 @@ impl Desk {
             to,
             ends,
         }]
+    }
+
+    /// Answers what is for nobody here, as RFC 3261 §8.2.2.1 wants it.
+    fn turn_away(
+        &mut self,
+        stranger: &str,
+        message: &Message,
+        to: SocketAddr,
+        from: SocketAddr,
+    ) -> Vec<Reply> {
+        let method = message.method().unwrap_or_default();
+        if self.strangers.insert(stranger.to_owned()) {
+            let text = format!(
+                "{method} for {stranger}, who is no user of this case, came from {from}: left over from an earlier \
+                 one, answered with 404 and not judged"
+            );
+            self.note(None, EventKind::Note { text });
+        }
+        if method == "ACK" {
+            return Vec::new();
+        }
+        let octets = message::answer(message, 404, &[], from);
+        vec![Reply::TurnAway { octets, to }]
     }
 
     /// The first `receive` still to come that fits.

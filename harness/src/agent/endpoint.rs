@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
 
 use super::door::{Door, Entry};
-use super::{Inbox, Place, packet, tags};
+use super::{Inbox, Place, packet, ports, tags};
 use crate::sut::probe;
 use crate::sut::profile::Transport;
 
@@ -86,10 +86,10 @@ impl Endpoint {
         let at = SocketAddr::new(bind, 0);
         let (udp, listener) = match place.transport {
             Transport::Udp => {
-                let (socket, listener) = datagrams(at).await.map_err(failed)?;
+                let (socket, listener) = ports::datagrams(at).await.map_err(failed)?;
                 (Some(socket), listener)
             }
-            Transport::Tcp => (None, TcpListener::bind(at).await.map_err(failed)?),
+            Transport::Tcp => (None, ports::listener(at).await.map_err(failed)?),
         };
         let core = Arc::new(Core {
             place,
@@ -318,21 +318,6 @@ async fn read_datagrams(core: Arc<Core>, inbox: Inbox) {
     }
 }
 
-/// A socket for datagrams, and a listener at the TCP port of the same number. Who takes datagrams must take
-/// connections there too (RFC 3261 §18.2.1): a server uses TCP for what is too large for a datagram (§18.1.1).
-async fn datagrams(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
-    // Whole suites leave half of all client ports behind in TIME-WAIT, and the next may be one of them again.
-    let mut tries = 256;
-    loop {
-        let udp = UdpSocket::bind(at).await?;
-        match TcpListener::bind(udp.local_addr()?).await {
-            Ok(tcp) => return Ok((udp, tcp)),
-            Err(error) if tries == 0 => return Err(error),
-            Err(_) => tries -= 1,
-        }
-    }
-}
-
 async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
     let mut readers = tokio::task::JoinSet::new();
     let mut door = Door::new(CONNECTIONS);
@@ -411,21 +396,4 @@ async fn read_stream(
     }
     connection.shut();
     connection.writer.lock().await.take();
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[tokio::test]
-    async fn who_takes_datagrams_takes_connections_at_the_same_port() {
-        for at in ["127.0.0.1:0", "[::1]:0"] {
-            let (udp, tcp) = datagrams(at.parse().unwrap()).await.unwrap();
-            let local = udp.local_addr().unwrap();
-            assert_eq!(tcp.local_addr().unwrap(), local);
-            assert!(TcpStream::connect(local).await.is_ok());
-        }
-    }
 }

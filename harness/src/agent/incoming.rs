@@ -33,6 +33,10 @@ pub(super) async fn reply(shared: Arc<Shared>, endpoint: Arc<Core>, way: Way, re
             let way = way.towards(to);
             send(&shared, &endpoint, &way, &octets, None, true).await;
         }
+        Reply::TurnAway { octets, to } => {
+            // Whether it arrives is nobody's concern here.
+            let _ = endpoint.send(&way.towards(to), &octets).await;
+        }
         Reply::Answer {
             octets,
             after,

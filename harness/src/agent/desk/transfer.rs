@@ -242,7 +242,11 @@ mod tests {
             seed: 1,
         };
         let planned = plan::plan(&[Arc::new(scenario)], &Selection::all(), &context);
-        let case = Arc::new(planned.cases().next().unwrap().clone());
+        let mut case = planned.cases().next().unwrap().clone();
+        for user in &mut case.users {
+            user.name.clone_from(&user.role);
+        }
+        let case = Arc::new(case);
         let stamp = Stamp {
             begun: Instant::now(),
             store: Arc::new(|| None),
@@ -281,5 +285,32 @@ mod tests {
             let expected = is_taken.then_some(event + 1);
             assert_eq!(desk.claimed("steps[1]"), expected, "{receive}");
         }
+    }
+
+    #[test]
+    fn what_is_for_nobody_here_is_turned_away_and_claimed_by_nobody() {
+        let mut desk = desk("{ at: bob, answer: none }");
+        let place = Place {
+            user: "bob".into(),
+            device: "main".into(),
+            transport: Transport::Udp,
+        };
+        let from = "127.0.0.1:2".parse().unwrap();
+        let text = String::from_utf8_lossy(&message("b", "Early").octets.0).replace("\r\n", "\n");
+        let theirs = packet(&text.replace("sip:bob@", "sip:bob-of-yesterday@"));
+        for _ in 0..2 {
+            let replies = desk.arrived(&place, theirs.clone(), from);
+            let [Reply::TurnAway { octets, .. }] = &replies[..] else {
+                panic!("{replies:?}");
+            };
+            assert!(octets.starts_with(b"SIP/2.0 404 "));
+        }
+        let [event] = &desk.trace().events[..] else {
+            panic!("{:?}", desk.trace().events);
+        };
+        assert!(
+            matches!(&event.kind, EventKind::Note { text } if text.contains("bob-of-yesterday"))
+        );
+        assert_eq!(desk.claimed("steps[1]"), None);
     }
 }
