@@ -1,4 +1,4 @@
-//! The user agents of the harness: SIP over UDP and TCP, MSRP over TCP and TLS, as RFC 3261 and RFC 4975
+//! The user agents of the harness: SIP over UDP, TCP and TLS, MSRP over TCP and TLS, as RFC 3261 and RFC 4975
 //! oblige an agent to behave, and nothing besides behind the scenario's back.
 //!
 //! [`Agents`] are all agents of one case, with the trace that they write together. Each device of a user
@@ -20,8 +20,8 @@ mod sdp;
 mod secrets;
 mod tags;
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::evidence::View;
+use crate::link::{Dialer, Transport};
 use crate::scenario::{Case, CaseUser};
-use crate::sut::profile::{Msrp, Timers, Transport};
+use crate::sut::profile::{Msrp, Timers};
 
 pub use call::{Call, End};
 pub use credentials::{Logins, Shape, Showing, without_own};
@@ -59,12 +60,10 @@ const T2: u32 = 8;
 /// What agents need to know of the server and of themselves.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
-    /// The server over UDP.
-    pub udp: Option<SocketAddr>,
-    /// The server over TCP.
-    pub tcp: Option<SocketAddr>,
-    /// Address of the agents.
-    pub bind: IpAddr,
+    /// The server, by transport.
+    pub targets: BTreeMap<Transport, SocketAddr>,
+    /// Makes connections to it, from the address of the agents.
+    pub dialer: Dialer,
     /// Time-outs.
     pub timers: Timers,
     /// MSRP of the agents.
@@ -146,7 +145,7 @@ impl Agents {
     /// Agents of a case; no socket is open yet.
     pub fn new(case: Arc<Case>, stamp: Stamp, surroundings: Surroundings) -> Self {
         let shared = Shared {
-            msrp: msrp::Hub::new(Arc::clone(&surroundings.msrp), surroundings.bind),
+            msrp: msrp::Hub::new(Arc::clone(&surroundings.msrp), surroundings.dialer.bind()),
             surroundings,
             desk: Mutex::new(Desk::new(case, stamp)),
             news: Notify::new(),
@@ -192,6 +191,20 @@ impl Agents {
             .max()
     }
 
+    /// What carries a stream: TCP where the server is reached over it, else TLS. Any other transport is itself.
+    pub fn carried_by(&self, transport: Transport) -> Transport {
+        let targets = &self.shared.surroundings.targets;
+        match transport {
+            Transport::Tcp
+                if !targets.contains_key(&Transport::Tcp)
+                    && targets.contains_key(&Transport::Tls) =>
+            {
+                Transport::Tls
+            }
+            own => own,
+        }
+    }
+
     /// The socket of a device, opened now if it is not yet.
     pub async fn endpoint(
         &self,
@@ -208,10 +221,7 @@ impl Agents {
         if let Some(endpoint) = endpoints.get(&place) {
             return Ok(Arc::clone(endpoint));
         }
-        let target = match transport {
-            Transport::Udp => self.shared.surroundings.udp,
-            Transport::Tcp => self.shared.surroundings.tcp,
-        };
+        let target = self.shared.surroundings.targets.get(&transport).copied();
         let target = target.ok_or_else(|| {
             format!(
                 "the profile has no `pixit.target.{}`, the transport that is wanted here",
@@ -225,7 +235,7 @@ impl Agents {
         let endpoint = Endpoint::open(
             place.clone(),
             &user.name,
-            self.shared.surroundings.bind,
+            self.shared.surroundings.dialer.clone(),
             target,
             inbox,
         )

@@ -10,6 +10,7 @@
 //! - [`document`]: YAML files with the place of every value, and diagnostics that point there.
 //! - [`catalogue`]: the requirements and the PICS keys.
 //! - [`bundled`]: the catalogue and the suite that this build brings along.
+//! - [`link`]: connections to a server, and what is wrong where there is none.
 //! - [`sut`]: the profile of a server under test, and the adapters that reach into it.
 //! - [`plan`]: which cases, with which values, side by side with which others.
 //! - [`agent`]: the user agents that talk SIP.
@@ -31,6 +32,7 @@ pub mod embedded;
 pub mod evidence;
 mod fingerprint;
 pub mod judge;
+pub mod link;
 pub mod merge;
 pub mod plan;
 pub mod prove;

@@ -24,6 +24,8 @@ pub struct Config {
     pub more_domains: Vec<String>,
     /// Where SIP is spoken.
     pub listen: Listen,
+    /// Who the server is under TLS, and whom it believes.
+    pub tls: TlsConfig,
     /// Where the control API is served; `null` for nowhere. It has no authentication: keep it on
     /// loopback.
     pub control: Option<SocketAddr>,
@@ -72,12 +74,53 @@ pub struct Listen {
     pub udp: Vec<SocketAddr>,
     /// TCP addresses.
     pub tcp: Vec<SocketAddr>,
+    /// TLS addresses. None where `listen` is given without it.
+    #[serde(default = "Vec::new")]
+    pub tls: Vec<SocketAddr>,
+    /// Addresses for `WebSocket`. None where `listen` is given without it.
+    #[serde(default = "Vec::new")]
+    pub ws: Vec<SocketAddr>,
+    /// Addresses for `WebSocket` over TLS. None where `listen` is given without it.
+    #[serde(default = "Vec::new")]
+    pub wss: Vec<SocketAddr>,
     /// MSRP over TCP. None where `listen` is given without it.
     #[serde(default = "Vec::new")]
     pub msrp: Vec<SocketAddr>,
     /// MSRP over TLS. None where `listen` is given without it.
     #[serde(default = "Vec::new")]
     pub msrps: Vec<SocketAddr>,
+}
+
+/// Who the server is under TLS, and whom it believes. MSRP has certificates of its own, which session
+/// descriptions announce.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM file of the server's certificate and of those between it and its authority. Without one it is made
+    /// at the start, together with an authority of its own.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its key.
+    pub key: Option<PathBuf>,
+    /// Where the authority's certificate is written when it is made at the start.
+    pub write_ca: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for user agents. Without one, whoever listens where a contact
+    /// leads is taken for its owner.
+    pub ca: Option<PathBuf>,
+    /// Whether user agents that connect must show a certificate.
+    pub clients: ClientCertificates,
+}
+
+/// Whether user agents that connect must show a certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// They are not asked.
+    #[default]
+    Unasked,
+    /// They may, and a wrong one is refused.
+    Wanted,
+    /// They must.
+    Required,
 }
 
 /// The message store.
@@ -217,6 +260,7 @@ impl Default for Config {
             domain: "example.org".to_owned(),
             more_domains: Vec::new(),
             listen: Listen::default(),
+            tls: TlsConfig::default(),
             control: Some(SocketAddr::from(([127, 0, 0, 1], 8060))),
             store: StoreConfig::default(),
             accounts: Vec::new(),
@@ -240,6 +284,9 @@ impl Default for Listen {
         Self {
             udp: vec![address],
             tcp: vec![address],
+            tls: Vec::new(),
+            ws: Vec::new(),
+            wss: Vec::new(),
             msrp: vec![SocketAddr::from(([127, 0, 0, 1], 2855))],
             msrps: Vec::new(),
         }
@@ -401,8 +448,28 @@ impl Config {
         if self.domain.is_empty() {
             return Err("`domain` is empty: name the domain whose users are served".to_owned());
         }
-        if self.listen.udp.is_empty() && self.listen.tcp.is_empty() {
-            return Err("`listen` names no address: give `udp`, `tcp` or both".to_owned());
+        let listen = &self.listen;
+        if [
+            &listen.udp,
+            &listen.tcp,
+            &listen.tls,
+            &listen.ws,
+            &listen.wss,
+        ]
+        .iter()
+        .all(|addresses| addresses.is_empty())
+        {
+            return Err(
+                "`listen` names no address for SIP: give `udp`, `tcp` or another".to_owned(),
+            );
+        }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return Err(
+                "`tls.certificate` and `tls.key` go together: give both or neither".to_owned(),
+            );
+        }
+        if self.tls.clients != ClientCertificates::Unasked && self.tls.ca.is_none() {
+            return Err("`tls.clients` needs `tls.ca`: who vouches for them?".to_owned());
         }
         if !(1..=60_000).contains(&self.sip.t1_ms) {
             return Err("`sip.t1_ms` must be from 1 to 60000".to_owned());

@@ -141,7 +141,13 @@ async fn health(State(control): Shared) -> Json<Value> {
         "server": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
         "domain": control.context.domains.main(),
-        "sip": { "udp": control.addresses.udp, "tcp": control.addresses.tcp },
+        "sip": {
+            "udp": control.addresses.udp,
+            "tcp": control.addresses.tcp,
+            "tls": control.addresses.tls,
+            "ws": control.addresses.ws,
+            "wss": control.addresses.wss,
+        },
         "msrp": { "tcp": control.addresses.msrp, "tls": control.addresses.msrps },
     }))
 }

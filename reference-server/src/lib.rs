@@ -3,7 +3,7 @@
 //!
 //! To read it in an afternoon, follow a message:
 //!
-//! 1. [`transport`] takes octets from UDP and TCP and sends them back.
+//! 1. [`transport`] takes octets from UDP, TCP, TLS and WebSocket and sends them back.
 //! 2. `uas` checks each request, matches it to its [`transaction`] or its `dialog` and hands it on.
 //! 3. `registrar` knows who can be reached where; [`guard`] asks who it is that registers or sends.
 //! 4. `pager` passes a MESSAGE on to who is online, and stores it for who is not: [`account`] says
@@ -46,7 +46,9 @@ use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::transaction::Timers;
 use crate::transaction::client::ClientTransactions;
-use crate::transport::{Gated, Inbox, OpenGate, Outbox, Transport, TransportLimits};
+use crate::transport::{
+    Gated, Inbox, OpenGate, Outbox, Protocol, Tls, TlsError, Transport, TransportLimits,
+};
 use crate::uas::Uas;
 
 pub mod account;
@@ -85,6 +87,12 @@ pub struct Addresses {
     pub udp: Vec<SocketAddr>,
     /// SIP over TCP.
     pub tcp: Vec<SocketAddr>,
+    /// SIP over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// SIP over `WebSocket`.
+    pub ws: Vec<SocketAddr>,
+    /// SIP over `WebSocket` over TLS.
+    pub wss: Vec<SocketAddr>,
     /// MSRP over TCP.
     pub msrp: Vec<SocketAddr>,
     /// MSRP over TLS.
@@ -105,6 +113,9 @@ pub enum StartError {
     /// The system gives no random octets, which authentication needs.
     #[error("the system gives no random octets")]
     Random,
+    /// Certificates or keys cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An address could not be listened on.
     #[error("cannot listen on {protocol} {address}: {error}")]
     Listen {
@@ -208,7 +219,10 @@ impl Server {
         };
         let addresses = Addresses {
             udp: transport.udp_addresses(),
-            tcp: transport.tcp_addresses(),
+            tcp: transport.stream_addresses(Protocol::Tcp),
+            tls: transport.stream_addresses(Protocol::Tls),
+            ws: transport.stream_addresses(Protocol::Ws),
+            wss: transport.stream_addresses(Protocol::Wss),
             msrp: msrp.tcp_addresses().to_vec(),
             msrps: msrp.tls_addresses().to_vec(),
             control: control_listener
@@ -282,19 +296,19 @@ async fn listen(config: &Config, tasks: &Tasks) -> Result<Arc<Transport>, StartE
         idle: Duration::from_secs(limits.idle_s),
         message_time: Duration::from_secs(limits.message_s),
     };
-    Transport::bind(
-        &config.listen.udp,
-        &config.listen.tcp,
-        limits,
-        tasks.clone(),
-    )
-    .await
-    .map(Arc::new)
-    .map_err(|(address, error)| StartError::Listen {
-        protocol: "SIP",
-        address,
-        error,
-    })
+    let tls = if config.listen.tls.is_empty() && config.listen.wss.is_empty() {
+        None
+    } else {
+        Some(Tls::new(config)?)
+    };
+    Transport::bind(&config.listen, tls, limits, tasks.clone())
+        .await
+        .map(Arc::new)
+        .map_err(|(address, error)| StartError::Listen {
+            protocol: "SIP",
+            address,
+            error,
+        })
 }
 
 async fn listen_msrp(config: &Config, tasks: &Tasks) -> Result<Msrp, StartError> {

@@ -79,11 +79,10 @@ pub(crate) fn own_contact(via: &str) -> String {
     let mut words = via.split(' ');
     let protocol = words.next().and_then(|word| word.rsplit('/').next());
     let sent_by = words.next().and_then(|word| word.split(';').next());
-    let transport = match protocol {
-        Some("TCP") => ";transport=tcp",
-        _ => "",
-    };
-    format!("sip:{}{transport}", sent_by.unwrap_or_default())
+    let parameter = protocol
+        .and_then(Protocol::named)
+        .map_or("", Protocol::uri_parameter);
+    format!("sip:{}{parameter}", sent_by.unwrap_or_default())
 }
 
 /// Sends a request other than INVITE. `compose` writes it, given the value of the top Via.
@@ -160,26 +159,52 @@ struct Way {
 impl Ways {
     async fn to(destination: &Destination) -> Result<Self, Unreachable> {
         let contact = destination.uri.clone();
-        let uri = match Uri::parse(contact.as_bytes()) {
-            Ok(Uri::Sip(uri)) if !uri.secure => uri,
-            _ => return Err(Unreachable::NotReachable(contact)),
+        let Ok(Uri::Sip(uri)) = Uri::parse(contact.as_bytes()) else {
+            return Err(Unreachable::NotReachable(contact));
         };
         let wish =
             wished_protocol(&uri).map_err(|()| Unreachable::NotReachable(contact.clone()))?;
-        let address = resolve(&uri)
+        let protocol = wish.unwrap_or(Protocol::Udp);
+        if protocol.is_websocket() {
+            return Self::by_websocket(destination);
+        }
+        let address = resolve(&uri, protocol)
             .await
             .ok_or_else(|| Unreachable::UnknownHost(contact.clone()))?;
-        let first = Target {
-            protocol: wish.unwrap_or(Protocol::Udp),
-            address,
-        };
+        let mut left = vec![Target { protocol, address }];
+        if let Some(flow) = destination.flow
+            && flow.protocol == protocol
+            && protocol == Protocol::Tls
+        {
+            // A user agent hardly ever has a certificate: its own connection is the way to it, where that is still
+            // open (RFC 3261 §26.3.2.1, RFC 5923).
+            left.push(flow);
+        }
         Ok(Self {
             last: Unreachable::NoListener(contact.clone()),
             uri: contact,
             flow: destination.flow,
             wish,
             address,
-            left: vec![first],
+            left,
+            chosen: false,
+        })
+    }
+
+    /// A client of `WebSocket` is where its connection is, whatever its contact says.
+    fn by_websocket(destination: &Destination) -> Result<Self, Unreachable> {
+        let contact = destination.uri.clone();
+        let flow = destination
+            .flow
+            .filter(|flow| flow.protocol.is_websocket())
+            .ok_or_else(|| Unreachable::NotReachable(contact.clone()))?;
+        Ok(Self {
+            last: Unreachable::NoListener(contact.clone()),
+            uri: contact,
+            flow: None,
+            wish: Some(flow.protocol),
+            address: flow.address,
+            left: vec![flow],
             chosen: false,
         })
     }
@@ -233,17 +258,22 @@ impl Ways {
 
 /// The transport that the URI asks for, if it asks; an error when that is none that we speak.
 fn wished_protocol(uri: &SipUri) -> Result<Option<Protocol>, ()> {
-    match uri.params.get("transport") {
-        None => Ok(None),
-        Some(name) if name.eq_ignore_ascii_case("udp") => Ok(Some(Protocol::Udp)),
-        Some(name) if name.eq_ignore_ascii_case("tcp") => Ok(Some(Protocol::Tcp)),
-        Some(_) => Err(()),
+    match (uri.params.get("transport"), uri.secure) {
+        (None, false) => Ok(None),
+        (Some(name), false) => Protocol::named(name).map(Some).ok_or(()),
+        // RFC 3261 §26.2.2: whatever the stream below.
+        (None, true) => Ok(Some(Protocol::Tls)),
+        (Some(name), true) => match Protocol::named(name) {
+            Some(Protocol::Tcp | Protocol::Tls) => Ok(Some(Protocol::Tls)),
+            Some(Protocol::Ws | Protocol::Wss) => Ok(Some(Protocol::Wss)),
+            _ => Err(()),
+        },
     }
 }
 
 /// RFC 3263 without NAPTR and SRV: contacts of user agents hardly ever need them.
-async fn resolve(uri: &SipUri) -> Option<SocketAddr> {
-    let port = uri.port.unwrap_or(5060);
+async fn resolve(uri: &SipUri, protocol: Protocol) -> Option<SocketAddr> {
+    let port = uri.port.unwrap_or(protocol.usual_port());
     match &uri.host {
         Host::Ip(ip) => Some(SocketAddr::new(*ip, port)),
         Host::Name(name) => {
@@ -257,14 +287,13 @@ async fn resolve(uri: &SipUri) -> Option<SocketAddr> {
     }
 }
 
-/// The TCP connection that the REGISTER came by.
+/// The connection that the REGISTER came by.
 fn registered_flow(binding: &Binding) -> Option<Target> {
-    let address: SocketAddr = binding.source.strip_prefix("tcp ")?.parse().ok()?;
+    let (protocol, address) = binding.source.split_once(' ')?;
+    let protocol = Protocol::named(protocol).filter(|protocol| protocol.is_reliable())?;
+    let address: SocketAddr = address.parse().ok()?;
     let is_unusable = |ip: IpAddr| ip.is_unspecified();
-    (!is_unusable(address.ip())).then_some(Target {
-        protocol: Protocol::Tcp,
-        address,
-    })
+    (!is_unusable(address.ip())).then_some(Target { protocol, address })
 }
 
 #[cfg(test)]
@@ -291,15 +320,31 @@ mod tests {
             wished_protocol(&sip("sip:b@h;transport=udp")),
             Ok(Some(Protocol::Udp))
         );
-        assert_eq!(wished_protocol(&sip("sip:b@h;transport=ws")), Err(()));
+        assert_eq!(
+            wished_protocol(&sip("sip:b@h;transport=tls")),
+            Ok(Some(Protocol::Tls))
+        );
+        for secure in ["sips:b@h", "sips:b@h;transport=tcp"] {
+            assert_eq!(wished_protocol(&sip(secure)), Ok(Some(Protocol::Tls)));
+        }
+        for unknown in ["sip:b@h;transport=sctp", "sips:b@h;transport=udp"] {
+            assert_eq!(wished_protocol(&sip(unknown)), Err(()));
+        }
     }
 
     #[tokio::test]
     async fn addresses_need_no_name_server() {
-        assert_eq!(resolve(&sip("sip:b@[::1]:7")).await, "[::1]:7".parse().ok());
         assert_eq!(
-            resolve(&sip("sip:b@127.0.0.1")).await,
+            resolve(&sip("sip:b@[::1]:7"), Protocol::Tcp).await,
+            "[::1]:7".parse().ok()
+        );
+        assert_eq!(
+            resolve(&sip("sip:b@127.0.0.1"), Protocol::Udp).await,
             "127.0.0.1:5060".parse().ok()
+        );
+        assert_eq!(
+            resolve(&sip("sips:b@127.0.0.1"), Protocol::Tls).await,
+            "127.0.0.1:5061".parse().ok()
         );
     }
 

@@ -152,7 +152,10 @@ pub fn return_address(request: &Message, flow: &Flow) -> SocketAddr {
     if flow.protocol == Protocol::Udp && via.params.has("rport") {
         return flow.remote;
     }
-    SocketAddr::new(flow.remote.ip(), via.port.unwrap_or(5060))
+    SocketAddr::new(
+        flow.remote.ip(),
+        via.port.unwrap_or(flow.protocol.usual_port()),
+    )
 }
 
 /// The Via field with `received` and `rport` filled into its first value, or `None` where nothing is

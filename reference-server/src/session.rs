@@ -30,7 +30,7 @@ use crate::response::Reply;
 use crate::store::{StoreError, reparse};
 use crate::transaction::client::ClientTransactions;
 use crate::transaction::invite_server::InviteTicket;
-use crate::transport::{Flow, Protocol as Transport, Target};
+use crate::transport::{Flow, Target};
 use crate::uas::{ALLOW, SUPPORTED};
 
 mod draft;
@@ -266,10 +266,7 @@ impl Sessions {
             .outbox
             .sent_by(target)
             .unwrap_or(flow.local);
-        match flow.protocol {
-            Transport::Udp => format!("<sip:{own}>"),
-            Transport::Tcp => format!("<sip:{own};transport=tcp>"),
-        }
+        format!("<sip:{own}{}>", flow.protocol.uri_parameter())
     }
 
     fn new_draft(&self) -> Draft {

@@ -1,4 +1,4 @@
-//! SIP over UDP and TCP: octets in, octets out (RFC 3261 §18).
+//! SIP over UDP, TCP, TLS and WebSocket: octets in, octets out (RFC 3261 §18).
 //!
 //! A message comes in with the *flow* on which it came, and an answer goes back on it. Everything that
 //! a peer could make grow has a bound, and whatever is not SIP is dropped with a line in the log.
@@ -18,10 +18,15 @@ use imspec_wire::sip::Message;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 
+use crate::config::Listen;
 use crate::tasks::Tasks;
 
-mod tcp;
+mod stream;
+mod tls;
 mod udp;
+mod websocket;
+
+pub use tls::{Tls, TlsError};
 
 /// What carries SIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +35,12 @@ pub enum Protocol {
     Udp,
     /// A stream.
     Tcp,
+    /// A stream that nobody else reads.
+    Tls,
+    /// `WebSocket`.
+    Ws,
+    /// `WebSocket` over TLS.
+    Wss,
 }
 
 impl Protocol {
@@ -38,7 +49,49 @@ impl Protocol {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
+    }
+
+    /// The one of that name, in Via or in the parameter of a URI, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss]
+            .into_iter()
+            .find(|protocol| protocol.via_name().eq_ignore_ascii_case(name))
+    }
+
+    /// The parameter of a URI that asks for it; nothing for the usual one.
+    pub fn uri_parameter(self) -> &'static str {
+        match self {
+            Self::Udp => "",
+            Self::Tcp => ";transport=tcp",
+            Self::Tls => ";transport=tls",
+            // RFC 7118 §5.2: one name for both.
+            Self::Ws | Self::Wss => ";transport=ws",
+        }
+    }
+
+    /// The port where it is spoken if nothing else is said (RFC 3261 §19.1.2).
+    pub fn usual_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            // RFC 7118 §5.5
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
+    /// Whether what is sent arrives, or its sender hears that it does not.
+    pub fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether only user agents open its connections (RFC 7118 §3).
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
     }
 }
 
@@ -175,9 +228,10 @@ pub struct Transport {
     limits: TransportLimits,
     udp: Mutex<Vec<(SocketAddr, Arc<UdpSocket>)>>,
     udp_addresses: Vec<SocketAddr>,
-    tcp: Mutex<Vec<TcpListener>>,
-    tcp_addresses: Vec<SocketAddr>,
-    connections: Arc<Mutex<HashMap<SocketAddr, tcp::Connection>>>,
+    streams: Mutex<Vec<(Protocol, TcpListener)>>,
+    stream_addresses: Vec<(Protocol, SocketAddr)>,
+    tls: Option<Tls>,
+    connections: Arc<Mutex<HashMap<(Protocol, SocketAddr), stream::Connection>>>,
     next_connection: AtomicU64,
     slots: Arc<Semaphore>,
     inbox: Mutex<Option<Arc<dyn Inbox>>>,
@@ -187,32 +241,42 @@ pub struct Transport {
 impl Transport {
     /// Opens the listeners. The error names the address.
     pub async fn bind(
-        udp: &[SocketAddr],
-        tcp: &[SocketAddr],
+        listen: &Listen,
+        tls: Option<Tls>,
         limits: TransportLimits,
         tasks: Tasks,
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let mut udp_sockets = Vec::new();
-        for address in udp {
+        for address in &listen.udp {
             let socket = udp::bind(*address).map_err(|error| (*address, error))?;
             let local = socket.local_addr().map_err(|error| (*address, error))?;
             udp_sockets.push((local, Arc::new(socket)));
         }
-        let mut tcp_listeners = Vec::new();
-        let mut tcp_addresses = Vec::new();
-        for address in tcp {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|error| (*address, error))?;
-            tcp_addresses.push(listener.local_addr().map_err(|error| (*address, error))?);
-            tcp_listeners.push(listener);
+        let mut streams = Vec::new();
+        let mut stream_addresses = Vec::new();
+        let wanted = [
+            (Protocol::Tcp, &listen.tcp),
+            (Protocol::Tls, &listen.tls),
+            (Protocol::Ws, &listen.ws),
+            (Protocol::Wss, &listen.wss),
+        ];
+        for (protocol, addresses) in wanted {
+            for address in addresses {
+                let listener = TcpListener::bind(address)
+                    .await
+                    .map_err(|error| (*address, error))?;
+                let local = listener.local_addr().map_err(|error| (*address, error))?;
+                stream_addresses.push((protocol, local));
+                streams.push((protocol, listener));
+            }
         }
         Ok(Self {
             limits,
             udp_addresses: udp_sockets.iter().map(|(address, _)| *address).collect(),
             udp: Mutex::new(udp_sockets),
-            tcp: Mutex::new(tcp_listeners),
-            tcp_addresses,
+            streams: Mutex::new(streams),
+            stream_addresses,
+            tls,
             connections: Arc::default(),
             next_connection: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(limits.connections)),
@@ -226,9 +290,11 @@ impl Transport {
         self.udp_addresses.clone()
     }
 
-    /// Where TCP is spoken.
-    pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
-        self.tcp_addresses.clone()
+    /// Where that is spoken, which connects.
+    pub fn stream_addresses(&self, protocol: Protocol) -> Vec<SocketAddr> {
+        let of =
+            |(known, address): &(Protocol, SocketAddr)| (*known == protocol).then_some(*address);
+        self.stream_addresses.iter().filter_map(of).collect()
     }
 
     /// Begins to hand what arrives to `inbox`.
@@ -243,9 +309,10 @@ impl Transport {
             );
             self.tasks.spawn(receiver);
         }
-        let listeners = std::mem::take(&mut *lock(&self.tcp));
-        for listener in listeners {
-            self.tasks.spawn(tcp::accept(Arc::clone(self), listener));
+        let listeners = std::mem::take(&mut *lock(&self.streams));
+        for (protocol, listener) in listeners {
+            let accepting = stream::accept(Arc::clone(self), protocol, listener);
+            self.tasks.spawn(accepting);
         }
     }
 
@@ -253,7 +320,7 @@ impl Transport {
     pub fn close(&self) {
         lock(&self.inbox).take();
         lock(&self.udp).clear();
-        lock(&self.tcp).clear();
+        lock(&self.streams).clear();
     }
 
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
@@ -310,7 +377,7 @@ impl Outbox for Transport {
         Box::pin(async move {
             match target.protocol {
                 Protocol::Udp => self.send_datagram(None, target.address, &octets).await,
-                Protocol::Tcp => tcp::send(self, target.address, octets).await,
+                connected => stream::send(self, connected, target.address, octets).await,
             }
         })
     }
@@ -322,15 +389,13 @@ impl Outbox for Transport {
                     self.send_datagram(Some(flow.local), fallback, &octets)
                         .await
                 }
-                Protocol::Tcp => {
-                    let open = self.connection(flow.remote);
-                    match open {
-                        Some(connection) => match connection.send(octets.clone()).await {
-                            Ok(closed) => Ok(closed),
-                            Err(_) => tcp::send(self, fallback, octets).await,
-                        },
-                        None => tcp::send(self, fallback, octets).await,
+                connected => {
+                    if let Some(connection) = self.connection(connected, flow.remote)
+                        && let Ok(closed) = connection.send(octets.clone()).await
+                    {
+                        return Ok(closed);
                     }
+                    stream::send(self, connected, fallback, octets).await
                 }
             }
         })
@@ -344,8 +409,8 @@ impl Outbox for Transport {
                     let _ = socket.try_send_to(&octets, address);
                 }
             }
-            Protocol::Tcp => {
-                if let Some(connection) = self.connection(flow.remote) {
+            connected => {
+                if let Some(connection) = self.connection(connected, flow.remote) {
                     connection.send_now(octets);
                 }
             }
@@ -354,15 +419,17 @@ impl Outbox for Transport {
 
     fn sent_by(&self, target: Target) -> Option<SocketAddr> {
         let same_family = |address: &&SocketAddr| address.is_ipv4() == target.address.is_ipv4();
+        let tcp = self.stream_addresses(Protocol::Tcp);
+        let own = self.stream_addresses(target.protocol);
         let listener = match target.protocol {
             Protocol::Udp => self.udp_addresses.iter().find(same_family),
             // The response comes back on the connection, so any address of ours does as a name.
-            Protocol::Tcp => self
-                .tcp_addresses
+            Protocol::Tcp => tcp
                 .iter()
                 .find(same_family)
                 .or_else(|| self.udp_addresses.iter().find(same_family))
-                .or_else(|| self.tcp_addresses.first()),
+                .or_else(|| tcp.first()),
+            _ => own.iter().find(same_family).or_else(|| own.first()),
         };
         let mut address = *listener?;
         if address.ip().is_unspecified() {

@@ -4,7 +4,8 @@
     run.sh [OPTION…] [NAME…]
 
 Without names the bundles are run, which have every variant in them; with names, each named variant alone. A line for
-each run tells what came of its cases; the exit status is 1 if anything was found.
+each run tells what came of its cases; the exit status is 1 if anything was found. Besides, the server as it is is reached
+over one transport alone: over:tls, over:ws, over:wss.
 
     --alone        every variant by itself, which takes a quarter of an hour
     --undeclared   the profile says nothing of the choice, and it cannot be set: what depends on it must be
@@ -30,6 +31,8 @@ from catalogue import BUNDLES, VARIANTS
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 REFERENCE = os.path.join(ROOT, "scenarios", "profiles", "reference", "profile.yaml")
+# Transports over which the whole suite is run.
+OVER = ["over:tls", "over:ws", "over:wss"]
 # Longer than any run takes where nothing hangs.
 PATIENCE = 240
 
@@ -69,6 +72,27 @@ def profile(names, declared):
     return text.replace(mark, mark + "".join(f"{indent}{line}\n" for line in lines))
 
 
+def over(transport):
+    """The profile of the server as it is, reached over that transport alone."""
+    with open(REFERENCE, encoding="utf-8") as reference:
+        text = reference.read()
+    address = '"127.0.0.1:${port.sips}"'
+    for old, new in (
+        ("name: reference\n", f"name: over-{transport}\n"),
+        ('  target: { udp: "127.0.0.1:${port.sip}", tcp: "127.0.0.1:${port.sip}" }\n',
+         f'  target: {{ {transport}: {address} }}\n  tls: {{ ca: "${{dir}}/ca.pem" }}\n'),
+        ("  transport: udp\n", f"  transport: {transport}\n"),
+        ('            tcp: ["127.0.0.1:${port.sip}"]\n',
+         f'            tcp: ["127.0.0.1:${{port.sip}}"]\n            {transport}: [{address}]\n'),
+        ("          sip: { t1_ms: 100 }\n",
+         '          sip: { t1_ms: 100 }\n          tls: { write_ca: "${dir}/ca.pem" }\n'),
+        ("ports: [sip, control,", "ports: [sip, sips, control,"),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
 def findings(out):
     """Cases by verdict, and what was found, from the record of a run."""
     with open(os.path.join(out, "run.json"), encoding="utf-8") as record:
@@ -87,7 +111,8 @@ def try_variant(args, work, names):
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "profile.yaml")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(profile(names, not args.undeclared))
+        alone = over(names[0].removeprefix("over:")) if names and names[0] in OVER else None
+        file.write(alone or profile(names, not args.undeclared))
     out = os.path.join(folder, "reports")
     command = [args.imspec, "run", "--profile", path, "--scenarios", os.path.join(ROOT, "scenarios", "suite"),
                "--seed", "1", "--quiet", "--out", out, *args.case]
@@ -104,7 +129,7 @@ def try_variant(args, work, names):
         counts, found, broken = {}, [], []
         said += f"\nno record of the run: {why}"
     harmless = {"observation", "not-demonstrated"}
-    reported = set().union(*(VARIANTS[name][4] for name in names))
+    reported = set().union(*(VARIANTS[name][4] for name in names if name in VARIANTS))
     wrong = [finding for finding in found
              if finding["kind"] not in harmless and finding["requirement"] not in reported]
     is_right = status in (0, 1) and bool(counts) and not counts.get("error") \
@@ -131,7 +156,7 @@ def main():
         for name, (about, *_) in VARIANTS.items():
             print(f"{name:22}{about}")
         return 0
-    unknown = [name for name in args.names if name not in VARIANTS]
+    unknown = [name for name in args.names if name not in VARIANTS and name not in OVER]
     if unknown:
         parser.error(f"no such variant: {', '.join(unknown)}; --list shows them")
     missing = set(VARIANTS) - {name for bundle in BUNDLES for name in bundle}
@@ -143,7 +168,7 @@ def main():
         # Only what is a PICS value can be left undeclared.
         runs = [[name] for name, (*_, pics, _) in VARIANTS.items() if pics or not args.undeclared]
     else:
-        runs = BUNDLES
+        runs = BUNDLES + [[name] for name in OVER]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
         work = os.path.abspath(args.out) if args.out else folder
         tried = [pool.submit(try_variant, args, work, names) for names in runs]

@@ -30,7 +30,7 @@ use tokio::time::{Instant, timeout};
 use super::Shared;
 use super::door::{Door, Entry};
 use super::sdp::{Ground, place_of};
-use crate::sut::probe;
+use crate::link;
 use crate::sut::profile::Msrp as Setting;
 
 pub use content::{Content, Drawn};
@@ -275,7 +275,7 @@ async fn reach(
             .await
             .map_err(|e| e.to_string())?;
         let address = addresses.next().ok_or("the name has no address")?;
-        let stream = probe::connect(bind, address)
+        let stream = link::connect(bind, address)
             .await
             .map_err(|e| e.to_string())?;
         let (stream, socket) = Opened::keep(stream).map_err(|e| e.to_string())?;

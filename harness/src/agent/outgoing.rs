@@ -435,8 +435,9 @@ impl Shared {
             return Ok((Arc::clone(usual), None));
         };
         // Where a URI says nothing, what the two have spoken so far is right.
-        let transport = transport.unwrap_or(usual.place().transport);
-        if transport == usual.place().transport {
+        let own = usual.place().transport;
+        let transport = transport.unwrap_or(own);
+        if transport == own || own.is_websocket() {
             return Ok((Arc::clone(usual), Some(hop)));
         }
         let user = self

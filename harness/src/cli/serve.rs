@@ -22,6 +22,12 @@ pub struct Args {
     /// Print the `OpenAPI` document of the control API, and end
     #[arg(long, conflicts_with = "print_config")]
     print_openapi: bool,
+    /// Serve SIP over TLS, too, at this port of the loopback address
+    #[arg(long, value_name = "PORT")]
+    tls_port: Option<u16>,
+    /// Write the authority of the certificate that is made for TLS to this file (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     /// Serve with a seeded fault: a name or id that `imspec faults` lists
     #[arg(long, value_name = "NAME")]
     fault: Option<String>,
@@ -58,7 +64,7 @@ fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let config = match &args.config {
+    let mut config = match &args.config {
         None => Config::default(),
         Some(file) => {
             let name = file.display().to_string();
@@ -67,6 +73,12 @@ fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
             Config::from_yaml(&text, &name).map_err(|why| invalid(why.to_string()))?
         }
     };
+    if let Some(port) = args.tls_port {
+        config.listen.tls.push(([127, 0, 0, 1], port).into());
+    }
+    if let Some(file) = &args.tls_ca {
+        config.tls.write_ca = Some(file.clone());
+    }
     let fault = match &args.fault {
         None => None,
         Some(name) => {
@@ -84,7 +96,7 @@ fn serve(args: &Args, out: &mut dyn Write) -> Result<(), (ExitStatus, String)> {
         };
         let server = started.map_err(|why| broken(why.to_string()))?;
         let at = server.addresses();
-        let line = json!({ "ready": true, "udp": at.udp, "tcp": at.tcp, "control": at.control });
+        let line = json!({ "ready": true, "udp": at.udp, "tcp": at.tcp, "tls": at.tls, "ws": at.ws, "wss": at.wss, "control": at.control });
         writeln!(out, "{line}")
             .and_then(|()| out.flush())
             .map_err(|why| broken(why.to_string()))?;

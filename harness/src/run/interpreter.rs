@@ -389,6 +389,7 @@ impl<'c> Interpreter<'c> {
             let first = transport.unwrap_or(usual);
             transport.unwrap_or(*memory.devices.entry(key).or_insert(first))
         };
+        let transport = self.agents.carried_by(transport);
         self.agents
             .endpoint(user, device, transport)
             .await

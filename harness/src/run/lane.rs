@@ -214,9 +214,8 @@ async fn run_case(
         store: Arc::new(move || clock.clock.now()),
     };
     let surroundings = Surroundings {
-        udp: instance.udp,
-        tcp: instance.tcp,
-        bind: setting.profile.pixit.bind,
+        targets: instance.targets.clone(),
+        dialer: instance.dialer.clone(),
         timers: setting.profile.pixit.timers,
         msrp: Arc::clone(&setting.profile.pixit.msrp),
         logins: setting.profile.pixit.logins.clone(),

@@ -49,7 +49,7 @@ pub struct User {
     pub name: Option<Template>,
     /// Domain, where the scenario wants another than the profile's.
     pub domain: Option<Template>,
-    /// Transport of the user's agents (`udp`, `tcp`); the profile's default where none is given.
+    /// Transport of the user's agents (`udp`, `tcp`, `tls`); the profile's default where none is given.
     pub transport: Option<Template>,
 }
 
@@ -90,7 +90,7 @@ pub struct CaseUser {
     pub name: String,
     /// Domain.
     pub domain: String,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp` or `tls`.
     pub transport: String,
 }
 

@@ -38,7 +38,7 @@ pub enum Kind {
     SaveName,
     /// A name given earlier.
     SavedName,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
     Transport,
     /// `601s`
     Duration,
@@ -1294,7 +1294,7 @@ pub const HEADER_SETS: [&str; 1] = ["hop-by-hop"];
 pub const STATES: [&str; 3] = ["online", "offline", "absent"];
 
 /// Transports of an agent.
-pub const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
+pub const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 
 /// What carries MSRP.
 pub const SECURITIES: [&str; 2] = ["tcp", "tls"];

@@ -1,7 +1,7 @@
 //! One server under test with its adapters in place.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use imspec_reports::record::UtcTime;
@@ -19,6 +19,8 @@ use super::profile::{
 };
 use super::program::Program;
 use super::store::{self, Store};
+use crate::link::Dialer;
+use crate::link::tls::Trust;
 
 /// How long a server that runs already may take to answer.
 const REACH: Duration = Duration::from_secs(4);
@@ -39,10 +41,10 @@ pub struct SetUpError {
 
 /// A server that is reached.
 pub struct Instance {
-    /// Its address over UDP.
-    pub udp: Option<SocketAddr>,
-    /// Its address over TCP.
-    pub tcp: Option<SocketAddr>,
+    /// Its addresses, by transport.
+    pub targets: BTreeMap<Transport, SocketAddr>,
+    /// Makes connections to it.
+    pub dialer: Dialer,
     /// Reads what it stores; `None` for a black box.
     pub store: Option<Box<dyn Store>>,
     /// Its time.
@@ -62,8 +64,7 @@ pub struct Instance {
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Instance")
-            .field("udp", &self.udp)
-            .field("tcp", &self.tcp)
+            .field("targets", &self.targets)
             .finish_non_exhaustive()
     }
 }
@@ -281,9 +282,18 @@ impl Instance {
             _ => None,
         };
         let (alive, unchanging) = watch::channel(Life::Running);
+        let mut targets = BTreeMap::new();
+        let mut resources = BTreeMap::new();
+        for (transport, address) in &profile.pixit.targets {
+            let host = address.split('/').next().unwrap_or(address);
+            targets.insert(*transport, resolve(host, places).await?);
+            resources.insert(*transport, fill(address)?);
+        }
+        let trust = trust(profile, places).map_err(failed)?;
+        let dialer = Dialer::new(profile.pixit.bind, trust).with_places(resources);
         Ok(Self {
-            udp: resolve(profile.pixit.udp.as_deref(), places).await?,
-            tcp: resolve(profile.pixit.tcp.as_deref(), places).await?,
+            targets,
+            dialer,
             store,
             clock: StoreClock::new(clock),
             policy,
@@ -349,9 +359,8 @@ impl Instance {
     /// Asks the server for a sign of life over each transport that the profile names.
     async fn reach(&self, within: Duration) -> Result<(), SetUpError> {
         let pixit = &self.profile.pixit;
-        for (transport, target) in [(Transport::Udp, self.udp), (Transport::Tcp, self.tcp)] {
-            let Some(target) = target else { continue };
-            probe::reach(transport, pixit.bind, target, &pixit.domain, within).await.map_err(|why| SetUpError {
+        for (&transport, &target) in &self.targets {
+            probe::reach(&self.dialer, transport, target, &pixit.domain, within).await.map_err(|why| SetUpError {
                 what: format!("the server does not answer at {target} over {}: {why}", transport.as_str()),
                 tried: format!("an OPTIONS request to sip:{} for {} s", pixit.domain, within.as_secs_f64()),
                 check: "that the server runs, that `pixit.target` of the profile is its address, that \
@@ -371,19 +380,44 @@ impl Instance {
     }
 }
 
-async fn resolve(address: Option<&str>, places: &Places) -> Result<Option<SocketAddr>, SetUpError> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
+async fn resolve(address: &str, places: &Places) -> Result<SocketAddr, SetUpError> {
     let resolved = match places.fill(address) {
         Ok(address) => look_up(&address).await,
         Err(why) => Err(why),
     };
-    resolved.map(Some).map_err(|what| SetUpError {
+    resolved.map_err(|what| SetUpError {
         what: format!("the address of the server cannot be resolved: {what}"),
         tried: format!("`{address}`"),
         check: "`pixit.target` of the profile".into(),
     })
+}
+
+/// Whom the agents believe under TLS. The server is asked for by the host of its target and by its domain, of
+/// which its certificate must name one, where the profile does not say whom to expect.
+fn trust(profile: &Profile, places: &Places) -> Result<Trust, String> {
+    let pixit = &profile.pixit;
+    let file = |text: &String| places.fill(text).map(|path| profile.folder.join(path));
+    let ca = pixit.tls.ca.as_ref().map(file).transpose()?;
+    let own = match &pixit.tls.own {
+        Some((certificate, key)) => Some((file(certificate)?, file(key)?)),
+        None => None,
+    };
+    let names = match &pixit.tls.name {
+        Some(name) => vec![places.fill(name)?],
+        None => {
+            let secure = [Transport::Tls, Transport::Wss];
+            let target = secure.iter().find_map(|of| pixit.targets.get(of));
+            let host = target.and_then(|target| target.rsplit_once(':'));
+            let is_name = |host: &&str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
+            host.map(|(host, _)| host)
+                .filter(is_name)
+                .into_iter()
+                .chain([pixit.domain.as_str()])
+                .map(|name| places.fill(name))
+                .collect::<Result<_, _>>()?
+        }
+    };
+    Ok(Trust::new(ca, own, names, pixit.tls.name.is_some()))
 }
 
 async fn look_up(address: &str) -> Result<SocketAddr, String> {

@@ -5,19 +5,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use imspec_wire::sip::{Builder, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::profile::Transport;
+use crate::link::{Dialer, Piece, Transport};
 
 /// Pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How every response begins.
+const RESPONSE: &[u8] = b"SIP/2.0 ";
 
 /// Asks `target` until it answers or the time is up; says why it is taken for unreachable then.
 pub async fn reach(
+    dialer: &Dialer,
     transport: Transport,
-    bind: IpAddr,
     target: SocketAddr,
     domain: &str,
     within: Duration,
@@ -26,8 +27,8 @@ pub async fn reach(
     let mut last = String::from("no answer");
     while Instant::now() < deadline {
         let attempt = match transport {
-            Transport::Udp => over_udp(bind, target, domain, deadline).await,
-            Transport::Tcp => over_tcp(bind, target, domain, deadline).await,
+            Transport::Udp => over_udp(dialer.bind(), target, domain, deadline).await,
+            connected => by_connection(dialer, connected, target, domain, deadline).await,
         };
         match attempt {
             Ok(()) => return Ok(()),
@@ -51,16 +52,6 @@ pub async fn accepts(target: SocketAddr, within: Duration) -> Result<(), String>
             Err(_) => return Err("no connection in time".into()),
         }
     }
-}
-
-/// Opens a connection from an address of ours: a host with several must not choose for us.
-pub(crate) async fn connect(bind: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = match target {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.bind(SocketAddr::new(bind, 0))?;
-    socket.connect(target).await
 }
 
 async fn over_udp(
@@ -92,26 +83,34 @@ async fn over_udp(
     }
 }
 
-async fn over_tcp(
-    bind: IpAddr,
+async fn by_connection(
+    dialer: &Dialer,
+    transport: Transport,
     target: SocketAddr,
     domain: &str,
     deadline: Instant,
 ) -> Result<(), String> {
     let attempt = async {
-        let mut stream = connect(bind, target).await?;
-        let local = stream.local_addr()?;
-        stream
-            .write_all(&options(Transport::Tcp, local, domain))
+        let mut link = dialer.connect(transport, target).await?;
+        link.writer
+            .send(&options(transport, link.local, domain))
             .await?;
-        let mut beginning = [0; 8];
-        stream.read_exact(&mut beginning).await?;
-        std::io::Result::Ok(beginning)
+        let mut beginning = Vec::new();
+        while beginning.len() < RESPONSE.len() {
+            match link.reader.next().await {
+                Ok(Some(Piece::Octets(octets) | Piece::Message(octets))) => {
+                    beginning.extend_from_slice(&octets);
+                }
+                Ok(None) => return Err("it closed the connection instead of an answer".to_owned()),
+                Err(why) => return Err(why.unwrap_or_else(|| "the connection broke".to_owned())),
+            }
+        }
+        Ok(beginning)
     };
     match timeout_at(deadline, attempt).await {
-        Ok(Ok(beginning)) if &beginning == b"SIP/2.0 " => Ok(()),
+        Ok(Ok(beginning)) if beginning.starts_with(RESPONSE) => Ok(()),
         Ok(Ok(_)) => Err("what answers there does not speak SIP".into()),
-        Ok(Err(failed)) => Err(failed.to_string()),
+        Ok(Err(failed)) => Err(failed),
         Err(_) => Err("no answer".into()),
     }
 }
@@ -120,7 +119,7 @@ fn options(transport: Transport, local: SocketAddr, domain: &str) -> bytes::Byte
     let token = format!("{:016x}", fastrand::u64(..));
     let via = format!(
         "SIP/2.0/{} {local};branch=z9hG4bK{token};rport",
-        transport.as_str().to_uppercase()
+        transport.via_name()
     );
     Builder::request("OPTIONS", format!("sip:{domain}"))
         .header("Via", via)
@@ -158,8 +157,8 @@ mod tests {
             server.send_to(&answer, from).await.unwrap();
         });
         reach(
+            &Dialer::plain(LOOPBACK),
             Transport::Udp,
-            LOOPBACK,
             target,
             "example.org",
             Duration::from_secs(10),
@@ -177,8 +176,8 @@ mod tests {
             .unwrap();
         for transport in [Transport::Udp, Transport::Tcp] {
             let why = reach(
+                &Dialer::plain(LOOPBACK),
                 transport,
-                LOOPBACK,
                 free,
                 "example.org",
                 Duration::from_millis(50),

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::store::Columns;
 use crate::agent::Logins;
 use crate::document::{Diagnostic, Diagnostics, Source};
+pub use crate::link::Transport;
 use crate::scenario::Pics;
 
 /// What stands in place of a secret.
@@ -44,10 +45,8 @@ pub struct Profile {
 /// What a tester must know to reach the server. Addresses may hold `${…}` (see [`super::places`]).
 #[derive(Debug, Clone)]
 pub struct Pixit {
-    /// `host:port` of the server over UDP.
-    pub udp: Option<String>,
-    /// `host:port` of the server over TCP.
-    pub tcp: Option<String>,
+    /// `host:port` of the server by transport.
+    pub targets: BTreeMap<Transport, String>,
     /// The domain that it serves.
     pub domain: String,
     /// How accounts come into being.
@@ -56,6 +55,8 @@ pub struct Pixit {
     pub transport: Transport,
     /// Address of the user agents.
     pub bind: IpAddr,
+    /// How the two ends of a connection under TLS know each other.
+    pub tls: Arc<Tls>,
     /// Time-outs.
     pub timers: Timers,
     /// MSRP of the user agents.
@@ -109,30 +110,15 @@ pub enum Provision {
     Program(Vec<String>),
 }
 
-/// A transport of SIP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// UDP
-    Udp,
-    /// TCP
-    Tcp,
-}
-
-impl Transport {
-    /// As written in profiles and scenarios.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-
-    /// Reads it, in any case.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Udp, Self::Tcp]
-            .into_iter()
-            .find(|transport| text.eq_ignore_ascii_case(transport.as_str()))
-    }
+/// How the two ends of a connection under TLS know each other (RFC 5922). Texts may hold `${…}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the authorities that may vouch for the server; those of the system where none is named.
+    pub ca: Option<String>,
+    /// PEM files of the agents' own certificate and of its key.
+    pub own: Option<(String, String)>,
+    /// Whom the server's certificate must name, where not the host of the target or the domain.
+    pub name: Option<String>,
 }
 
 /// Durations of real time.
@@ -360,8 +346,12 @@ impl Profile {
             ("timers.quiet", timer(pixit.timers.quiet)),
             ("timers.store", timer(pixit.timers.store)),
         ];
-        entries.extend(pixit.udp.clone().map(|at| ("target.udp", at.into())));
-        entries.extend(pixit.tcp.clone().map(|at| ("target.tcp", at.into())));
+        entries.extend(
+            pixit
+                .targets
+                .iter()
+                .map(|(transport, at)| (transport.target(), at.clone().into())),
+        );
         let provision = match &pixit.accounts {
             Provision::None => "none",
             Provision::Control => "control",
@@ -371,6 +361,12 @@ impl Profile {
         if let Some(logins) = &pixit.logins {
             entries.push(("accounts.username", logins.username.clone().into()));
             entries.push(("accounts.password", MASK.into()));
+        }
+        let tls = &pixit.tls;
+        entries.extend(tls.ca.clone().map(|file| ("tls.ca", file.into())));
+        entries.extend(tls.name.clone().map(|name| ("tls.name", name.into())));
+        if let Some((certificate, _)) = &tls.own {
+            entries.push(("tls.certificate", certificate.clone().into()));
         }
         let connection = if pixit.msrp.secure { "tls" } else { "tcp" };
         entries.push(("msrp.connection", connection.into()));

@@ -772,12 +772,13 @@ fn target_of(binding: &Binding) -> Option<Target> {
     else {
         return None;
     };
-    let is_tcp = params
+    let protocol = params
         .get("transport")
-        .is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
+        .and_then(Protocol::named)
+        .unwrap_or(Protocol::Udp);
     Some(Target {
-        protocol: if is_tcp { Protocol::Tcp } else { Protocol::Udp },
-        address: SocketAddr::new(ip, port.unwrap_or(5060)),
+        protocol,
+        address: SocketAddr::new(ip, port.unwrap_or(protocol.usual_port())),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::reach::{self, Destination};
 use crate::response::Reply;
 use crate::transaction::client::{ClientMachine, Todo};
 use crate::transaction::invite_server::{Accepted, InviteTicket};
-use crate::transport::{Flow, Protocol, Target};
+use crate::transport::{Flow, Target};
 use crate::uas::ALLOW;
 
 /// A session at work.
@@ -435,8 +435,8 @@ impl Running {
 
     /// The way to the sender.
     fn destination(&self) -> Destination {
-        let flow = (self.flow.protocol == Protocol::Tcp).then_some(Target {
-            protocol: Protocol::Tcp,
+        let flow = self.flow.protocol.is_reliable().then_some(Target {
+            protocol: self.flow.protocol,
             address: self.flow.remote,
         });
         Destination::new(self.dialog.next_hop(), flow)

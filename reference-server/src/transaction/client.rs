@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Timers;
 use crate::tasks::Tasks;
-use crate::transport::{Closed, Outbox, Protocol, Target};
+use crate::transport::{Closed, Outbox, Target};
 
 /// How a request ended.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ impl ClientTransactions {
         let closed = self.outbox.send(target, octets.clone()).await?;
         let (report, outcome) = oneshot::channel();
         let (silent, silenced) = watch::channel(false);
-        let reliable = target.protocol == Protocol::Tcp;
+        let reliable = target.protocol.is_reliable();
         let machine = ClientMachine::new(self.timers, reliable, Instant::now());
         let outbox = Arc::clone(&self.outbox);
         self.tasks.spawn(async move {

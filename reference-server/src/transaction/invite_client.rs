@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Timers;
 use super::client::ClientTransactions;
-use crate::transport::{Closed, Protocol, Target};
+use crate::transport::{Closed, Target};
 
 /// What is heard of an INVITE.
 #[derive(Debug, Clone)]
@@ -221,7 +221,7 @@ impl ClientTransactions {
     ) -> std::io::Result<Calling> {
         let (waiting, arriving) = self.wait(branch.clone(), "INVITE");
         let closed = self.outbox.send(target, octets.clone()).await?;
-        let reliable = target.protocol == Protocol::Tcp;
+        let reliable = target.protocol.is_reliable();
         let machine = InviteMachine::new(self.timers, reliable, Instant::now());
         let (tell, heard) = mpsc::channel(8);
         let (wish, wished) = watch::channel(Wish::Answer);

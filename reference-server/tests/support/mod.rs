@@ -19,7 +19,7 @@ use imspec_reference_server::{Config, Server};
 use imspec_wire::sip::stream::Frame;
 use imspec_wire::sip::{Builder, Limits, Message, StreamDecoder};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -94,9 +94,15 @@ impl Setup {
     }
 }
 
+/// A connection under TLS.
+pub trait Secured: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Secured for T {}
+
 enum Link {
     Udp(UdpSocket, SocketAddr),
     Tcp(Box<TcpStream>, StreamDecoder),
+    Tls(Box<dyn Secured>, StreamDecoder),
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(1);
@@ -138,6 +144,12 @@ impl Agent {
         Some(Self::with(aor, Link::Tcp(Box::new(stream), decoder), local))
     }
 
+    /// Over a connection on which the handshake is done.
+    pub fn tls(aor: &str, local: SocketAddr, stream: impl Secured + 'static) -> Self {
+        let decoder = StreamDecoder::new(Limits::default());
+        Self::with(aor, Link::Tls(Box::new(stream), decoder), local)
+    }
+
     fn with(aor: &str, link: Link, local: SocketAddr) -> Self {
         let call_id = format!("call-{}-{}", std::process::id(), unique());
         Self {
@@ -163,6 +175,7 @@ impl Agent {
         let transport = match self.link {
             Link::Udp(..) => "",
             Link::Tcp(..) => ";transport=tcp",
+            Link::Tls(..) => ";transport=tls",
         };
         format!("sip:{user}@{}{transport}", self.local)
     }
@@ -174,6 +187,7 @@ impl Agent {
         let transport = match self.link {
             Link::Udp(..) => "UDP",
             Link::Tcp(..) => "TCP",
+            Link::Tls(..) => "TLS",
         };
         let (pid, local, cseq) = (std::process::id(), self.local, self.cseq);
         let call_id = match method {
@@ -202,6 +216,7 @@ impl Agent {
                 socket.send_to(octets.as_ref(), *server).await.unwrap();
             }
             Link::Tcp(stream, _) => stream.write_all(octets.as_ref()).await.unwrap(),
+            Link::Tls(stream, _) => stream.write_all(octets.as_ref()).await.unwrap(),
         }
     }
 
@@ -218,18 +233,8 @@ impl Agent {
                 buffer.truncate(length);
                 Message::parse(buffer).unwrap()
             }
-            Link::Tcp(stream, decoder) => loop {
-                match decoder.next_frame().unwrap() {
-                    Some(Frame::Message(message)) => return message,
-                    Some(Frame::KeepAlive) => {}
-                    None => {
-                        let mut chunk = [0; 4096];
-                        let length = stream.read(&mut chunk).await.unwrap();
-                        assert_ne!(length, 0, "the server closed the connection");
-                        decoder.push(&chunk[..length]);
-                    }
-                }
-            },
+            Link::Tcp(stream, decoder) => framed(stream, decoder).await,
+            Link::Tls(stream, decoder) => framed(stream, decoder).await,
         }
     }
 
@@ -455,5 +460,21 @@ impl Control {
         timeout(PATIENCE, counted)
             .await
             .expect("the count to be reached");
+    }
+}
+
+/// The next message of a stream.
+async fn framed(stream: &mut (impl AsyncRead + Unpin), decoder: &mut StreamDecoder) -> Message {
+    loop {
+        match decoder.next_frame().unwrap() {
+            Some(Frame::Message(message)) => return message,
+            Some(Frame::KeepAlive) => {}
+            None => {
+                let mut chunk = [0; 4096];
+                let length = stream.read(&mut chunk).await.unwrap();
+                assert_ne!(length, 0, "the server closed the connection");
+                decoder.push(&chunk[..length]);
+            }
+        }
     }
 }

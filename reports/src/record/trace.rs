@@ -147,7 +147,7 @@ pub struct Packet {
     /// What is spoken.
     #[serde(default)]
     pub protocol: Protocol,
-    /// `udp`, `tcp` or `tls`.
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
     pub transport: String,
     /// Address of the harness's socket.
     pub local: String,

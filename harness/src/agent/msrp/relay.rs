@@ -275,7 +275,6 @@ fn is_stale(response: &Head) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-    use std::net::SocketAddr;
     use std::time::Instant;
 
     use imspec_reports::record::trace::Packet;
@@ -284,13 +283,16 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::super::{Conduct, Session, open};
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::agent::{Agents, Stamp, Surroundings};
     use crate::catalogue::{Catalogue, PicsKeys};
+    use crate::link::{Dialer, Transport};
     use crate::plan::{self, Selection};
     use crate::scenario::load::{Files, ScenarioFile, load_suite};
     use crate::scenario::{Case, Known};
-    use crate::sut::profile::{Msrp, Timers, Transport};
+    use crate::sut::profile::{Msrp, Timers};
 
     const CHALLENGE: &str = "Digest realm=\"relay\", nonce=\"n1\", qop=\"auth\"";
 
@@ -331,9 +333,8 @@ mod tests {
                 ..Msrp::default()
             };
             let surroundings = Surroundings {
-                udp: None,
-                tcp: None,
-                bind: SocketAddr::from(([127, 0, 0, 1], 0)).ip(),
+                targets: BTreeMap::new(),
+                dialer: Dialer::plain([127, 0, 0, 1].into()),
                 timers: Timers::default(),
                 msrp: Arc::new(msrp),
                 logins: None,

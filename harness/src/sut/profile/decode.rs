@@ -1,6 +1,6 @@
 //! From the tree of a profile file to a [`Profile`], with every mistake that it holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use regex::Regex;
 
 use super::{
     Adapters, ClockAdapter, Command, FileContent, Msrp, Pixit, PolicyAdapter, ProcessAdapter,
-    Profile, Provision, Ready, Relay, StoreAdapter, Timers, Transport,
+    Profile, Provision, Ready, Relay, StoreAdapter, Timers, Tls, Transport,
 };
 use crate::agent::Logins;
 use crate::document::suggest::{closest, one_of};
@@ -147,30 +147,33 @@ impl Decoder<'_> {
             optional("accounts"),
             optional("transport"),
             optional("bind"),
+            optional("tls"),
             optional("timers"),
             optional("msrp"),
         ];
         let fields = self.fields("`pixit`", &node.span, node, &keys)?;
-        let target = fields.get("target").and_then(|node| {
-            self.fields(
-                "`target`",
-                &node.span,
-                node,
-                &[optional("udp"), optional("tcp")],
-            )
-        });
-        let udp = target
-            .as_ref()
-            .and_then(|t| t.get("udp"))
-            .and_then(|node| self.address(node));
-        let tcp = target
-            .as_ref()
-            .and_then(|t| t.get("tcp"))
-            .and_then(|node| self.address(node));
+        let keys = Transport::ALL.map(|transport| optional(transport.as_str()));
+        let target = fields
+            .get("target")
+            .and_then(|node| self.fields("`target`", &node.span, node, &keys));
+        let mut targets = BTreeMap::new();
+        for transport in Transport::ALL {
+            let node = target.as_ref().and_then(|t| t.get(transport.as_str()));
+            let address = node.and_then(|node| {
+                if transport.is_websocket() {
+                    self.resource(node)
+                } else {
+                    self.address(node)
+                }
+            });
+            if let Some(address) = address {
+                targets.insert(transport, address);
+            }
+        }
+        let known = Transport::ALL.map(|transport| (transport.as_str(), transport));
         let transport = match fields.get("transport") {
-            Some(node) => self.choice(node, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)]),
-            None if udp.is_none() && tcp.is_some() => Some(Transport::Tcp),
-            None => Some(Transport::Udp),
+            Some(node) => self.choice(node, &known),
+            None => Some(targets.keys().next().copied().unwrap_or(Transport::Udp)),
         };
         if let (Some(target), Some(transport)) = (&target, transport)
             && target.get(transport.as_str()).is_none()
@@ -179,8 +182,11 @@ impl Decoder<'_> {
                 "`target` has no address for {}, the transport of the agents",
                 transport.as_str()
             );
-            self.wrong(&target.span, title, "`udp`, `tcp` or both are wanted here");
+            self.wrong(&target.span, title, "at least one address is wanted here");
         }
+        let tls = fields
+            .get("tls")
+            .map_or_else(|| Some(Tls::default()), |node| self.tls(node));
         let accounts = fields
             .get("accounts")
             .map_or(Some((Provision::None, None)), |node| self.accounts(node));
@@ -197,13 +203,13 @@ impl Decoder<'_> {
         let domain = fields.get("domain").and_then(|node| self.text(node));
         let (accounts, logins) = accounts?;
         Some(Pixit {
-            udp,
-            tcp,
+            targets,
             domain: domain?,
             accounts,
             logins: logins.map(Arc::new),
             transport: transport?,
             bind: bind?,
+            tls: Arc::new(tls?),
             timers: timers?,
             msrp: Arc::new(msrp?),
         })
@@ -275,6 +281,30 @@ impl Decoder<'_> {
             self.wrong(&node.span, title, "such as `127.0.0.1` or `::1`");
         }
         address
+    }
+
+    fn tls(&mut self, node: &Node) -> Option<Tls> {
+        let keys = ["ca", "certificate", "key", "name"].map(optional);
+        let fields = self.fields("`tls`", &node.span, node, &keys)?;
+        let mut text = |name| match fields.get(name) {
+            None => Some(None),
+            Some(node) => self.filled(node).map(Some),
+        };
+        let (ca, certificate, key) = (text("ca")?, text("certificate")?, text("key")?);
+        let name = text("name")?;
+        let own = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                self.wrong(
+                    &node.span,
+                    "a certificate is shown together with its key",
+                    "give `certificate` and `key`, or neither",
+                );
+                return None;
+            }
+        };
+        Some(Tls { ca, own, name })
     }
 
     fn msrp(&mut self, node: &Node) -> Option<Msrp> {
@@ -892,6 +922,28 @@ impl Decoder<'_> {
             &node.span,
             format!("`{text}` is no address"),
             "`host:port`, such as `127.0.0.1:5060`",
+        );
+        None
+    }
+
+    /// `host:port/path` of a WebSocket server; the scheme may stand before it.
+    fn resource(&mut self, node: &Node) -> Option<String> {
+        let text = self.filled(node)?;
+        let place = ["ws://", "wss://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .unwrap_or(&text);
+        let host = place.split('/').next().unwrap_or_default();
+        if host
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && !port.is_empty())
+        {
+            return Some(place.to_owned());
+        }
+        self.wrong(
+            &node.span,
+            format!("`{text}` is no address"),
+            "`host:port/path`, such as `127.0.0.1:8080/sip`",
         );
         None
     }

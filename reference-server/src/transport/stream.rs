@@ -1,4 +1,4 @@
-//! Streams: framing by Content-Length, connections used again, idle and slow ones closed.
+//! Streams, TCP or TLS: framing by Content-Length, connections used again, idle and slow ones closed.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,18 +10,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use imspec_wire::sip::stream::Frame;
 use imspec_wire::sip::{Limits, Message, StreamDecoder};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Closed, Flow, Inbox, Incoming, Protocol, Transport, TransportLimits};
+use super::{Closed, Flow, Inbox, Incoming, Protocol, Transport, TransportLimits, websocket};
 
 /// Messages that may wait for a peer that reads slowly.
 const WRITE_QUEUE: usize = 64;
 /// How long a peer may take to accept a connection, or the next octets.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last octets may take, which say that there are no more.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// An open connection, for sending.
 #[derive(Debug, Clone)]
@@ -50,24 +51,59 @@ impl Connection {
 }
 
 impl Transport {
-    pub(super) fn connection(&self, remote: SocketAddr) -> Option<Connection> {
+    pub(super) fn connection(&self, protocol: Protocol, remote: SocketAddr) -> Option<Connection> {
         let connections = self
             .connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         connections
-            .get(&remote)
+            .get(&(protocol, remote))
             .filter(|connection| !*connection.closed.borrow())
             .cloned()
     }
 }
 
-pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener) {
+impl Transport {
+    /// Gives a connection its place in the table, and what is queued for it. It loses that place when the entry
+    /// is dropped.
+    pub(super) fn enter(
+        &self,
+        key: (Protocol, SocketAddr),
+    ) -> (Connection, Entry, mpsc::Receiver<Bytes>) {
+        let (queue, queued) = mpsc::channel(WRITE_QUEUE);
+        let (close, closed) = watch::channel(false);
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection { id, queue, closed };
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, connection.clone());
+        let entry = Entry {
+            connections: Arc::clone(&self.connections),
+            key,
+            id,
+            close,
+        };
+        (connection, entry, queued)
+    }
+}
+
+pub(super) async fn accept(transport: Arc<Transport>, protocol: Protocol, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => match Arc::clone(&transport.slots).try_acquire_owned() {
+                // Whoever is slow with a handshake keeps nobody else waiting.
+                Ok(slot) if protocol == Protocol::Tls => {
+                    let shaking = shake_hands(Arc::clone(&transport), stream, slot);
+                    transport.tasks.spawn(shaking);
+                }
+                Ok(slot) if protocol.is_websocket() => {
+                    let shared = Arc::clone(&transport);
+                    let serving = websocket::accept(shared, protocol, stream, slot);
+                    transport.tasks.spawn(serving);
+                }
                 Ok(slot) => {
-                    if let Err(error) = start(&transport, stream, slot) {
+                    if let Err(error) = start_plain(&transport, stream, slot) {
                         tracing::debug!(%remote, %error, "a connection broke at once");
                     }
                 }
@@ -84,56 +120,87 @@ pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener) {
     }
 }
 
+async fn shake_hands(transport: Arc<Transport>, stream: TcpStream, slot: OwnedSemaphorePermit) {
+    let Some(tls) = &transport.tls else { return };
+    let Ok(ends) = ends(&stream) else { return };
+    let started = match timeout(PATIENCE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => start(&transport, Protocol::Tls, ends, stream, slot).map(drop),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake")),
+    };
+    if let Err(error) = started {
+        tracing::info!(remote = %ends.1, %error, "a TLS connection did not come about");
+    }
+}
+
 /// Sends over the connection to that address, opened if need be.
 pub(super) async fn send(
     transport: &Transport,
+    protocol: Protocol,
     remote: SocketAddr,
     octets: Bytes,
 ) -> io::Result<Closed> {
-    if let Some(connection) = transport.connection(remote)
+    if let Some(connection) = transport.connection(protocol, remote)
         && let Ok(closed) = connection.send(octets.clone()).await
     {
         return Ok(closed);
     }
+    if protocol.is_websocket() {
+        // RFC 7118 §3: only the user agent can open it again.
+        return Err(io::Error::new(
+            io::ErrorKind::NotConnected,
+            "its WebSocket is closed",
+        ));
+    }
     let slot = Arc::clone(&transport.slots)
         .try_acquire_owned()
         .map_err(|_| io::Error::other("limits.connections are open"))?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection");
     let stream = timeout(PATIENCE, TcpStream::connect(remote))
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the connection"))??;
-    let connection = start(transport, stream, slot)?;
+        .map_err(late)??;
+    let connection = match (protocol, &transport.tls) {
+        (Protocol::Tls, None) => return Err(io::Error::other("there is no TLS")),
+        (Protocol::Tls, Some(tls)) => {
+            let ends = ends(&stream)?;
+            let stream = timeout(PATIENCE, tls.connect(stream, remote.ip()))
+                .await
+                .map_err(late)??;
+            start(transport, protocol, ends, stream, slot)?
+        }
+        _ => start_plain(transport, stream, slot)?,
+    };
     connection.send(octets).await
 }
 
-fn start(
+fn start_plain(
     transport: &Transport,
     stream: TcpStream,
     slot: OwnedSemaphorePermit,
 ) -> io::Result<Connection> {
-    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    start(transport, Protocol::Tcp, ends(&stream)?, stream, slot)
+}
+
+/// Our end and the peer's.
+pub(super) fn ends(stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
     stream.set_nodelay(true)?;
+    Ok((stream.local_addr()?, stream.peer_addr()?))
+}
+
+fn start(
+    transport: &Transport,
+    protocol: Protocol,
+    (local, remote): (SocketAddr, SocketAddr),
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    slot: OwnedSemaphorePermit,
+) -> io::Result<Connection> {
     let inbox = transport
         .inbox()
         .ok_or_else(|| io::Error::other("the server is not running"))?;
-    let (reading, writing) = stream.into_split();
-    let (queue, queued) = mpsc::channel(WRITE_QUEUE);
-    let (close, closed) = watch::channel(false);
-    let id = transport.next_connection.fetch_add(1, Ordering::Relaxed);
-    let connection = Connection { id, queue, closed };
-    transport
-        .connections
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(remote, connection.clone());
-    // Taken out of the table however the task ends.
-    let entry = Entry {
-        connections: Arc::clone(&transport.connections),
-        remote,
-        id,
-        close,
-    };
+    let (reading, writing) = tokio::io::split(stream);
+    let (connection, entry, queued) = transport.enter((protocol, remote));
     let flow = Flow {
-        protocol: Protocol::Tcp,
+        protocol,
         local,
         remote,
     };
@@ -146,7 +213,7 @@ fn start(
                 // A last answer may be queued. The queue ends when the table lets go of it.
                 drop(entry);
                 if let Ok(Ok(mut writing)) = timeout(Duration::from_secs(1), &mut writer).await {
-                    let _ = writing.shutdown().await;
+                    let _ = timeout(PARTING, writing.shutdown()).await;
                 }
                 reason
             }
@@ -155,7 +222,7 @@ fn start(
                 // over this one is still to be answered over it, so it stays until the peer closes it.
                 Ok(mut writing) => {
                     let reason = reader.await;
-                    let _ = writing.shutdown().await;
+                    let _ = timeout(PARTING, writing.shutdown()).await;
                     reason
                 }
                 Err(reason) => reason,
@@ -168,9 +235,9 @@ fn start(
 }
 
 /// A connection's place in the table.
-struct Entry {
-    connections: Arc<Mutex<HashMap<SocketAddr, Connection>>>,
-    remote: SocketAddr,
+pub(super) struct Entry {
+    connections: Arc<Mutex<HashMap<(Protocol, SocketAddr), Connection>>>,
+    key: (Protocol, SocketAddr),
     id: u64,
     close: watch::Sender<bool>,
 }
@@ -183,10 +250,10 @@ impl Drop for Entry {
             .unwrap_or_else(PoisonError::into_inner);
         // A newer connection to the same address may have taken the place.
         if connections
-            .get(&self.remote)
+            .get(&self.key)
             .is_some_and(|connection| connection.id == self.id)
         {
-            connections.remove(&self.remote);
+            connections.remove(&self.key);
         }
         drop(connections);
         self.close.send_replace(true);
@@ -194,12 +261,16 @@ impl Drop for Entry {
 }
 
 /// Writes what is queued. When nobody can queue anything any more, the writing side is given back.
-async fn write_all(
-    mut writing: OwnedWriteHalf,
+async fn write_all<W: AsyncWrite + Unpin>(
+    mut writing: W,
     mut queued: mpsc::Receiver<Bytes>,
-) -> Result<OwnedWriteHalf, &'static str> {
+) -> Result<W, &'static str> {
     while let Some(octets) = queued.recv().await {
-        match timeout(PATIENCE, writing.write_all(&octets)).await {
+        let written = async {
+            writing.write_all(&octets).await?;
+            writing.flush().await
+        };
+        match timeout(PATIENCE, written).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err("writing failed"),
             Err(_) => return Err("the peer does not read"),
@@ -210,7 +281,7 @@ async fn write_all(
 
 /// Reads until the connection is of no more use, and says why.
 async fn read_all(
-    mut reading: OwnedReadHalf,
+    mut reading: impl AsyncRead + Unpin,
     flow: Flow,
     limits: TransportLimits,
     inbox: &dyn Inbox,
