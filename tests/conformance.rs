@@ -222,7 +222,27 @@ fn a_waiver_accepts_a_finding_and_a_stale_one_is_told() {
     );
     assert!(bench.read("out/junit.xml").contains("stale-waiver"));
     assert!(bench.read("out/report.html").contains("Stale waivers"));
+    assert!(
+        bench
+            .read("out/summary.md")
+            .contains("**stale** PG-01: known")
+    );
     assert_eq!(bench.record()["waivers"][0]["state"], "stale");
+    // A day that has passed is reason enough, and told as such.
+    bench.write("waivers.yaml", &waiver("PG-01", "2020-01-01"));
+    let mut args = args.to_vec();
+    args.push("--quiet");
+    let ended = bench.imspec(&args).expect(3);
+    let told = ended
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(
+        told.contains("its time was over on 2020-01-01") && told.contains("(waivers.yaml:2:5)"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
