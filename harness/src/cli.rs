@@ -2,9 +2,11 @@
 
 pub mod check;
 pub mod conclude;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod faults;
+pub mod init;
 pub mod list;
 pub mod merge;
 pub mod run;
@@ -53,6 +55,10 @@ enum Sub {
     Explain(explain::Args),
     /// Find mistakes in scenarios, profiles and waivers
     Check(check::Args),
+    /// Write a profile for a server, with what it shows when it is asked
+    Init(init::Args),
+    /// Try each thing that a profile promises, and say of what fails what to check
+    Doctor(doctor::Args),
     /// Print the JSON Schema of scenarios, for editors
     Schema(schema::Args),
     /// Show how the codec reads a SIP message
@@ -89,6 +95,8 @@ pub fn main() -> ExitStatus {
         Sub::Faults(args) => faults::execute(args, &mut out),
         Sub::Explain(args) => explain::execute(args, &mut out),
         Sub::Check(args) => check::execute(args, &mut out),
+        Sub::Init(args) => init::execute(args, &mut out),
+        Sub::Doctor(args) => doctor::execute(args, &mut out),
         Sub::Schema(args) => schema::execute(args, &mut out),
         Sub::Wire(args) => wire::execute(args, &mut out),
     };

@@ -20,6 +20,8 @@
 //! - [`campaign`]: runs a plan, judges what ends, and gives what came too late a second chance.
 //! - [`merge`]: joins the records of shards into the one that an unsplit run would have written.
 //! - [`prove`]: whether the suite catches the seeded faults of the reference server.
+//! - [`doctor`]: tries each thing that a profile promises.
+//! - [`init`]: a first profile, from what is said and what the server shows.
 //! - [`cli`]: one file a command.
 
 pub mod agent;
@@ -27,10 +29,12 @@ pub mod bundled;
 pub mod campaign;
 pub mod catalogue;
 pub mod cli;
+pub mod doctor;
 pub mod document;
 pub mod embedded;
 pub mod evidence;
 mod fingerprint;
+pub mod init;
 pub mod judge;
 pub mod link;
 pub mod merge;

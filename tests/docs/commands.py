@@ -3,7 +3,8 @@
 
 A fenced block marked `sh` is what a reader may type; each is run from the root of the project, with the
 release binary on the PATH as `imspec`. A block marked `sh background` is started, must be alive after
-two seconds, and is then ended. Blocks of the same text run once. Commands given as arguments ran before.
+two seconds, and is then ended. A block marked `sh server` is one that the blocks after it need: it is ended with its
+page. Blocks of the same text run once. Commands given as arguments ran before.
 """
 
 import os
@@ -16,7 +17,15 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")),
         *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("scenarios/**/*.md"))]
-FENCE = re.compile(r"^```sh( background)?\n(.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^```sh( background| server)?\n(.*?)^```$", re.M | re.S)
+
+
+def end(servers: list) -> None:
+    """Ends what was started, and whatever that started."""
+    while servers:
+        child = servers.pop()
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(timeout=10)
 
 
 def main() -> int:
@@ -25,15 +34,16 @@ def main() -> int:
     failed = 0
     ran = 0
     for doc in DOCS:
-        for background, block in FENCE.findall((ROOT / doc).read_text()):
+        servers = []
+        for kind, block in FENCE.findall((ROOT / doc).read_text()):
             text = block.strip()
-            if text in done:
+            if text in done and kind != " server":
                 continue
             done.add(text)
             ran += 1
             print(f"{doc}: {text.splitlines()[0]}", flush=True)
             command = ["bash", "-euo", "pipefail", "-c", text]
-            if background:
+            if kind:
                 child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL,
                                          stderr=subprocess.PIPE, start_new_session=True)
                 try:
@@ -41,8 +51,10 @@ def main() -> int:
                     print(child.stderr.read().decode(), f"ended at once with {child.returncode}")
                     failed += 1
                 except subprocess.TimeoutExpired:
-                    os.killpg(child.pid, signal.SIGTERM)
-                    child.wait(timeout=10)
+                    if kind == " server":
+                        servers.append(child)
+                    else:
+                        end([child])
                 continue
             result = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE,
                                     stderr=subprocess.STDOUT, timeout=900)
@@ -51,6 +63,7 @@ def main() -> int:
             if result.returncode not in ((0, 1) if verdict else (0,)):
                 print(result.stdout.decode(errors="replace")[-4000:], f"exit status {result.returncode}")
                 failed += 1
+        end(servers)
     print(f"{ran - failed} passed, {failed} failed")
     return 1 if failed or not ran else 0
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ExitStatus;
+use super::run::profile_file;
 use crate::bundled;
 use crate::document::{Diagnostics, Source, tree};
 use crate::judge::waiver;
@@ -16,6 +17,9 @@ use crate::sut::Profile;
 pub struct Args {
     /// Scenarios, profiles and waivers: files, or folders with .yaml files; default: the bundled suite
     files: Vec<PathBuf>,
+    /// A profile: a file, or a folder that holds profile.yaml
+    #[arg(long, short, value_name = "PATH")]
+    profile: Vec<PathBuf>,
     /// Warnings are mistakes, too
     #[arg(long)]
     strict: bool,
@@ -24,10 +28,12 @@ pub struct Args {
 /// Runs the command.
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     let mut diagnostics = Diagnostics::new();
-    let files = if args.files.is_empty() {
+    let mut paths = args.files.clone();
+    paths.extend(args.profile.iter().map(|path| profile_file(path)));
+    let files = if paths.is_empty() {
         Ok(ScenarioFile::bundled())
     } else {
-        ScenarioFile::read_all(&args.files)
+        ScenarioFile::read_all(&paths)
     };
     let files = match files {
         Ok(files) => files,
@@ -36,12 +42,22 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
             Vec::new()
         }
     };
-    let (profiles, files): (Vec<_>, Vec<_>) = files.into_iter().partition(is_profile);
+    let named = |file: &ScenarioFile| {
+        paths[args.files.len()..]
+            .iter()
+            .any(|path| *path == Path::new(&file.name))
+    };
+    let (profiles, files): (Vec<_>, Vec<_>) = files
+        .into_iter()
+        .partition(|file| named(file) || is_profile(file));
     let (waivers, scenarios): (Vec<_>, Vec<_>) = files.into_iter().partition(is_waivers);
     let mut good_profiles = 0;
     for profile in &profiles {
-        match Profile::load(Path::new(&profile.name)) {
-            Ok(_) => good_profiles += 1,
+        match Profile::check(Path::new(&profile.name)) {
+            Ok((_, found)) => {
+                good_profiles += 1;
+                diagnostics.extend(found);
+            }
             Err(found) => diagnostics.extend(found),
         }
     }
@@ -139,6 +155,7 @@ mod tests {
     fn run(files: &[&str], strict: bool) -> (ExitStatus, String) {
         let args = Args {
             files: files.iter().map(PathBuf::from).collect(),
+            profile: Vec::new(),
             strict,
         };
         let mut out = anstream::StripStream::new(Vec::new());

@@ -127,7 +127,7 @@ fn prepare(args: &Args) -> Result<Prepared, Stop> {
 }
 
 /// A folder stands for the `profile.yaml` in it.
-fn profile_file(path: &Path) -> PathBuf {
+pub(super) fn profile_file(path: &Path) -> PathBuf {
     if path.is_dir() {
         path.join("profile.yaml")
     } else {

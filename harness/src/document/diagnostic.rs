@@ -13,6 +13,8 @@ use super::tree::Span;
 pub struct Source {
     name: String,
     text: String,
+    /// The text as a reader may see it, where that differs: as long as the text itself.
+    masked: Option<String>,
     /// Offset at which each line starts.
     lines: Vec<usize>,
 }
@@ -27,8 +29,28 @@ impl Source {
         Self {
             name: name.into(),
             text,
+            masked: None,
             lines,
         }
+    }
+
+    /// The same, with these parts never shown: asterisks stand in their place.
+    #[must_use]
+    pub fn hiding(mut self, parts: &[Span]) -> Self {
+        let mut masked = self.text.clone();
+        for part in parts {
+            if let Some(secret) = self.text.get(part.clone()) {
+                // Octet for octet, so that every place stays where it is.
+                masked.replace_range(part.clone(), &"*".repeat(secret.len()));
+            }
+        }
+        self.masked = Some(masked);
+        self
+    }
+
+    /// The text as a reader may see it.
+    fn readable(&self) -> &str {
+        self.masked.as_deref().unwrap_or(&self.text)
     }
 
     /// Name of the file.
@@ -227,7 +249,7 @@ impl Diagnostic {
         let mut group: Group<'_> = match &self.place {
             None => Group::with_title(level.primary_title(&self.title)),
             Some((source, span)) => {
-                let mut snippet = Snippet::source(source.text())
+                let mut snippet = Snippet::source(source.readable())
                     .path(source.name())
                     .annotation(
                         AnnotationKind::Primary
@@ -241,7 +263,7 @@ impl Diagnostic {
                         snippet = snippet.annotation(annotation);
                     } else {
                         other = Some(
-                            Snippet::source(elsewhere.text())
+                            Snippet::source(elsewhere.readable())
                                 .path(elsewhere.name())
                                 .annotation(annotation),
                         );

@@ -201,7 +201,8 @@ impl Instance {
         }
     }
 
-    async fn assemble(
+    /// A server with its adapters in place; it is neither started nor asked yet.
+    pub(crate) async fn assemble(
         profile: &Profile,
         places: &Places,
         process: Option<Process>,
@@ -306,11 +307,16 @@ impl Instance {
     }
 
     async fn start(&self) -> Result<(), String> {
+        self.launch().await?;
+        self.clock.measure().await.map(drop)
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) async fn launch(&self) -> Result<(), String> {
         if let Some(process) = &self.process {
             process.lock().await.start().await?;
         }
-        self.await_ready().await?;
-        self.clock.measure().await.map(drop)
+        self.await_ready().await
     }
 
     /// Waits for the signs of readiness that show from outside.

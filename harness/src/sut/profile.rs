@@ -1,6 +1,7 @@
 //! The profile: one YAML file about one server under test. What its maker declares (PICS), what a tester
 //! must know to reach it (PIXIT), and the adapters that reach into it. `docs/profile.md` describes the file.
 
+mod contradiction;
 mod decode;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::store::Columns;
 use crate::agent::Logins;
-use crate::document::{Diagnostic, Diagnostics, Source};
+use crate::document::{Diagnostic, Diagnostics, Node, NodeKind, Source, Span, tree};
 pub use crate::link::Transport;
 use crate::scenario::Pics;
 
@@ -319,7 +320,7 @@ impl Profile {
 
     /// Reads the text of a profile; relative paths in it start from `folder`.
     pub fn read(source: Source, folder: &Path) -> Result<Self, Diagnostics> {
-        decode::profile(&Arc::new(source), folder)
+        decode::profile(&Arc::new(hiding_passwords(source)), folder)
     }
 
     /// PICS keys that the runner can set.
@@ -398,7 +399,55 @@ impl Profile {
     }
 }
 
+/// What a diagnostic shows of a profile must not tell a password.
+fn hiding_passwords(source: Source) -> Source {
+    let mut hidden = Vec::new();
+    match tree::parse(&Arc::new(source.clone())) {
+        Ok(root) => passwords(&root, &mut hidden),
+        // No YAML: whatever stands behind the word, to the end of its line.
+        Err(_) => {
+            let mut at = 0;
+            for line in source.text().split_inclusive('\n') {
+                if let Some(found) = line.to_ascii_lowercase().find("password") {
+                    hidden.push(at + found + "password".len()..at + line.trim_end().len());
+                }
+                at += line.len();
+            }
+        }
+    }
+    source.hiding(&hidden)
+}
+
+fn passwords(node: &Node, hidden: &mut Vec<Span>) {
+    match &node.kind {
+        NodeKind::Scalar(_) => {}
+        NodeKind::List(items) => items.iter().for_each(|item| passwords(item, hidden)),
+        NodeKind::Map(entries) => {
+            for entry in entries {
+                match entry.key.as_text() {
+                    Some("password") => hidden.push(entry.value.span.clone()),
+                    _ => passwords(&entry.value, hidden),
+                }
+            }
+        }
+    }
+}
+
 impl Adapters {
+    /// None at all: a server that runs already, seen from outside.
+    pub(crate) fn none() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            store: StoreAdapter::None,
+            clock: ClockAdapter::Real {
+                skew: second,
+                resolution: second,
+            },
+            policy: PolicyAdapter::Fixed,
+            process: ProcessAdapter::Attach,
+        }
+    }
+
     /// Adapter → its kind.
     pub fn kinds(&self) -> BTreeMap<String, String> {
         let store = match self.store {

@@ -16,6 +16,9 @@ use super::places::Places;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest answer that is read, in octets.
 const LARGEST: usize = 64 * 1024 * 1024;
+/// The reference that stands for a password, and what is shown in its place.
+const SECRET: &str = "password";
+const MASK: &str = "***";
 /// Octets of a complaint that are shown.
 const SHOWN: usize = 400;
 
@@ -46,7 +49,16 @@ impl Program {
             .map(|word| self.places.fill_with(word, more))
             .collect::<Result<Vec<_>, _>>()?;
         let (program, arguments) = words.split_first().ok_or("an empty command")?;
-        let failed = |why: &dyn std::fmt::Display| format!("`{}`: {why}", words.join(" "));
+        // Whoever reads a failure may read the account, never its password.
+        let secret = more.iter().find(|(name, _)| *name == SECRET);
+        let secret = secret
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_empty());
+        let hidden = |text: &str| match secret {
+            Some(secret) => text.replace(secret, MASK),
+            None => text.to_owned(),
+        };
+        let failed = |why: &dyn std::fmt::Display| hidden(&format!("`{}`: {why}", words.join(" ")));
         let mut child = tokio::process::Command::new(self.path_of(program))
             .args(arguments)
             .current_dir(&self.places.profile)
@@ -67,7 +79,10 @@ impl Program {
         let status = status.map_err(|e| failed(&e))?;
         if !status.success() {
             let complaint = String::from_utf8_lossy(&complaint.octets);
-            return Err(failed(&format!("{status}; it said: {}", complaint.trim())));
+            return Err(failed(&match complaint.trim() {
+                "" => format!("{status}, without a word"),
+                complaint => format!("{status}; it said: {complaint}"),
+            }));
         }
         if answer.cut {
             return Err(failed(&format!("it printed more than {LARGEST} octets")));
@@ -152,6 +167,18 @@ mod tests {
             .unwrap_err();
         assert!(
             why.contains("exit status: 3; it said: no such table"),
+            "{why}"
+        );
+        let guarded = program(&[
+            "sh",
+            "-c",
+            "echo no account for $1 >&2; exit 3",
+            "x",
+            "${password}",
+        ]);
+        let why = guarded.run(&[("password", "s3cret")]).await.unwrap_err();
+        assert!(
+            why.contains("no account for ***") && !why.contains("s3cret"),
             "{why}"
         );
         let why = program(&["./is-not-there"]).run(&[]).await.unwrap_err();

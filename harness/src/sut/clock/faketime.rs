@@ -107,7 +107,8 @@ fn read(text: &str) -> Option<i64> {
 
 /// Replaces a file in one step, so that the server never reads half a number.
 fn replace(file: &Path, text: &str) -> Result<(), String> {
-    let failed = |e: std::io::Error| format!("libfaketime file {}: {e}", file.display());
+    // The error itself names a temporary file that nobody knows.
+    let failed = |e: std::io::Error| format!("libfaketime file {}: {}", file.display(), e.kind());
     let directory = file.parent().unwrap_or(Path::new("."));
     let mut next = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     next.write_all(text.as_bytes()).map_err(failed)?;

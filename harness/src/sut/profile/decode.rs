@@ -1207,6 +1207,19 @@ mod tests {
     }
 
     #[test]
+    fn no_diagnostic_shows_a_password() {
+        for text in [
+            "pixit: { accounts: { provision: nobody, password: pa#ss,word: x } }",
+            "pixit:\n  accounts:\n    provision: nobody\n    password: pa#ss,word",
+            "pixit: { accounts: { password: 'pa#ss,word' }\nname: [",
+            "pixit:\n  msrp: { relay: { uri: x, user: y, password: \"pa#ss\" } }",
+        ] {
+            let shown = complaint(text);
+            assert!(!shown.contains("pa#ss"), "{shown}");
+        }
+    }
+
+    #[test]
     fn mistakes_about_accounts_are_shown() {
         let all = [
             "{ provision: none, username: alice }",

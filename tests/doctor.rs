@@ -1,0 +1,434 @@
+//! `imspec doctor` at servers that are broken, each in one way: what it says, and how it ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use support::{Bench, Server, free_port};
+
+/// The password of every profile here. It must never be printed.
+const PASSWORD: &str = "s3cret-of-nobody";
+
+/// A server that answers each datagram as it is told to.
+struct Fake {
+    at: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Fake {
+    fn udp(mut answer: impl FnMut(&str) -> Vec<String> + Send + 'static) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let at = socket.local_addr().unwrap();
+        Self::run(at, move || {
+            let mut octets = vec![0; 65536];
+            if let Ok((length, from)) = socket.recv_from(&mut octets) {
+                let request = String::from_utf8_lossy(&octets[..length]).into_owned();
+                for response in answer(&request) {
+                    let _ = socket.send_to(response.as_bytes(), from);
+                }
+            }
+        })
+    }
+
+    fn tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let at = listener.local_addr().unwrap();
+        Self::run(at, move || match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                serve(stream);
+            }
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        })
+    }
+
+    fn run(at: SocketAddr, mut turn: impl FnMut() + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                turn();
+            }
+        });
+        Self {
+            at,
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The answer to a request, with further header lines.
+fn answer(request: &str, status: &str, more: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for line in request.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        if ["Via", "From", "Call-ID", "CSeq"].contains(&name) {
+            text.push_str(line);
+            text.push_str("\r\n");
+        } else if name == "To" {
+            let tag = if line.contains(";tag=") {
+                ""
+            } else {
+                ";tag=fake"
+            };
+            let _ = write!(text, "{line}{tag}\r\n");
+        }
+    }
+    text.push_str(more);
+    text.push_str("Content-Length: 0\r\n\r\n");
+    text
+}
+
+fn is(request: &str, method: &str) -> bool {
+    request.starts_with(&format!("{method} "))
+}
+
+/// A server that takes everything, and brings nothing.
+fn obliging(request: &str) -> Vec<String> {
+    match request.split(' ').next().unwrap_or_default() {
+        "REGISTER" => vec![answer(
+            request,
+            "200 OK",
+            "Contact: <sip:x@127.0.0.1>;expires=600\r\n",
+        )],
+        "MESSAGE" => vec![answer(request, "202 Accepted", "")],
+        _ => vec![answer(request, "200 OK", "Server: fake\r\n")],
+    }
+}
+
+/// A profile with short timers. `more` stands below `pixit`, `rest` at the end.
+fn profile(bench: &Bench, target: &str, more: &str, rest: &str) {
+    bench.write(
+        "profile.yaml",
+        &format!(
+            "name: broken\nsut: {{ product: Somebody's server }}\npixit:\n  target: {{ {target} }}\n  domain: example.org\n  timers: {{ t1: 100ms, answer: 600ms, delivery: 300ms, quiet: 50ms, store: 300ms }}\n{more}pics: {{ store.modes: [pager] }}\n{rest}"
+        ),
+    );
+}
+
+/// What the doctor prints, with what differs from run to run in one form.
+fn diagnosis(bench: &Bench, status: i32, ports: &[u16]) -> String {
+    let ended = bench.imspec(&["doctor", "profile.yaml"]).expect(status);
+    assert!(!ended.stdout.contains(PASSWORD) && !ended.stderr.contains(PASSWORD));
+    let mut text = format!("{}{}", ended.stdout, ended.stderr);
+    for port in ports {
+        text = text.replace(&port.to_string(), "PORT");
+    }
+    let folder = bench.path("").canonicalize().unwrap();
+    text = text.replace(folder.to_str().unwrap().trim_end_matches('/'), "FOLDER");
+    names(&text)
+}
+
+/// User parts are drawn for each visit: what differs is left out.
+fn names(text: &str) -> String {
+    let mut parts = text.split("-pg-99-");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str("-pg-99-RANDOM");
+        plain.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    plain
+}
+
+fn udp(at: SocketAddr) -> String {
+    format!("udp: \"{at}\"")
+}
+
+#[test]
+fn a_wrong_port() {
+    let bench = Bench::new();
+    let port = free_port();
+    profile(
+        &bench,
+        &format!("udp: \"127.0.0.1:{port}\", tcp: \"127.0.0.1:{port}\""),
+        "",
+        "",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[port]));
+}
+
+#[test]
+fn a_wrong_password() {
+    let bench = Bench::new();
+    let config = "policy: { auth.register: digest, auth.sender: digest }\n";
+    let server = Server::start(&bench, config);
+    let rule = format!("  accounts: {{ provision: none, password: {PASSWORD} }}\n");
+    profile(&bench, &udp(server.udp), &rule, "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[server.udp.port()]));
+}
+
+#[test]
+fn no_password_where_one_is_wanted() {
+    let bench = Bench::new();
+    let server = Server::start(
+        &bench,
+        "policy: { auth.register: digest, auth.sender: digest }\n",
+    );
+    profile(&bench, &udp(server.udp), "", "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[server.udp.port()]));
+}
+
+#[test]
+fn trying_and_nothing_else() {
+    let bench = Bench::new();
+    let fake = Fake::udp(|request| vec![answer(request, "100 Trying", "")]);
+    profile(&bench, &udp(fake.at), "", "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_connection_that_is_closed_at_once() {
+    let bench = Bench::new();
+    let fake = Fake::tcp(drop);
+    profile(&bench, &format!("tcp: \"{}\"", fake.at), "", "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_connection_that_is_closed_in_the_middle_of_an_answer() {
+    let bench = Bench::new();
+    let fake = Fake::tcp(|mut stream| {
+        let mut octets = vec![0; 65536];
+        let length = stream.read(&mut octets).unwrap_or(0);
+        let request = String::from_utf8_lossy(&octets[..length]).into_owned();
+        let response = answer(&request, "200 OK", "");
+        let _ = stream.write_all(&response.as_bytes()[..60]);
+    });
+    profile(&bench, &format!("tcp: \"{}\"", fake.at), "", "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_server_that_challenges_for_ever() {
+    let bench = Bench::new();
+    let mut nonce = 0;
+    let fake = Fake::udp(move |request| {
+        if is(request, "OPTIONS") {
+            return obliging(request);
+        }
+        nonce += 1;
+        let challenge = format!(
+            "WWW-Authenticate: Digest realm=\"example.org\", nonce=\"n{nonce}\", algorithm=MD5, qop=\"auth\", stale=true\r\n"
+        );
+        vec![answer(request, "401 Unauthorized", &challenge)]
+    });
+    let rule = format!("  accounts: {{ provision: none, password: {PASSWORD} }}\n");
+    profile(&bench, &udp(fake.at), &rule, "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_server_of_another_domain() {
+    let bench = Bench::new();
+    let fake = Fake::udp(
+        |request| match request.split(' ').next().unwrap_or_default() {
+            "OPTIONS" => vec![answer(request, "200 OK", "Server: sip.other.example\r\n")],
+            "REGISTER" => vec![answer(
+                request,
+                "403 Forbidden",
+                "Warning: 399 other.example \"not my domain\"\r\n",
+            )],
+            _ => vec![answer(request, "404 Not Found", "")],
+        },
+    );
+    profile(&bench, &udp(fake.at), "", "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_server_that_is_slow() {
+    let bench = Bench::new();
+    let fake = Fake::udp(|request| {
+        if is(request, "OPTIONS") {
+            return obliging(request);
+        }
+        // Later than the profile waits; by then the request was repeated.
+        Vec::new()
+    });
+    profile(&bench, &udp(fake.at), "", "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+/// A profile of the obliging server with an adapter.
+fn with_adapters(bench: &Bench, adapters: &str) -> Fake {
+    let fake = Fake::udp(obliging);
+    profile(bench, &udp(fake.at), "", &format!("adapters:\n{adapters}"));
+    fake
+}
+
+#[test]
+fn a_store_that_is_not_there() {
+    let bench = Bench::new();
+    let fake = with_adapters(
+        &bench,
+        "  store: { sql: { sqlite: im.db, query: \"SELECT body FROM silo\", columns: { body: body } } }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_query_that_fails() {
+    let bench = Bench::new();
+    rusqlite::Connection::open(bench.path("im.db"))
+        .unwrap()
+        .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE silo (id INTEGER, text TEXT)")
+        .unwrap();
+    let fake = with_adapters(
+        &bench,
+        "  store: { sql: { sqlite: im.db, query: \"SELECT id, body FROM silo\", columns: { body: body } } }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_store_that_shows_half_a_table() {
+    let bench = Bench::new();
+    rusqlite::Connection::open(bench.path("im.db"))
+        .unwrap()
+        .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE silo (id INTEGER, gone TEXT); INSERT INTO silo VALUES (7, NULL)")
+        .unwrap();
+    let fake = with_adapters(
+        &bench,
+        "  store: { sql: { sqlite: im.db, query: \"SELECT id, gone FROM silo\", columns: { message-id: id, expire-at: gone } } }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_column_that_the_query_does_not_give() {
+    let bench = Bench::new();
+    rusqlite::Connection::open(bench.path("im.db"))
+        .unwrap()
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; CREATE TABLE silo (id INTEGER); INSERT INTO silo VALUES (7)",
+        )
+        .unwrap();
+    let fake = with_adapters(
+        &bench,
+        "  store: { sql: { sqlite: im.db, query: \"SELECT id FROM silo\", columns: { message-id: id, body: text } } }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn programs_that_fail() {
+    let bench = Bench::new();
+    let fake = Fake::udp(obliging);
+    let accounts = format!(
+        "  accounts: {{ provision: {{ command: [sh, -c, \"echo cannot add $1 >&2; exit 3\", x, \"${{password}}\"] }}, password: {PASSWORD} }}\n"
+    );
+    let adapters = "adapters:\n  store: { command: [sh, -c, \"exit 3\"] }\n  clock: { command: { read: [./no-such-program], advance: [./move] } }\n  policy: { command: { set: [sh, -c, \"echo read-only >&2; exit 3\"], settable: [store.modes] } }\n";
+    profile(&bench, &udp(fake.at), &accounts, adapters);
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
+}
+
+#[test]
+fn a_clock_file_that_cannot_be_written() {
+    let bench = Bench::new();
+    // The server starts, and that is all that matters here.
+    bench.write("profile.yaml", "");
+    let port = free_port();
+    profile(
+        &bench,
+        &format!("udp: \"127.0.0.1:{port}\""),
+        "",
+        "adapters:\n  clock: { faketime: { file: \"no/such/folder/faketime\" } }\n  process: { command: [sh, -c, \"echo up; exec sleep 600\"], ready: { line: up } }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[port]));
+}
+
+#[test]
+fn a_process_that_dies_at_its_start() {
+    let bench = Bench::new();
+    let port = free_port();
+    profile(
+        &bench,
+        &format!("udp: \"127.0.0.1:{port}\""),
+        "",
+        "adapters:\n  process: { command: [sh, -c, \"echo no such database >&2; exit 1\"] }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[port]));
+}
+
+#[test]
+fn a_program_that_is_not_installed() {
+    let bench = Bench::new();
+    profile(
+        &bench,
+        "udp: \"127.0.0.1:5060\"",
+        "",
+        "adapters:\n  process: { command: [no-such-server, -f, x] }\n",
+    );
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[]));
+}
+
+#[test]
+fn an_invalid_profile_ends_with_2() {
+    let bench = Bench::new();
+    bench.write("profile.yaml", "name: x\n");
+    let ended = bench
+        .imspec(&["doctor", "--profile", "profile.yaml"])
+        .expect(2);
+    assert!(ended.stderr.contains("profile.yaml:"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_reference_server_is_well() {
+    let bench = Bench::new();
+    let ended = bench.imspec(&["doctor", "--json"]).expect(0);
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["works"], true);
+    let lines = told["lines"].as_array().unwrap();
+    let state = |what: &str| {
+        let mut lines = lines.iter().filter(|line| line["what"] == what);
+        lines.next().unwrap_or_else(|| panic!("no line {what}"))["state"].clone()
+    };
+    for what in [
+        "process",
+        "target udp",
+        "target tcp",
+        "accounts",
+        "register",
+        "message",
+        "store",
+        "delivery",
+        "deregister",
+        "session",
+        "clock",
+        "clock moved",
+        "store time",
+        "policy",
+        "restart",
+    ] {
+        assert_eq!(state(what), "ok", "{what}: {}", ended.stdout);
+    }
+    assert_eq!(state("relay"), "not-promised");
+}
