@@ -207,7 +207,10 @@ fn trying_and_nothing_else() {
 #[test]
 fn a_connection_that_is_closed_at_once() {
     let bench = Bench::new();
-    let fake = Fake::tcp(drop);
+    let fake = Fake::tcp(|mut stream| {
+        // What was read leaves nothing that the system would have to take back with a reset.
+        let _ = stream.read(&mut [0; 8192]);
+    });
     profile(&bench, &format!("tcp: \"{}\"", fake.at), "", "");
     insta::assert_snapshot!(diagnosis(&bench, 4, &[fake.at.port()]));
 }
@@ -431,4 +434,33 @@ fn the_reference_server_is_well() {
         assert_eq!(state(what), "ok", "{what}: {}", ended.stdout);
     }
     assert_eq!(state("relay"), "not-promised");
+}
+
+#[test]
+fn a_run_says_that_only_trying_came() {
+    let bench = Bench::new();
+    let fake = Fake::udp(|request| vec![answer(request, "100 Trying", "")]);
+    profile(&bench, &udp(fake.at), "", "");
+    let args = [
+        "run",
+        "--profile",
+        "profile.yaml",
+        "--out",
+        "out",
+        "--once",
+        "PG-01",
+    ];
+    bench.imspec(&args).expect(0);
+    let record = bench.record();
+    let reasons: Vec<&str> = record["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|case| case["verdict"] == "inconclusive")
+        .filter_map(|case| case["reason"].as_str())
+        .collect();
+    let told = reasons
+        .iter()
+        .any(|reason| reason.contains("100 is all that came"));
+    assert!(told, "{reasons:?}");
 }

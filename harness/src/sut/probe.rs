@@ -101,8 +101,11 @@ async fn by_connection(
                 Ok(Some(Piece::Octets(octets) | Piece::Message(octets))) => {
                     beginning.extend_from_slice(&octets);
                 }
-                Ok(None) => return Err("it closed the connection instead of an answer".to_owned()),
-                Err(why) => return Err(why.unwrap_or_else(|| "the connection broke".to_owned())),
+                // Which of the two it is depends on whether the request was read before.
+                Ok(None) | Err(None) => {
+                    return Err("it closed the connection instead of an answer".to_owned());
+                }
+                Err(Some(why)) => return Err(why),
             }
         }
         Ok(beginning)

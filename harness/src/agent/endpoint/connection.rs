@@ -83,7 +83,16 @@ pub(super) async fn read(
         let piece = tokio::select! {
             piece = reader.next() => match piece {
                 Ok(Some(piece)) => piece,
-                Ok(None) | Err(None) => break,
+                Ok(None) | Err(None) => {
+                    if decoder.pending() > 0 {
+                        inbox.remark(format!(
+                            "{} closed the connection in the middle of a message, {} octets of which had come",
+                            connection.remote,
+                            decoder.pending()
+                        ));
+                    }
+                    break;
+                }
                 Err(Some(why)) => {
                     inbox.remark(why);
                     break;

@@ -200,7 +200,11 @@ impl Interpreter<'_> {
                 let flow = if !steers || may_be_silent {
                     Flow::On
                 } else {
-                    Flow::End(format!("no final response within {after_ms} ms"))
+                    let only = self.provisional(&path);
+                    let only = only.map_or_else(String::new, |status| {
+                        format!(", and {status} is all that came: the server has it and does not finish it")
+                    });
+                    Flow::End(format!("no final response within {after_ms} ms{only}"))
                 };
                 Ok(Done {
                     outcome: Outcome::TimedOut { after_ms },
@@ -208,6 +212,16 @@ impl Interpreter<'_> {
                 })
             }
         }
+    }
+
+    /// The last provisional response to a step.
+    fn provisional(&self, path: &str) -> Option<u16> {
+        let desk = self.agents.desk();
+        let events = desk.trace().events.iter().rev();
+        events
+            .filter(|event| event.step.as_deref() == Some(path))
+            .filter_map(crate::evidence::message_of)
+            .find_map(|message| message.status().filter(|status| *status < 200))
     }
 
     /// Whether the server is known to want credentials, by a PICS key that says so.
