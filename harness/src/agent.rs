@@ -386,6 +386,13 @@ impl Agents {
             }
             let now = Instant::now();
             if now >= deadline {
+                if way.is_closed() {
+                    let text = format!(
+                        "the connection to {} was closed before the answer came: look into the server's log",
+                        way.remote()
+                    );
+                    self.note(Some(&out.step), EventKind::Note { text });
+                }
                 return Ok(Ending::Silence);
             }
             // A response may have come in while the copies went out.

@@ -15,6 +15,7 @@ pub mod process;
 pub mod profile;
 mod program;
 pub mod store;
+mod whereabouts;
 
 use std::pin::Pin;
 

@@ -243,6 +243,11 @@ impl Way {
         }
     }
 
+    /// Whether it is a connection that is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, Self::Connected(connection) if !connection.is_open())
+    }
+
     /// Closes a connection with RST instead of FIN. There is none to close over UDP.
     pub(super) fn reset(&self) {
         if let Self::Connected(connection) = self {

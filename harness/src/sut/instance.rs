@@ -1,7 +1,7 @@
 //! One server under test with its adapters in place.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use imspec_reports::record::UtcTime;
@@ -19,8 +19,8 @@ use super::profile::{
 };
 use super::program::Program;
 use super::store::{self, Store};
+use super::whereabouts::{self, Whereabouts};
 use crate::link::Dialer;
-use crate::link::tls::Trust;
 
 /// How long a server that runs already may take to answer.
 const REACH: Duration = Duration::from_secs(4);
@@ -283,15 +283,7 @@ impl Instance {
             _ => None,
         };
         let (alive, unchanging) = watch::channel(Life::Running);
-        let mut targets = BTreeMap::new();
-        let mut resources = BTreeMap::new();
-        for (transport, address) in &profile.pixit.targets {
-            let host = address.split('/').next().unwrap_or(address);
-            targets.insert(*transport, resolve(host, places).await?);
-            resources.insert(*transport, fill(address)?);
-        }
-        let trust = trust(profile, places).map_err(failed)?;
-        let dialer = Dialer::new(profile.pixit.bind, trust).with_places(resources);
+        let Whereabouts { targets, dialer } = whereabouts::find(profile, places).await?;
         Ok(Self {
             targets,
             dialer,
@@ -331,7 +323,7 @@ impl Instance {
                 Ready::Tcp(address) => {
                     let process = self.process.as_ref().ok_or("no process")?;
                     let address = process.lock().await.places().fill(address)?;
-                    let address = look_up(&address).await?;
+                    let address = whereabouts::look_up(&address).await?;
                     probe::accepts(address, command.ready_within).await
                 }
                 Ready::Options => self.reach(command.ready_within).await.map_err(|e| e.what),
@@ -366,14 +358,27 @@ impl Instance {
     async fn reach(&self, within: Duration) -> Result<(), SetUpError> {
         let pixit = &self.profile.pixit;
         for (&transport, &target) in &self.targets {
-            probe::reach(&self.dialer, transport, target, &pixit.domain, within).await.map_err(|why| SetUpError {
-                what: format!("the server does not answer at {target} over {}: {why}", transport.as_str()),
-                tried: format!("an OPTIONS request to sip:{} for {} s", pixit.domain, within.as_secs_f64()),
-                check: "that the server runs, that `pixit.target` of the profile is its address, that \
-                        `pixit.domain` is its domain, that no firewall is in the way, and that `pixit.bind` is an \
-                        address from which it can be reached"
-                    .into(),
-            })?;
+            let domain = &pixit.domain;
+            let asked = probe::reach(&self.dialer, transport, target, domain, within).await;
+            let Err(why) = asked else { continue };
+            let (why, advice) = probe::advised(&why);
+            return Err(SetUpError {
+                what: format!(
+                    "the server does not answer at {target} over {}: {why}",
+                    transport.as_str()
+                ),
+                tried: format!(
+                    "an OPTIONS request to sip:{domain} for {} s",
+                    within.as_secs_f64()
+                ),
+                check: advice
+                    .unwrap_or(
+                        "that the server runs, that `pixit.target` of the profile is its address, that `pixit.domain` \
+                         is its domain, that no firewall is in the way, and that `pixit.bind` is an address from \
+                         which it can be reached",
+                    )
+                    .to_owned(),
+            });
         }
         if self.clock.now().is_none() && self.process.is_none() {
             self.clock.measure().await.map_err(|what| SetUpError {
@@ -384,53 +389,4 @@ impl Instance {
         }
         Ok(())
     }
-}
-
-async fn resolve(address: &str, places: &Places) -> Result<SocketAddr, SetUpError> {
-    let resolved = match places.fill(address) {
-        Ok(address) => look_up(&address).await,
-        Err(why) => Err(why),
-    };
-    resolved.map_err(|what| SetUpError {
-        what: format!("the address of the server cannot be resolved: {what}"),
-        tried: format!("`{address}`"),
-        check: "`pixit.target` of the profile".into(),
-    })
-}
-
-/// Whom the agents believe under TLS. The server is asked for by the host of its target and by its domain, of
-/// which its certificate must name one, where the profile does not say whom to expect.
-fn trust(profile: &Profile, places: &Places) -> Result<Trust, String> {
-    let pixit = &profile.pixit;
-    let file = |text: &String| places.fill(text).map(|path| profile.folder.join(path));
-    let ca = pixit.tls.ca.as_ref().map(file).transpose()?;
-    let own = match &pixit.tls.own {
-        Some((certificate, key)) => Some((file(certificate)?, file(key)?)),
-        None => None,
-    };
-    let names = match &pixit.tls.name {
-        Some(name) => vec![places.fill(name)?],
-        None => {
-            let secure = [Transport::Tls, Transport::Wss];
-            let target = secure.iter().find_map(|of| pixit.targets.get(of));
-            let host = target.and_then(|target| target.rsplit_once(':'));
-            let is_name = |host: &&str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
-            host.map(|(host, _)| host)
-                .filter(is_name)
-                .into_iter()
-                .chain([pixit.domain.as_str()])
-                .map(|name| places.fill(name))
-                .collect::<Result<_, _>>()?
-        }
-    };
-    Ok(Trust::new(ca, own, names, pixit.tls.name.is_some()))
-}
-
-async fn look_up(address: &str) -> Result<SocketAddr, String> {
-    let mut found = tokio::net::lookup_host(address)
-        .await
-        .map_err(|e| format!("`{address}`: {e}"))?;
-    found
-        .next()
-        .ok_or_else(|| format!("`{address}` has no address"))
 }

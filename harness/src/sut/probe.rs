@@ -39,6 +39,20 @@ pub async fn reach(
     Err(last)
 }
 
+/// What is wrong, and what to check, where the reason of a probe tells both.
+pub fn advised(why: &str) -> (&str, Option<&str>) {
+    match why.rsplit_once(": ") {
+        Some((what, advice))
+            if ["check ", "name ", "have ", "the file "]
+                .iter()
+                .any(|word| advice.starts_with(word)) =>
+        {
+            (what, Some(advice.strip_prefix("check ").unwrap_or(advice)))
+        }
+        _ => (why, None),
+    }
+}
+
 /// Waits until something takes TCP connections at `target`.
 pub async fn accepts(target: SocketAddr, within: Duration) -> Result<(), String> {
     let deadline = Instant::now() + within;
@@ -169,6 +183,18 @@ mod tests {
         .await
         .unwrap();
         answering.await.unwrap();
+    }
+
+    #[test]
+    fn advice_is_told_apart_from_what_is_wrong() {
+        let why = "the certificate of x is for a, not for b: check `pixit.target`";
+        let told = (
+            "the certificate of x is for a, not for b",
+            Some("`pixit.target`"),
+        );
+        assert_eq!(advised(why), told);
+        let why = "no connection to 127.0.0.1:9: Connection refused (os error 111)";
+        assert_eq!(advised(why), (why, None));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ mod contradiction;
 mod decode;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,10 @@ pub struct Profile {
 pub struct Pixit {
     /// `host:port` of the server by transport.
     pub targets: BTreeMap<Transport, String>,
+    /// The domain by which its addresses are found, where `targets` does not have them (RFC 3263).
+    pub located: Option<String>,
+    /// The name server that is asked; those of the system where none is named.
+    pub resolver: Option<SocketAddr>,
     /// The domain that it serves.
     pub domain: String,
     /// How accounts come into being.
@@ -363,6 +367,14 @@ impl Profile {
             entries.push(("accounts.username", logins.username.clone().into()));
             entries.push(("accounts.password", MASK.into()));
         }
+        entries.extend(
+            pixit
+                .located
+                .clone()
+                .map(|domain| ("target.domain", domain.into())),
+        );
+        let resolver = pixit.resolver.map(|at| at.to_string());
+        entries.extend(resolver.map(|at| ("resolver", at.into())));
         let tls = &pixit.tls;
         entries.extend(tls.ca.clone().map(|file| ("tls.ca", file.into())));
         entries.extend(tls.name.clone().map(|name| ("tls.name", name.into())));

@@ -1,7 +1,7 @@
 //! From the tree of a profile file to a [`Profile`], with every mistake that it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +143,7 @@ impl Decoder<'_> {
     fn pixit(&mut self, node: &Node) -> Option<Pixit> {
         let keys = [
             required("target"),
+            optional("resolver"),
             required("domain"),
             optional("accounts"),
             optional("transport"),
@@ -152,7 +153,8 @@ impl Decoder<'_> {
             optional("msrp"),
         ];
         let fields = self.fields("`pixit`", &node.span, node, &keys)?;
-        let keys = Transport::ALL.map(|transport| optional(transport.as_str()));
+        let transports = Transport::ALL.map(|transport| optional(transport.as_str()));
+        let keys: Vec<_> = [optional("domain")].into_iter().chain(transports).collect();
         let target = fields
             .get("target")
             .and_then(|node| self.fields("`target`", &node.span, node, &keys));
@@ -170,6 +172,14 @@ impl Decoder<'_> {
                 targets.insert(transport, address);
             }
         }
+        let located = match target.as_ref().and_then(|target| target.get("domain")) {
+            None => None,
+            Some(node) => Some(self.filled(node)?),
+        };
+        let resolver = match fields.get("resolver") {
+            None => None,
+            Some(node) => Some(self.socket(node)?),
+        };
         let known = Transport::ALL.map(|transport| (transport.as_str(), transport));
         let transport = match fields.get("transport") {
             Some(node) => self.choice(node, &known),
@@ -177,6 +187,7 @@ impl Decoder<'_> {
         };
         if let (Some(target), Some(transport)) = (&target, transport)
             && target.get(transport.as_str()).is_none()
+            && located.is_none()
         {
             let title = format!(
                 "`target` has no address for {}, the transport of the agents",
@@ -204,6 +215,8 @@ impl Decoder<'_> {
         let (accounts, logins) = accounts?;
         Some(Pixit {
             targets,
+            located,
+            resolver,
             domain: domain?,
             accounts,
             logins: logins.map(Arc::new),
@@ -924,6 +937,20 @@ impl Decoder<'_> {
             "`host:port`, such as `127.0.0.1:5060`",
         );
         None
+    }
+
+    /// An address and a port in numbers.
+    fn socket(&mut self, node: &Node) -> Option<SocketAddr> {
+        let text = self.text(node)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.wrong(
+                &node.span,
+                format!("`{text}` is no address of a name server"),
+                "an IP address with a port, such as `127.0.0.1:5300`",
+            );
+        }
+        parsed
     }
 
     /// `host:port/path` of a WebSocket server; the scheme may stand before it.
