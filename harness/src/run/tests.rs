@@ -24,6 +24,7 @@ use crate::plan::{self, Plan, Selection};
 use crate::scenario::Known;
 use crate::scenario::load::{Files, ScenarioFile, load_suite};
 use crate::sut::Profile;
+use crate::sut::profile::ClockAdapter;
 use peer::{Peer, Quirks};
 
 const OPTIONS: RunOptions = RunOptions {
@@ -559,6 +560,35 @@ steps: [{ wait: 10ms }, { wait: 1h }, { register: alice }]
         outcome(&trace, "steps[2]"),
         Outcome::NotReached { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_wait_as_long_as_the_budget_fits_whatever_clocks_may_differ_by() {
+    let peer = Peer::start(Quirks::default()).await;
+    let mut profile = attached(&peer);
+    profile.adapters.clock = ClockAdapter::Real {
+        skew: Duration::ZERO,
+        resolution: Duration::from_millis(50),
+    };
+    let scenario = "
+users: { alice: online, bob: online }
+steps:
+  - message: { from: alice, to: bob, body: Hello, save: sent }
+  - wait: { until: 200ms + tolerance, after: sent }
+";
+    let options = RunOptions {
+        time_budget: Duration::from_millis(200),
+        ..OPTIONS
+    };
+    let (_keep, stop) = watch::channel(false);
+    let ran = drive(&profile, planned(&profile, scenario), options, stop).await;
+    ran.outcome.unwrap_or_else(|e| panic!("{e}"));
+    let trace = ran.traces.into_values().next().unwrap();
+    assert!(
+        matches!(outcome(&trace, "steps[1]"), Outcome::Done),
+        "{:#?}",
+        kinds(&trace)
+    );
 }
 
 #[tokio::test]
