@@ -388,7 +388,7 @@ impl Agents {
             if now >= deadline {
                 if way.is_closed() {
                     let text = format!(
-                        "the connection to {} was closed before the answer came: look into the server's log",
+                        "the connection to {} was closed before the answer came",
                         way.remote()
                     );
                     self.note(Some(&out.step), EventKind::Note { text });
