@@ -175,6 +175,9 @@ fn value_of(line: &[u8]) -> &[u8] {
 }
 
 fn in_sip(packet: &Packet, own: &OwnFaults) -> (String, Vec<Broken>) {
+    if keeps_alive(&packet.octets.0) {
+        return (String::new(), Vec::new());
+    }
     match Message::parse(packet.octets.0.clone()) {
         Ok(message) if own.unreadable && !message.is_request() => (String::new(), Vec::new()),
         Ok(message) => (message_name(&message), in_message(packet, &message)),
@@ -189,6 +192,13 @@ fn in_sip(packet: &Packet, own: &OwnFaults) -> (String, Vec<Broken>) {
             ("octets that are no SIP message".to_owned(), vec![broken])
         }
     }
+}
+
+/// Whether the octets only keep the way through an address translator open: an empty datagram, or
+/// some NULs or line ends. Registrars send such to the contacts that they know; no rule of RFC 3261
+/// speaks of datagrams that are no messages, and RFC 3261 §7.5 has them skipped in a stream.
+fn keeps_alive(octets: &[u8]) -> bool {
+    octets.len() <= 4 && octets.iter().all(|octet| matches!(octet, 0 | b'\r' | b'\n'))
 }
 
 fn in_message(packet: &Packet, message: &Message) -> Vec<Broken> {
