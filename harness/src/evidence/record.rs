@@ -12,7 +12,7 @@ use imspec_wire::sip::{Message, name};
 use super::content::{Content, Likeness};
 use super::session::call_id;
 use super::{Saved, View};
-use crate::scenario::model::{Presence, Stored};
+use crate::scenario::model::{Part, Presence, RecordMatcher, Stored};
 
 /// Whether a record waits for its recipient. A record of unknown state waits: a store that keeps no states
 /// holds what is waiting.
@@ -169,7 +169,9 @@ fn faceless(record: &StoredMessage) -> bool {
             || (hidden(&record.send, "Message-ID") && hidden(&record.invite, "Call-ID")))
 }
 
-/// Whether the presence that each entry asks for, and nothing else, holds: what polling waits for.
+/// Whether the presence that each entry asks for holds, and the BYE of which it asks something has found
+/// its way into the record: what polling waits for. Of all that is kept of a message the BYE alone comes
+/// after it, and who answers it may write it down later.
 pub fn present(view: &View<'_>, stored: &Stored, records: &[StoredMessage], step: &str) -> bool {
     assign(view, stored, records, step)
         .iter()
@@ -182,11 +184,17 @@ pub fn present(view: &View<'_>, stored: &Stored, records: &[StoredMessage], step
             }
             let alive = record.as_ref().is_some_and(|record| waits(record));
             match entry.presence {
-                Presence::Waiting => alive,
+                Presence::Waiting => alive && !lacks_bye(entry, record.as_deref()),
                 Presence::Gone => !alive,
-                Presence::Any => record.is_some(),
+                Presence::Any => record.is_some() && !lacks_bye(entry, record.as_deref()),
             }
         })
+}
+
+fn lacks_bye(entry: &RecordMatcher, record: Option<&StoredMessage>) -> bool {
+    let mut parts = entry.parts.iter();
+    parts.any(|wanted| wanted.part == Part::Bye && !wanted.absent)
+        && record.is_some_and(|record| record.bye == Field::Absent)
 }
 
 /// The records that `name` stands for: that of one entry, or all of the step's.

@@ -601,6 +601,14 @@ fn mark_is(record: &StoredMessage, base: MarkBase, wanted: &[u8]) -> bool {
     let (Some(at), Ok(wanted)) = (expire.at, i64::try_from(wanted)) else {
         return false;
     };
+    // A lifetime with the very instant at which it ends leaves nothing to a clock's step.
+    if let (Some(seconds), Some(received)) = (expire.seconds, record.received_at.known())
+        && i64::try_from(seconds).is_ok_and(|lifetime| {
+            received.plus_us(lifetime.saturating_mul(1_000_000)).unix_us == at.unix_us
+        })
+    {
+        return false;
+    }
     let counted_from = at.plus_us(wanted.saturating_mul(-1_000_000));
     let near = |base: UtcTime| (counted_from.unix_us - base.unix_us).abs() <= STEP_US;
     if base.date.is_some_and(near) {
@@ -691,6 +699,9 @@ mod tests {
             MarkBase::default(),
             b"600"
         ));
+        let both = |seconds| record(Some(seconds), Some("2026-11-23T10:10:01Z"));
+        assert!(!mark_is(&both(601), MarkBase::default(), b"600"));
+        assert!(mark_is(&both(602), MarkBase::default(), b"600"));
         assert!(!mark_is(
             &record(Some(600), None),
             MarkBase::default(),

@@ -431,6 +431,16 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_that_only_keep_a_way_open_are_none() {
+        for octets in ["", "\0\0\0\0", "\r\n\r\n", "\0"] {
+            assert_eq!(find(&[case("PG-01", vec![received(octets)])]), []);
+        }
+        for octets in ["\0\0\0\0\0", "x", "\r\n\r\n\r\n"] {
+            assert_eq!(find(&[case("PG-01", vec![received(octets)])]).len(), 1);
+        }
+    }
+
+    #[test]
     fn frames_are_looked_at_and_a_missing_byte_range_is_a_warning() {
         let frame = "MSRP a786hjs2 SEND\r\nTo-Path: msrp://b:1/k;tcp\r\n\
             From-Path: msrp://a:2/j;tcp\r\nMessage-ID: 8765\r\nContent-Type: text/plain\r\n\r\n\

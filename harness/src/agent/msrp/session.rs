@@ -323,6 +323,8 @@ impl Session {
     pub(super) fn finish(&self, head: &Head, chunk: &Chunk, flag: Flag) -> Ended {
         let id = head.message_id().unwrap_or_default();
         let mut state = self.state();
+        // Who has sent BYE takes no more: a message whose end was on its way has not arrived.
+        let left = state.cut && self.conduct.bye_after.is_some();
         let Some(message) = state.messages.get_mut(id) else {
             return Ended {
                 status: self.status(head, 200, "OK"),
@@ -331,6 +333,13 @@ impl Session {
             };
         };
         let outcome = message.reassembly.end(chunk, flag);
+        if left {
+            return Ended {
+                status: self.status(head, 481, "The session was ended"),
+                report: None,
+                complete: false,
+            };
+        }
         let (status, comment) = match outcome {
             Outcome::Conflict(_) => (400, "The chunks contradict one another"),
             _ if message.lost.is_some() => (413, "The content cannot be kept"),

@@ -93,6 +93,11 @@ fn is_msrp_id(value: &[u8]) -> bool {
         && value.iter().all(may_stand)
 }
 
+/// Whether an octet may stand in the user part of a SIP URI, if only to escape another (RFC 3261 §25.1).
+fn is_of_user_part(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(octet)
+}
+
 /// Host part of a Message-ID where the profile says nothing (WD-17).
 const HOST: &str = r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+";
 
@@ -121,7 +126,8 @@ impl<'v> MessageId<'v> {
         };
         let at = rest.iter().position(|octet| *octet == b'@')?;
         let (string, host) = (&rest[..at], &rest[at + 1..]);
-        let whole = !string.is_empty() && !host.is_empty() && !host.contains(&b'@');
+        let user = !form.starts_with("sip") || string.iter().all(is_of_user_part);
+        let whole = user && !string.is_empty() && !host.is_empty() && !host.contains(&b'@');
         whole.then_some(Self { form, host })
     }
 }
@@ -171,6 +177,8 @@ mod tests {
         );
         assert_eq!(form("<abc@ms.example.org>"), Some("angle"));
         assert_eq!(form("  abc@ms.example.org "), Some("bare"));
+        assert_eq!(form("\"a\"@ms.example.org"), Some("bare"));
+        assert_eq!(form("sip:a%20b@ms.example.org"), Some("sip-uri"));
     }
 
     #[test]
@@ -183,6 +191,8 @@ mod tests {
             "a b@host.example",
             "a@b@host.example",
             "sip: Message-ID= a@h.example",
+            "sip:\"a\"@h.example",
+            "sip:Message-ID=ü@h.example",
         ] {
             assert_eq!(form(id), None, "{id}");
         }

@@ -435,6 +435,30 @@ async fn an_agent_may_misbehave_in_a_session() {
 }
 
 #[tokio::test]
+async fn who_has_sent_bye_takes_no_message() {
+    let steps = format!(
+        "{CALL}  - msrp: {{ session: call, body: {{ type: text/plain, generate: 20KiB }}, \
+         headers: {{ Success-Report: \"yes\" }}, expect: {{ status: [481, none], report: any }}, within: 300ms, \
+         save: sent }}\n  \
+         - receive: {{ at: bob, answer: {{ msrp: {{ bye-after: 5000 }} }} }}\n"
+    );
+    let trace = run(Habit::Good, &steps).await;
+    assert_eq!(sip(&trace, "bob", "BYE").len(), 1);
+    let inward = transfers(&trace, Direction::Received);
+    assert!(
+        inward.iter().all(|transfer| !transfer.complete),
+        "{:#?}",
+        kinds(&trace)
+    );
+    let took = frames(&trace).into_iter().any(|(event, packet)| {
+        packet.user == "bob"
+            && matches!(event.kind, EventKind::Sent(_))
+            && (text(packet).contains(" 200") || text(packet).contains(" REPORT"))
+    });
+    assert!(!took, "{:#?}", kinds(&trace));
+}
+
+#[tokio::test]
 async fn a_long_header_field_is_taken_and_one_beyond_all_bounds_ends_the_connection() {
     let long = "x".repeat(60_000);
     let endless = "x".repeat(140_000);
