@@ -198,7 +198,10 @@ fn in_sip(packet: &Packet, own: &OwnFaults) -> (String, Vec<Broken>) {
 /// some NULs or line ends. Registrars send such to the contacts that they know; no rule of RFC 3261
 /// speaks of datagrams that are no messages, and RFC 3261 §7.5 has them skipped in a stream.
 fn keeps_alive(octets: &[u8]) -> bool {
-    octets.len() <= 4 && octets.iter().all(|octet| matches!(octet, 0 | b'\r' | b'\n'))
+    octets.len() <= 4
+        && octets
+            .iter()
+            .all(|octet| matches!(octet, 0 | b'\r' | b'\n'))
 }
 
 fn in_message(packet: &Packet, message: &Message) -> Vec<Broken> {

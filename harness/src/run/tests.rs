@@ -650,7 +650,7 @@ async fn a_bye_that_is_written_down_later_is_waited_for() {
             EventKind::StoreRead {
                 result: StoreResult::Records(records),
                 ..
-            } => Some(records[0].bye == Field::Absent),
+            } => Some(records[0].bye == imspec_reports::record::Field::Absent),
             _ => None,
         })
         .collect();

@@ -247,6 +247,74 @@ pub(crate) const FAULTS: &[Fault] = &[
             _ => octets.octets().clone(),
         })
     }),
+    Fault::new(
+        "delivery-with-to-tag",
+        "F-335",
+        &["RFC3261-8.1.1.2"],
+        "A delivered MESSAGE has a tag in To, as if it were of a dialog.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, _, octets| {
+            rewrite::value(&octets, "To", |to| [to, b";tag=kept"].concat())
+        })
+    }),
+    Fault::new(
+        "delivery-without-from-tag",
+        "F-336",
+        &["RFC3261-8.1.1.3"],
+        "A delivered MESSAGE has no tag in From.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, _, octets| {
+            rewrite::value(&octets, "From", |from| {
+                let tag = from.windows(5).position(|part| part == b";tag=");
+                from.get(..tag.unwrap_or(from.len())).unwrap_or(from).to_vec()
+            })
+        })
+    }),
+    Fault::new(
+        "one-call-for-all",
+        "F-337",
+        &["RFC3261-8.1.1.4"],
+        "All deliveries have the same Call-ID.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, _, octets| match octets.method() {
+            Some("MESSAGE") => rewrite::value(&octets, "Call-ID", |_| b"deferred".to_vec()),
+            _ => octets.octets().clone(),
+        })
+    }),
+    Fault::new(
+        "indicates-once",
+        "F-338",
+        &["DM-IND-01"],
+        "That a message has expired is told at the first attempt to deliver it alone.",
+    )
+    .needs(DECLARED)
+    .under("policy.indication: header:…")
+    .seed(|parts| {
+        let told = Memory::<HashSet<String>>::default();
+        telling(parts, move |stored, how| {
+            how.expired = how.expired && told.get().insert(stored.message.message_id.clone());
+        })
+    }),
+    Fault::new(
+        "indicates-as-at-first",
+        "F-339",
+        &["DM-IND-01"],
+        "A message that was fresh when it was tried first is never said to have expired.",
+    )
+    .needs(DECLARED)
+    .under("policy.indication: header:…")
+    .seed(|parts| {
+        let fresh = Memory::<HashSet<String>>::default();
+        telling(parts, move |stored, how| {
+            if !how.expired {
+                fresh.get().insert(stored.message.message_id.clone());
+            }
+            how.expired &= !fresh.get().contains(&stored.message.message_id);
+        })
+    }),
 ];
 
 const DECLARED: &[Need] = &[Need::Wire, Need::Policy];

@@ -65,6 +65,33 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "users-are-numbers",
+        "F-340",
+        &["DM-ACCT-01"],
+        "A message for a user part of digits that begins with a zero is for the one without it.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            addressed(message, |user| {
+                let rest = user.strip_prefix('0')?;
+                rest.bytes().all(|octet| octet.is_ascii_digit()).then(|| rest.to_owned())
+            })
+        })
+    }),
+    Fault::new(
+        "users-are-file-names",
+        "F-341",
+        &["DM-ACCT-01"],
+        "Signs of a user part that a file name would not have are read as underscores.",
+    )
+    .seed(|parts| {
+        admitting(parts, |message| {
+            addressed(message, |user| {
+                Some(user.replace(|sign| "/!'$&~".contains(sign), "_"))
+            })
+        })
+    }),
+    Fault::new(
         "semicolon-ends-users",
         "F-214",
         &["DM-ACCT-01", "RFC3261-19.1.4"],

@@ -251,6 +251,41 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "summer-time-moves-the-end",
+        "F-342",
+        &["DM-DEF-01", "DM-DEF-03"],
+        "The end of a life in the other half of the year is an hour off.",
+    )
+    .seed(|parts| {
+        marking(parts, |made| {
+            let mark = made.mark.clone()?;
+            // Good enough for a fault: a year of 365.2425 days, and half of it is summer.
+            let is_summer = |at: Timestamp| {
+                (7_900_000..23_700_000).contains(&at.seconds().rem_euclid(31_556_952))
+            };
+            let hours = i64::from(is_summer(made.received)) - i64::from(is_summer(mark.at));
+            Some(Mark { at: mark.at.plus_seconds(3600 * hours), ..mark })
+        })
+    }),
+    Fault::new(
+        "lifetime-of-single-precision",
+        "F-343",
+        &["DM-EXP-10"],
+        "An Expire value is kept as a floating-point number of 32 bits.",
+    )
+    .stored()
+    .seed(|parts| {
+        marking(parts, |made| {
+            made.scaled(|seconds| {
+                // 24 bits are exact; what is beyond them is rounded to even.
+                let step = 1_u64 << (64 - seconds.leading_zeros()).saturating_sub(24);
+                let (below, over) = (seconds / step * step, seconds % step);
+                let up = 2 * over > step || 2 * over == step && (below / step) % 2 == 1;
+                below + if up { step } else { 0 }
+            })
+        })
+    }),
+    Fault::new(
         "default-in-hours",
         "M-146",
         &["DM-EXP-11"],

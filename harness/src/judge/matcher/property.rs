@@ -94,8 +94,8 @@ fn is_msrp_id(value: &[u8]) -> bool {
 }
 
 /// Whether an octet may stand in the user part of a SIP URI, if only to escape another (RFC 3261 §25.1).
-fn is_of_user_part(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(octet)
+fn is_of_user_part(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(&octet)
 }
 
 /// Host part of a Message-ID where the profile says nothing (WD-17).
@@ -126,7 +126,7 @@ impl<'v> MessageId<'v> {
         };
         let at = rest.iter().position(|octet| *octet == b'@')?;
         let (string, host) = (&rest[..at], &rest[at + 1..]);
-        let user = !form.starts_with("sip") || string.iter().all(is_of_user_part);
+        let user = !form.starts_with("sip") || string.iter().copied().all(is_of_user_part);
         let whole = user && !string.is_empty() && !host.is_empty() && !host.contains(&b'@');
         whole.then_some(Self { form, host })
     }

@@ -88,6 +88,66 @@ pub(crate) const FAULTS: &[Fault] = &[
             rewrite::body(request, &kept.map(|(_, octet)| *octet).collect::<Vec<u8>>())
         })
     }),
+    Fault::new(
+        "doubles-dots",
+        "F-330",
+        &["DM-STORE-03"],
+        "A dot at the beginning of a line is stored twice, as mail is sent.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let mut kept = Vec::new();
+            let mut begins = true;
+            for octet in request.body() {
+                if begins && *octet == b'.' {
+                    kept.push(b'.');
+                }
+                begins = *octet == b'\n';
+                kept.push(*octet);
+            }
+            rewrite::body(request, &kept)
+        })
+    }),
+    Fault::new(
+        "drops-byte-order-mark",
+        "F-331",
+        &["DM-STORE-03"],
+        "A byte order mark before a text is not stored.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let body = request.body();
+            rewrite::body(request, body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+        })
+    }),
+    Fault::new(
+        "doubles-apostrophes",
+        "F-332",
+        &["DM-STORE-03"],
+        "Apostrophes are stored twice, as SQL writes them.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let octets = request.body().iter();
+            let doubled = octets.flat_map(|octet| match octet {
+                b'\'' => vec![b'\'', b'\''],
+                other => vec![*other],
+            });
+            rewrite::body(request, &doubled.collect::<Vec<u8>>())
+        })
+    }),
+    Fault::new(
+        "length-of-sixteen-bits",
+        "F-333",
+        &["DM-STORE-03"],
+        "Of a body the first 65535 octets are stored.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let body = request.body();
+            rewrite::body(request, body.get(..0xFFFF).unwrap_or(body))
+        })
+    }),
 ];
 
 fn without_last_part(request: &Message) -> Bytes {

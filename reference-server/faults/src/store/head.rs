@@ -57,6 +57,24 @@ pub(crate) const FAULTS: &[Fault] = &[
     )
     .seed(|parts| requests(parts, reversed)),
     Fault::new(
+        "names-by-letter",
+        "F-334",
+        &["DM-STORE-02"],
+        "Of header fields whose names differ in case only the first one is stored.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            fields(request, |field| {
+                let mut before = request
+                    .headers()
+                    .filter(|other| other.offset() < field.offset());
+                Becomes::gone_if(before.any(|other| {
+                    other.name() != field.name() && other.name().eq_ignore_ascii_case(field.name())
+                }))
+            })
+        })
+    }),
+    Fault::new(
         "bare-from",
         "M-006",
         &["DM-STORE-02"],
