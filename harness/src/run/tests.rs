@@ -626,38 +626,6 @@ async fn what_this_server_cannot_do_is_said() {
 }
 
 #[tokio::test]
-async fn a_bye_that_is_written_down_later_is_waited_for() {
-    let peer = Peer::start(Quirks::default()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let seen = folder.path().join("seen");
-    let profile = profile(&format!(
-        "name: peer\nsut: {{ product: peer }}\npixit:\n  target: {{ udp: \"{}\" }}\n  domain: example.org\n  \
-         timers: {{ store: 60s }}\nadapters:\n  store:\n    command:\n      - sh\n      - -c\n      - >-\n        \
-         if test -e {seen}; then bye='{{\"headers\":[]}}'; else bye=null; : > {seen}; fi;\n        \
-         echo '{{\"kind\":\"session\",\"bye\":'$bye'}}'\n",
-        peer.udp,
-        seen = seen.display()
-    ));
-    let trace = trace_of(
-        &profile,
-        "users: { alice: offline }\nsteps: [{ stored: { for: alice, messages: [{ bye: { Reason: SIP } }] } }]",
-    )
-    .await;
-    let byes: Vec<_> = trace
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::StoreRead {
-                result: StoreResult::Records(records),
-                ..
-            } => Some(records[0].bye == imspec_reports::record::Field::Absent),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(byes, [true, false], "{:#?}", kinds(&trace));
-}
-
-#[tokio::test]
 async fn an_interrupted_run_still_gives_its_traces() {
     let peer = Peer::start(Quirks::default()).await;
     let profile = attached(&peer);

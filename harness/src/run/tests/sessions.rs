@@ -4,6 +4,7 @@
 use imspec_reports::record::trace::{ConnectionChange, Direction, Packet, Protocol, Transfer};
 use imspec_reports::record::{Event, EventKind, Outcome, Trace};
 
+use super::peer::{Peer, Quirks};
 use super::switch::{Habit, Switch};
 use super::{kinds, of_step, outcome, packet, profile, text, took, trace_of};
 
@@ -604,4 +605,36 @@ async fn very_long_messages_go_both_ways_without_being_kept() {
         .sum();
     assert!(kept < 1024 * 1024, "{kept} octets of frames in the trace");
     assert!(trace.events.len() < 500, "{}", trace.events.len());
+}
+
+#[tokio::test]
+async fn a_bye_that_is_written_down_later_is_waited_for() {
+    let peer = Peer::start(Quirks::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let profile = profile(&format!(
+        "name: peer\nsut: {{ product: peer }}\npixit:\n  target: {{ udp: \"{}\" }}\n  domain: example.org\n  \
+         timers: {{ store: 60s }}\nadapters:\n  store:\n    command:\n      - sh\n      - -c\n      - >-\n        \
+         if test -e {seen}; then bye='{{\"headers\":[]}}'; else bye=null; : > {seen}; fi;\n        \
+         echo '{{\"kind\":\"session\",\"bye\":'$bye'}}'\n",
+        peer.udp,
+        seen = seen.display()
+    ));
+    let trace = trace_of(
+        &profile,
+        "users: { alice: offline }\nsteps: [{ stored: { for: alice, messages: [{ bye: { Reason: SIP } }] } }]",
+    )
+    .await;
+    let byes: Vec<_> = trace
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::StoreRead {
+                result: imspec_reports::record::StoreResult::Records(records),
+                ..
+            } => Some(records[0].bye == imspec_reports::record::Field::Absent),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(byes, [true, false], "{:#?}", kinds(&trace));
 }
