@@ -13,6 +13,7 @@ record is JSON with the keys of `Message` in reference-server/openapi.yaml; what
 
 import json
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -53,4 +54,8 @@ def add(url, account):
 
 if __name__ == "__main__":
     _, url, what, *more = sys.argv
-    {"store": store, "clock": clock, "advance": advance, "set": choose, "add": add}[what](url, *more)
+    try:
+        {"store": store, "clock": clock, "advance": advance, "set": choose, "add": add}[what](url, *more)
+    except urllib.error.HTTPError as answer:
+        # 65 says that the server cannot have this value or this account.
+        sys.exit(65 if answer.code == 422 else str(answer))

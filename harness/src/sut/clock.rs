@@ -235,7 +235,7 @@ impl Clock for ByProgram {
             let words = words
                 .each_ref()
                 .map(|(name, value)| (*name, value.as_str()));
-            self.advance.run(&words).await.map(drop)
+            Ok(self.advance.run(&words).await.map(drop)?)
         })
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Pending;
 use super::control::Control;
-use super::program::Program;
+use super::program::{Failure, Program};
 
 /// Why a server is not as a case wants it.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,15 @@ pub enum SetError {
 impl From<String> for SetError {
     fn from(why: String) -> Self {
         Self::Failed(why)
+    }
+}
+
+impl From<Failure> for SetError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Declined(why) => Self::Declined(why),
+            Failure::Failed(why) => Self::Failed(why),
+        }
     }
 }
 

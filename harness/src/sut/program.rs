@@ -3,7 +3,8 @@
 //!
 //! A program is a list of words. References in them are filled in when it is run, and what stands in a reference
 //! is one word or a part of one: nothing is given to a shell. What it prints on standard output is its answer; a
-//! status other than 0 is a failure, with what it printed on standard error as the reason.
+//! status other than 0 is a failure, with what it printed on standard error as the reason. One status says that
+//! nothing failed and the server cannot have what was asked for.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +22,32 @@ const SECRET: &str = "password";
 const MASK: &str = "***";
 /// Octets of a complaint that are shown.
 const SHOWN: usize = 400;
+
+/// The status that says so; EX_DATAERR of sysexits.h.
+const DECLINED: i32 = 65;
+
+/// Why a program gave no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The server cannot have what was asked for.
+    Declined(String),
+    /// It could not be run, or something went wrong in it.
+    Failed(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Declined(why) | Failure::Failed(why) => why,
+        }
+    }
+}
 
 /// A program of the profile at the places of one server.
 #[derive(Debug, Clone)]
@@ -42,13 +69,15 @@ impl Program {
     ///
     /// # Errors
     /// Where it cannot be run, takes too long, says too much, or ends with another status than 0.
-    pub(crate) async fn run(&self, more: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+    pub(crate) async fn run(&self, more: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
         let words = self
             .words
             .iter()
             .map(|word| self.places.fill_with(word, more))
-            .collect::<Result<Vec<_>, _>>()?;
-        let (program, arguments) = words.split_first().ok_or("an empty command")?;
+            .collect::<Result<Vec<_>, String>>()?;
+        let (program, arguments) = words
+            .split_first()
+            .ok_or_else(|| "an empty command".to_owned())?;
         // Whoever reads a failure may read the account, never its password.
         let secret = more.iter().find(|(name, _)| *name == SECRET);
         let secret = secret
@@ -79,13 +108,17 @@ impl Program {
         let status = status.map_err(|e| failed(&e))?;
         if !status.success() {
             let complaint = String::from_utf8_lossy(&complaint.octets);
-            return Err(failed(&match complaint.trim() {
+            let why = failed(&match complaint.trim() {
                 "" => format!("{status}, without a word"),
                 complaint => format!("{status}; it said: {complaint}"),
-            }));
+            });
+            return Err(match status.code() {
+                Some(DECLINED) => Failure::Declined(why),
+                _ => Failure::Failed(why),
+            });
         }
         if answer.cut {
-            return Err(failed(&format!("it printed more than {LARGEST} octets")));
+            return Err(failed(&format!("it printed more than {LARGEST} octets")).into());
         }
         Ok(answer.octets)
     }
@@ -137,7 +170,7 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>, most: usize) -> Drained {
 
 #[cfg(all(test, unix))]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::*;
 
@@ -165,6 +198,7 @@ mod tests {
             .run(&[])
             .await
             .unwrap_err();
+        let why = failed(why);
         assert!(
             why.contains("exit status: 3; it said: no such table"),
             "{why}"
@@ -176,12 +210,28 @@ mod tests {
             "x",
             "${password}",
         ]);
-        let why = guarded.run(&[("password", "s3cret")]).await.unwrap_err();
+        let why = failed(guarded.run(&[("password", "s3cret")]).await.unwrap_err());
         assert!(
             why.contains("no account for ***") && !why.contains("s3cret"),
             "{why}"
         );
-        let why = program(&["./is-not-there"]).run(&[]).await.unwrap_err();
+        let why = failed(program(&["./is-not-there"]).run(&[]).await.unwrap_err());
         assert!(why.contains("`./is-not-there`: No such file"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn one_status_declines() {
+        let decline = program(&["sh", "-c", "echo not this domain >&2; exit 65"]);
+        let Failure::Declined(why) = decline.run(&[]).await.unwrap_err() else {
+            panic!("it failed");
+        };
+        assert!(why.contains("not this domain"), "{why}");
+    }
+
+    fn failed(failure: Failure) -> String {
+        match failure {
+            Failure::Failed(why) => why,
+            Failure::Declined(why) => panic!("declined: {why}"),
+        }
     }
 }
