@@ -23,7 +23,7 @@ const MASK: &str = "***";
 /// Octets of a complaint that are shown.
 const SHOWN: usize = 400;
 
-/// The status that says so; EX_DATAERR of sysexits.h.
+/// The status that says so; `EX_DATAERR` of sysexits.h.
 const DECLINED: i32 = 65;
 
 /// Why a program gave no answer.
