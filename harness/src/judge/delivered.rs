@@ -276,11 +276,16 @@ impl<'a> Delivery<'a> {
                 }
                 Saved::Received { .. } | Saved::Records { .. } => false,
             });
+        // What the sender never wrote is the server's own, such as the remark that a message has expired.
+        let is_the_servers = matches!(
+            original.as_deref().and_then(|name| sheet.view.saved(name)),
+            Some(Saved::Transfer(message)) if !wrote(&message, header)
+        );
         let named = NAMED.iter().any(|one| name::same(one, header));
         let nothing_seen = self.usual_place(header, None).seen.is_empty();
         match (self.session(), by_session) {
             // A MESSAGE has a place for all that a MESSAGE had; of a session, for what the draft names.
-            (None, Some(true)) if nothing_seen && !named => Some(format!(
+            (None, Some(true)) if nothing_seen && !named && !is_the_servers => Some(format!(
                 "the draft does not name {header} among what is kept of a session"
             )),
             (Some(_), _) if name::same(header, "Expires") => {
@@ -297,6 +302,19 @@ impl<'a> Delivery<'a> {
             (Some(_) | None, _) => None,
         }
     }
+}
+
+/// Whether the sender of a message wrote a header field, in its INVITE or in its SEND.
+fn wrote(message: &SessionMessage<'_>, header: &str) -> bool {
+    let invited = message
+        .invite
+        .as_ref()
+        .is_some_and(|(_, invite)| invite.header(header).is_some());
+    let sent = message
+        .send
+        .as_ref()
+        .is_some_and(|(_, send)| send.head.header(header).is_some());
+    invited || sent
 }
 
 /// Whether the session of a message brought others, too.
