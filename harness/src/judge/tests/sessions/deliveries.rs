@@ -195,6 +195,20 @@ fn a_lost_header_is_a_failure_where_it_had_its_place() {
 }
 
 #[test]
+fn what_the_server_itself_adds_to_a_message_of_a_session_is_asked_for() {
+    let of = |header: &str, message: &str| {
+        let asked = format!(", headers: {{ {header}: {{ present: true }} }}");
+        session_to_pager(&asked, message).verdict_of(&format!("header {header}"))
+    };
+    let marked = SENT.replace("Subject", "X-Expired: true\nSubject");
+    assert_eq!(of("X-Expired", &marked), Some(Verdict::Pass));
+    assert_eq!(of("X-Expired", SENT), Some(Verdict::Fail));
+    // The sender's INVITE had one, and nobody says that it is kept.
+    let bare = SENT.replace("Contact", "X-Contact");
+    assert_eq!(of("Contact", &bare), Some(Verdict::Inconclusive));
+}
+
+#[test]
 fn an_invite_speaks_for_one_message_of_its_session_only() {
     let mut story = session_to_session(
         ", headers: { Subject: { same-as: sent } }",
