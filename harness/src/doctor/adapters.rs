@@ -65,14 +65,14 @@ impl Doctor<'_> {
             }
             StoreAdapter::Control(_) => "control API",
             StoreAdapter::Program(_) => "program",
-            StoreAdapter::Sqlite { .. } => "query",
+            StoreAdapter::Sql { .. } => "query",
         };
         let deadline = Instant::now() + self.profile.pixit.timers.store;
         let records = loop {
             match Self::records(instance, visit, "bob").await {
                 None => return,
                 Some(Err(why)) => {
-                    let check = advice::of_store(&why);
+                    let (why, check) = advice::of_store(&why);
                     return self.fails(
                         "store",
                         Complaint {
@@ -127,7 +127,7 @@ impl Doctor<'_> {
             ),
         };
         let which = match self.profile.adapters.store {
-            StoreAdapter::Sqlite { .. } => {
+            StoreAdapter::Sql { .. } => {
                 "`adapters.store.sql.query`: how the server writes an account (`:user`, `:domain`, `:account`), and in \
                  which database"
             }

@@ -158,8 +158,13 @@ fn refused_credentials(profile: &Profile, line: &str, user: &str, heard: &Heard)
 }
 
 /// Why a store could not be read.
-pub(super) fn of_store(why: &str) -> Vec<String> {
-    let has = |words: &str| why.contains(words);
+pub(super) fn of_store(why: &str) -> (String, Vec<String>) {
+    // A database says itself what to check, because a report needs it, too.
+    let (said, check) = match why.split_once("; check ") {
+        Some((said, check)) => (said, Some(check)),
+        None => (why, None),
+    };
+    let has = |words: &str| said.contains(words);
     let advice = if has("unable to open database file") {
         "`adapters.store.sql.sqlite`: that the file is there, and may be read; the server makes it when it starts"
     } else if has("no such table") || has("no such column") || has("syntax error") {
@@ -170,10 +175,12 @@ pub(super) fn of_store(why: &str) -> Vec<String> {
         "that the server keeps its database in WAL mode, so that a reader does not wait"
     } else if has("not a database") {
         "`adapters.store.sql.sqlite`: the file is no SQLite database"
+    } else if let Some(check) = check {
+        check
     } else {
-        return of_program_or_url(why, "adapters.store");
+        return (said.into(), of_program_or_url(said, "adapters.store"));
     };
-    vec![advice.into()]
+    (said.into(), vec![advice.into()])
 }
 
 /// Why a program or the control API has not done what was asked.

@@ -15,7 +15,8 @@ use super::policy::{self, Policy, SetError};
 use super::probe;
 use super::process::{Life, Process};
 use super::profile::{
-    ClockAdapter, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, StoreAdapter, Transport,
+    ClockAdapter, Database, Login, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready,
+    StoreAdapter, Transport,
 };
 use super::program::Program;
 use super::store::{self, Store};
@@ -221,17 +222,23 @@ impl Instance {
             StoreAdapter::None => None,
             StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
             StoreAdapter::Program(words) => Some(Box::new(store::ByProgram::new(program(words)))),
-            StoreAdapter::Sqlite {
-                path: database,
-                query,
-                columns,
-                headers_complete,
-            } => Some(Box::new(store::Sqlite::new(
-                &path(database)?,
-                query,
-                columns.clone(),
-                *headers_complete,
-            ))),
+            StoreAdapter::Sql { database, query } => {
+                let query = query.clone();
+                let login = |login: &Login| login.filled(places).map_err(failed);
+                Some(match database {
+                    Database::Sqlite(file) => Box::new(store::Sqlite::new(&path(file)?, query)),
+                    Database::Postgres(server) => {
+                        let (address, password) = login(server)?;
+                        let store = store::Postgres::new(&address, password.as_deref(), query);
+                        Box::new(store.map_err(failed)?)
+                    }
+                    Database::Mysql(server) => {
+                        let (url, password) = login(server)?;
+                        let store = store::Mysql::new(&url, password.as_deref(), query);
+                        Box::new(store.map_err(failed)?)
+                    }
+                })
+            }
         };
         let clock: Box<dyn clock::Clock> = match &adapters.clock {
             ClockAdapter::Real { skew, resolution } => {

@@ -23,17 +23,42 @@ impl Places {
         self.fill_with(text, &[])
     }
 
-    /// The same with further references, which are known only now.
-    pub fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> Result<String, String> {
-        fill(text, |name| match name.split_once('.') {
+    /// The same, with `${env.NAME}`: for what nobody writes into a profile, such as a password.
+    pub fn fill_secret(&self, text: &str) -> Result<String, String> {
+        let mut unset = None;
+        let filled = fill(text, |name| match name.strip_prefix("env.") {
+            Some(variable) => {
+                let value = std::env::var(variable).ok();
+                if value.is_none() {
+                    unset.get_or_insert_with(|| {
+                        format!("the variable {variable} of the environment is not set")
+                    });
+                }
+                value
+            }
+            None => self.known(name),
+        });
+        // What else is wrong could repeat a part of the secret.
+        filled.map_err(|_| unset.unwrap_or_else(|| "a reference in it has no value here".into()))
+    }
+
+    fn known(&self, name: &str) -> Option<String> {
+        match name.split_once('.') {
             Some(("port", port)) => self.ports.get(port).map(ToString::to_string),
             None if name == "dir" => self.dir.as_deref().map(shown),
             None if name == "profile" => Some(shown(&self.profile)),
             None if name == "self" => Some(shown(&self.program)),
-            _ => more
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| (*value).to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The same with further references, which are known only now.
+    pub fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> Result<String, String> {
+        fill(text, |name| {
+            self.known(name).or_else(|| {
+                let found = more.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
         })
     }
 }
@@ -180,6 +205,25 @@ mod tests {
             references("a ${dir} $${x} ${port.sip}"),
             ["dir", "port.sip"]
         );
+    }
+
+    #[test]
+    fn a_secret_may_come_from_the_environment() {
+        let places = Places::default();
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(
+            places.fill_secret("a ${env.PATH} $${b}").unwrap(),
+            format!("a {path} ${{b}}")
+        );
+        assert_eq!(
+            places
+                .fill_secret("s3cret ${env.IMSPEC_NEVER_SET}")
+                .unwrap_err(),
+            "the variable IMSPEC_NEVER_SET of the environment is not set"
+        );
+        let why = places.fill_secret("s3cret ${dir}").unwrap_err();
+        assert!(!why.contains("s3cret"), "{why}");
+        assert!(places.fill("${env.PATH}").is_err());
     }
 
     #[test]

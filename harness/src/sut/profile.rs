@@ -15,7 +15,8 @@ use imspec_wire::msrp::Uri;
 use regex::Regex;
 use serde_json::Value;
 
-use super::store::Columns;
+use super::places::Places;
+use super::store::Query;
 use crate::agent::Logins;
 use crate::document::{Diagnostic, Diagnostics, Node, NodeKind, Source, Span, tree};
 pub use crate::link::Transport;
@@ -176,17 +177,80 @@ pub enum StoreAdapter {
     Control(String),
     /// A program that prints the records of an account.
     Program(Vec<String>),
-    /// A file of `SQLite`.
-    Sqlite {
-        /// The file; relative to the profile's folder.
-        path: String,
-        /// Query for the records of `:user` at `:domain`.
-        query: String,
-        /// Which column is which field.
-        columns: Columns,
-        /// A header that no column shows is absent rather than unknown.
-        headers_complete: bool,
+    /// A query in a database.
+    Sql {
+        /// Where it is asked.
+        database: Database,
+        /// What is asked.
+        query: Query,
     },
+}
+
+/// A database of the server. All texts may hold `${…}`, `${env.NAME}` included.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A file of `SQLite`; relative to the profile's folder.
+    Sqlite(String),
+    /// `PostgreSQL`.
+    Postgres(Login),
+    /// `MySQL` or `MariaDB`.
+    Mysql(Login),
+}
+
+/// How to get into a database server.
+#[derive(Clone)]
+pub struct Login {
+    /// URL or connection string.
+    pub address: String,
+    /// Password, where the address holds none. It stands in no record.
+    pub password: Option<Password>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may hold a password, too.
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+impl Login {
+    /// Address and password, all references filled in.
+    ///
+    /// # Errors
+    /// Where a variable is not set or a file cannot be read; neither address nor password is repeated.
+    pub(super) fn filled(&self, places: &Places) -> Result<(String, Option<String>), String> {
+        let address = places.fill_secret(&self.address);
+        let address =
+            address.map_err(|why| format!("the address of the store's database: {why}"))?;
+        let password = match &self.password {
+            None => None,
+            Some(Password::Text(text)) => Some(
+                places
+                    .fill_secret(text)
+                    .map_err(|why| format!("the password of the store's database: {why}"))?,
+            ),
+            Some(Password::File(name)) => {
+                let path = places.profile.join(places.fill(name)?);
+                let text = std::fs::read_to_string(&path).map_err(|e| {
+                    format!(
+                        "`adapters.store.sql.password-file`: {}: {e}",
+                        path.display()
+                    )
+                })?;
+                Some(text.lines().next().unwrap_or_default().to_owned())
+            }
+        };
+        Ok((address, password))
+    }
+}
+
+/// Where a password comes from.
+#[derive(Clone)]
+pub enum Password {
+    /// As it is, or `${env.NAME}`.
+    Text(String),
+    /// The first line of a file of the profile's folder.
+    File(String),
 }
 
 /// `adapters.clock`
@@ -437,7 +501,10 @@ fn passwords(node: &Node, hidden: &mut Vec<Span>) {
         NodeKind::Map(entries) => {
             for entry in entries {
                 match entry.key.as_text() {
-                    Some("password") => hidden.push(entry.value.span.clone()),
+                    // An address of a database may hold one.
+                    Some("password" | "postgres" | "mysql") => {
+                        hidden.push(entry.value.span.clone());
+                    }
                     _ => passwords(&entry.value, hidden),
                 }
             }
@@ -466,7 +533,7 @@ impl Adapters {
             StoreAdapter::None => "none",
             StoreAdapter::Control(_) => "control",
             StoreAdapter::Program(_) => "command",
-            StoreAdapter::Sqlite { .. } => "sql",
+            StoreAdapter::Sql { .. } => "sql",
         };
         let clock = match self.clock {
             ClockAdapter::Real { .. } => "real",

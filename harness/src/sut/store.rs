@@ -10,7 +10,7 @@ use super::Pending;
 use super::control::Control;
 use super::program::Program;
 
-pub use sql::{Columns, Source, Sqlite};
+pub use sql::{Columns, Mysql, Postgres, Query, Source, Sqlite};
 
 /// An account as the adapters name it.
 #[derive(Debug, Clone, PartialEq, Eq)]

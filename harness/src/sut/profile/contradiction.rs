@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{ClockAdapter, PolicyAdapter, ProcessAdapter, Profile, Ready, StoreAdapter};
+use super::{ClockAdapter, Database, PolicyAdapter, ProcessAdapter, Profile, Ready, StoreAdapter};
 use crate::catalogue::pics::{plain, same};
 use crate::catalogue::{PicsKeys, PicsType};
 use crate::document::suggest::closest;
@@ -395,9 +395,10 @@ impl Court<'_> {
 
     /// A query against the columns that are read from it.
     fn sql(&mut self) {
-        let StoreAdapter::Sqlite { query, columns, .. } = &self.profile.adapters.store else {
+        let StoreAdapter::Sql { query, .. } = &self.profile.adapters.store else {
             return;
         };
+        let (query, columns) = (&query.text, &query.columns);
         let of_account = [":user", ":account", ":domain"];
         if !of_account.iter().any(|name| query.contains(name)) {
             let span = self.span_of(&["adapters", "store", "sql", "query"]);
@@ -454,8 +455,13 @@ impl Court<'_> {
             let mut shared: Vec<(Vec<&str>, &str)> = Vec::new();
             match &adapters.store {
                 StoreAdapter::Control(url) => shared.push((vec!["adapters", "store"], url)),
-                StoreAdapter::Sqlite { path, .. } => {
-                    shared.push((vec!["adapters", "store", "sql", "sqlite"], path));
+                StoreAdapter::Sql { database, .. } => {
+                    let (key, address) = match database {
+                        Database::Sqlite(file) => ("sqlite", file),
+                        Database::Postgres(login) => ("postgres", &login.address),
+                        Database::Mysql(login) => ("mysql", &login.address),
+                    };
+                    shared.push((vec!["adapters", "store", "sql", key], address));
                 }
                 StoreAdapter::None | StoreAdapter::Program(_) => {}
             }

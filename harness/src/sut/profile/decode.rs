@@ -10,8 +10,9 @@ use imspec_wire::msrp::Uri;
 use regex::Regex;
 
 use super::{
-    Adapters, ClockAdapter, Command, FileContent, Msrp, Pixit, PolicyAdapter, ProcessAdapter,
-    Profile, Provision, Ready, Relay, StoreAdapter, Timers, Tls, Transport,
+    Adapters, ClockAdapter, Command, Database, FileContent, Login, Msrp, Password, Pixit,
+    PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, Relay, StoreAdapter, Timers, Tls,
+    Transport,
 };
 use crate::agent::Logins;
 use crate::document::suggest::{closest, one_of};
@@ -20,7 +21,7 @@ use crate::document::{
 };
 use crate::scenario::{Pics, duration};
 use crate::sut::places;
-use crate::sut::store::{Columns, Source as Origin};
+use crate::sut::store::{Columns, Query, Source as Origin};
 
 /// Most servers side by side.
 const MOST_INSTANCES: usize = 64;
@@ -484,23 +485,69 @@ impl Decoder<'_> {
 
     fn sql(&mut self, node: &Node) -> Option<StoreAdapter> {
         let keys = [
-            required("sqlite"),
+            optional("sqlite"),
+            optional("postgres"),
+            optional("mysql"),
+            optional("password"),
+            optional("password-file"),
             required("query"),
             required("columns"),
             optional("headers-complete"),
         ];
         let fields = self.fields("`sql`", &node.span, node, &keys)?;
-        let path = fields.get("sqlite").and_then(|node| self.filled(node));
+        let database = self.database(node, &fields);
         let query = fields.get("query").and_then(|node| self.text(node));
         let columns = fields.get("columns").and_then(|node| self.columns(node));
         let headers_complete = fields
             .get("headers-complete")
             .map_or(Some(false), |node| self.truth(node))?;
-        Some(StoreAdapter::Sqlite {
-            path: path?,
-            query: query?,
-            columns: columns?,
-            headers_complete,
+        Some(StoreAdapter::Sql {
+            database: database?,
+            query: Query {
+                text: query?,
+                columns: columns?,
+                headers_complete,
+            },
+        })
+    }
+
+    /// The one database that `sql` names, and how to get into it.
+    fn database(&mut self, sql: &Node, fields: &Fields<'_>) -> Option<Database> {
+        let named: Vec<_> = ["sqlite", "postgres", "mysql"]
+            .into_iter()
+            .filter_map(|name| fields.get(name).map(|node| (name, node)))
+            .collect();
+        let [(name, node)] = named.as_slice() else {
+            let span = named.get(1).map_or(&sql.span, |(_, second)| &second.span);
+            self.wrong(
+                span,
+                "`sql` names one database",
+                "one of `sqlite`, `postgres` and `mysql`",
+            );
+            return None;
+        };
+        let address = self.filled(node);
+        let (text, file) = (fields.get("password"), fields.get("password-file"));
+        let useless = match (*name, text, file) {
+            ("sqlite", Some(node), _) | ("sqlite", None, Some(node)) => {
+                Some((node, "a file of SQLite has no password"))
+            }
+            (_, Some(_), Some(node)) => Some((node, "`password` stands here already")),
+            _ => None,
+        };
+        if let Some((node, title)) = useless {
+            self.wrong(&node.span, title, "leave it out");
+        }
+        let password = match (text, file) {
+            (Some(node), _) => Some(Password::Text(self.filled(node)?)),
+            (None, Some(node)) => Some(Password::File(self.filled(node)?)),
+            (None, None) => None,
+        };
+        let address = address?;
+        Some(match *name {
+            "sqlite" => Database::Sqlite(address),
+            "postgres" => Database::Postgres(Login { address, password }),
+            _ => Database::Mysql(Login { address, password }),
         })
     }
 
@@ -834,9 +881,20 @@ impl Decoder<'_> {
             }
             known.extend(own.into_iter().map(|(_, span)| (span, more)));
         }
+        let mut of_sql = Vec::new();
+        if let Some(node) = adapter("store").and_then(|node| node.get("sql")) {
+            let may_be_secret = ["postgres", "mysql", "password"].map(|key| node.get(key));
+            for node in may_be_secret.into_iter().flatten() {
+                scalars(node, &mut of_sql);
+            }
+        }
         for (text, span) in texts {
             let more = known.iter().find(|(own, _)| *own == span);
+            let secret = of_sql.iter().any(|(_, own)| *own == span);
             for name in places::references(text) {
+                if secret && name.starts_with("env.") {
+                    continue;
+                }
                 if !more.is_some_and(|(_, more)| more.contains(&name.as_str())) {
                     self.reference(&name, &span, process.is_some(), &ports);
                 }
@@ -855,6 +913,10 @@ impl Decoder<'_> {
             None if name == "dir" => (
                 "`${dir}` without a process adapter".to_owned(),
                 "only a server that imspec starts has a folder of its own",
+            ),
+            Some(("env", _)) => (
+                format!("`${{{name}}}` does not stand here"),
+                "variables of the environment are for `postgres`, `mysql` and `password` of `sql`; a program has them anyway",
             ),
             _ => (
                 format!("unknown reference `${{{name}}}`"),
@@ -1234,12 +1296,52 @@ mod tests {
     }
 
     #[test]
+    fn a_database_is_one_of_three() {
+        let with = |database: &str| {
+            format!(
+                "name: x\nsut: {{ product: X }}\npixit: {{ target: {{ udp: \"h:5060\" }}, domain: example.org }}\n\
+                 adapters:\n  store:\n    sql:\n      {database}\n      \
+                 query: SELECT id FROM inbox WHERE owner = :user\n      columns: {{ message-id: id }}\n"
+            )
+        };
+        let text = "mysql: \"mysql://im@${env.HOST}/im\"\n      password: \"${env.SECRET}\"";
+        let StoreAdapter::Sql { database, .. } = read(&with(text)).unwrap().adapters.store else {
+            panic!("no database")
+        };
+        assert!(
+            matches!(&database, Database::Mysql(login) if login.address == "mysql://im@${env.HOST}/im")
+        );
+        let file = read(&with(
+            "postgres: \"dbname=im\"\n      password-file: secret",
+        ));
+        let StoreAdapter::Sql { database, .. } = file.unwrap().adapters.store else {
+            panic!("no database")
+        };
+        let Database::Postgres(login) = database else {
+            panic!("another database")
+        };
+        assert!(matches!(login.password, Some(Password::File(name)) if name == "secret"));
+        let all = [
+            "headers-complete: true",
+            "sqlite: im.db\n      mysql: \"mysql://im@h/im\"",
+            "sqlite: im.db\n      password: s3cret",
+            "mysql: \"mysql://im@h/im\"\n      password: s3cret\n      password-file: s",
+            "sqlite: \"${env.HOME}/im.db\"",
+            "postgres: \"dbname=${dir}\"",
+        ]
+        .map(|database| complaint(&with(database)));
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
     fn no_diagnostic_shows_a_password() {
         for text in [
             "pixit: { accounts: { provision: nobody, password: pa#ss,word: x } }",
             "pixit:\n  accounts:\n    provision: nobody\n    password: pa#ss,word",
             "pixit: { accounts: { password: 'pa#ss,word' }\nname: [",
             "pixit:\n  msrp: { relay: { uri: x, user: y, password: \"pa#ss\" } }",
+            "adapters: { store: { sql: { mysql: \"mysql://im:pa#ss@h/d\", query: [], columns: 1 } } }",
+            "adapters: { store: { sql: { postgres: \"password=pa#ss ${dir}\", password: pa#ss } } }",
         ] {
             let shown = complaint(text);
             assert!(!shown.contains("pa#ss"), "{shown}");

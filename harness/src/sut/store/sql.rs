@@ -1,24 +1,41 @@
-//! A store behind SQL (SQLite): one query for the records of an account, and a table that says which
-//! column is which field.
+//! A store behind SQL: one query for the records of an account, and a table that says which column is which
+//! field. What the query gives is the same to every make of database: octets by the name of their column.
+
+#[cfg(test)]
+mod live;
+mod mysql;
+mod parameters;
+mod postgres;
+mod sqlite;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use imspec_reports::record::{
     Expire, Field, Mode, Octets, State, StoredHeader, StoredMessage, StoredPart, UtcTime,
 };
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
 
-use super::{Account, Store};
-use crate::sut::Pending;
+pub use mysql::Mysql;
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
 
-/// How long to wait for a lock of the server.
-const BUSY: Duration = Duration::from_secs(2);
 /// Most records that one read takes.
 const MOST: usize = 10_000;
+/// Most octets that one read takes.
+const LARGEST: usize = 256 * 1024 * 1024;
+/// Where a profile has the query.
+const QUERY: &str = "check `adapters.store.sql.query`";
+
+/// A query, and how its rows become records.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The records of one account, in the order of storing; `:user`, `:domain` and `:account` stand for the
+    /// account.
+    pub text: String,
+    /// Which column is which field.
+    pub columns: Columns,
+    /// A header that no column shows is absent rather than unknown.
+    pub headers_complete: bool,
+}
 
 /// Where a field comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,104 +80,46 @@ impl Columns {
     ];
 }
 
-/// An `SQLite` database of the server, opened for reading only.
-#[derive(Debug)]
-pub struct Sqlite {
-    inner: Arc<Inner>,
+/// What a row holds in one column, as text where it is neither text nor octets; `None` is `NULL`.
+type Cell = Option<Vec<u8>>;
+
+/// The rows of one read.
+struct Rows<'a> {
+    /// The database, for a reader.
+    place: &'a str,
+    names: Vec<String>,
+    query: &'a Query,
+    octets: usize,
+    records: Vec<StoredMessage>,
 }
 
-#[derive(Debug)]
-struct Inner {
-    path: std::path::PathBuf,
-    query: String,
-    columns: Columns,
-    headers_complete: bool,
-    /// Opened at the first read: the server makes the file when it starts.
-    connection: Mutex<Option<Connection>>,
-}
-
-impl Sqlite {
-    /// Reads `path` with `query`, in which `:user`, `:domain` and `:account` stand for the account.
-    pub fn new(path: &Path, query: &str, columns: Columns, headers_complete: bool) -> Self {
-        let inner = Inner {
-            path: path.to_owned(),
-            query: query.to_owned(),
-            columns,
-            headers_complete,
-            connection: Mutex::new(None),
-        };
+impl<'a> Rows<'a> {
+    fn new(place: &'a str, names: Vec<String>, query: &'a Query) -> Self {
         Self {
-            inner: Arc::new(inner),
+            place,
+            names,
+            query,
+            octets: 0,
+            records: Vec::new(),
         }
     }
-}
 
-impl Store for Sqlite {
-    fn read<'a>(&'a self, account: &'a Account) -> Pending<'a, Result<Vec<StoredMessage>, String>> {
-        let inner = Arc::clone(&self.inner);
-        let account = account.clone();
-        Box::pin(async move {
-            tokio::task::spawn_blocking(move || inner.read(&account))
-                .await
-                .unwrap_or_else(|e| Err(format!("reading the store was interrupted: {e}")))
-        })
-    }
-}
-
-impl Inner {
-    fn read(&self, account: &Account) -> Result<Vec<StoredMessage>, String> {
-        let failed = |e: rusqlite::Error| format!("store {}: {e}", self.path.display());
-        let mut held = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let connection = if let Some(connection) = held.take() {
-            connection
-        } else {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
-            connection.busy_timeout(BUSY).map_err(failed)?;
-            connection
-        };
-        // A connection that failed is opened anew next time: the server may have made a new file.
-        let records = self.query(&connection, account)?;
-        *held = Some(connection);
-        Ok(records)
-    }
-
-    fn query(
-        &self,
-        connection: &Connection,
-        account: &Account,
-    ) -> Result<Vec<StoredMessage>, String> {
-        let failed = |e: rusqlite::Error| format!("store {}: {e}", self.path.display());
-        let mut statement = connection.prepare_cached(&self.query).map_err(failed)?;
-        for (name, value) in [
-            (":user", &account.user),
-            (":domain", &account.domain),
-            (":account", &account.uri),
-        ] {
-            if let Some(index) = statement.parameter_index(name).map_err(failed)? {
-                statement.raw_bind_parameter(index, value).map_err(failed)?;
-            }
+    fn push(&mut self, cells: Vec<Cell>) -> Result<(), String> {
+        self.octets += cells.iter().flatten().map(Vec::len).sum::<usize>();
+        if self.records.len() == MOST || self.octets > LARGEST {
+            return Err(format!(
+                "the store in {} gives more than {MOST} records, or {LARGEST} octets, for one account; {QUERY}: \
+                 it must pick out one account",
+                self.place
+            ));
         }
-        let names: Vec<String> = statement.column_names().map(ToString::to_string).collect();
-        let mut rows = statement.raw_query();
-        let mut records = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            if records.len() == MOST {
-                return Err(format!(
-                    "store {}: more than {MOST} records of one account",
-                    self.path.display()
-                ));
-            }
-            let mut values = BTreeMap::new();
-            for (index, name) in names.iter().enumerate() {
-                values.insert(name.as_str(), row.get::<_, Value>(index).map_err(failed)?);
-            }
-            records.push(record(&self.columns, self.headers_complete, &values)?);
-        }
-        Ok(records)
+        let row = self.names.iter().map(String::as_str).zip(cells).collect();
+        self.records.push(record(
+            &self.query.columns,
+            self.query.headers_complete,
+            &row,
+        )?);
+        Ok(())
     }
 }
 
@@ -168,7 +127,7 @@ impl Inner {
 fn record(
     columns: &Columns,
     headers_complete: bool,
-    row: &BTreeMap<&str, Value>,
+    row: &BTreeMap<&str, Cell>,
 ) -> Result<StoredMessage, String> {
     let cell = |name: &str| {
         columns
@@ -235,22 +194,20 @@ fn record(
     })
 }
 
-/// What a source gives for a row, as octets: numbers in decimal.
-fn cell_of(source: &Source, row: &BTreeMap<&str, Value>) -> Result<Field<Vec<u8>>, String> {
+/// What a source gives for a row.
+fn cell_of(source: &Source, row: &BTreeMap<&str, Cell>) -> Result<Field<Vec<u8>>, String> {
     let column = match source {
         Source::Constant(text) => return Ok(Field::Known(text.clone().into_bytes())),
         Source::Column(column) => column,
     };
     match row.get(column.as_str()) {
         None => Err(format!(
-            "the query of the store adapter gives no column `{column}`; it gives {}",
+            "the query of the store adapter gives no column `{column}`; it gives {}; \
+             check `adapters.store.sql.columns`",
             row.keys().copied().collect::<Vec<_>>().join(", ")
         )),
-        Some(Value::Null) => Ok(Field::Absent),
-        Some(Value::Integer(number)) => Ok(Field::Known(number.to_string().into_bytes())),
-        Some(Value::Real(number)) => Ok(Field::Known(number.to_string().into_bytes())),
-        Some(Value::Text(text)) => Ok(Field::Known(text.clone().into_bytes())),
-        Some(Value::Blob(octets)) => Ok(Field::Known(octets.clone())),
+        Some(None) => Ok(Field::Absent),
+        Some(Some(octets)) => Ok(Field::Known(octets.clone())),
     }
 }
 
@@ -352,7 +309,8 @@ fn instant(cell: Field<Vec<u8>>, field: &str) -> Result<Field<UtcTime>, String> 
             }),
         });
     }
-    if let Ok(seconds) = text.parse::<f64>() {
+    // `infinity` is a time to some databases, and no number of seconds.
+    if let Some(seconds) = text.parse::<f64>().ok().filter(|it| it.is_finite()) {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the cast saturates, which is right for absurd times"
@@ -402,59 +360,9 @@ impl<T> Map<T> for Field<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    fn column(name: &str) -> Source {
-        Source::Column(name.into())
-    }
-
-    fn silo(directory: &Path) -> std::path::PathBuf {
-        let path = directory.join("im.db");
-        let connection = Connection::open(&path).unwrap();
-        connection
-            .execute_batch(
-                "CREATE TABLE silo (id INTEGER PRIMARY KEY, src TEXT, dst TEXT, username TEXT, domain TEXT,
-                                    inc INTEGER, exp INTEGER, snd INTEGER, ctype TEXT, body BLOB, extra TEXT);
-                 INSERT INTO silo VALUES (7, 'sip:alice@example.org', 'sip:bob@example.org', 'bob', 'example.org',
-                                          1700000000, 1700000600, 0, 'text/plain', x'00ff',
-                                          'X-A: one' || char(13, 10) || 'X-B:  two' || char(13, 10) || ' more' || char(13, 10));
-                 INSERT INTO silo VALUES (8, NULL, '', 'bob', 'other.org', 1, 2, 0, NULL, 'text', NULL);",
-            )
-            .unwrap();
-        path
-    }
-
-    fn columns() -> Columns {
-        let fields = [
-            ("message-id", column("id")),
-            ("request-uri", column("dst")),
-            ("headers", column("extra")),
-            ("body", column("body")),
-            ("received-at", column("inc")),
-            ("expire-at", column("exp")),
-            ("stored-at", column("snd")),
-            ("state", Source::Constant("waiting".into())),
-        ];
-        Columns {
-            fields: fields
-                .map(|(name, source)| (name.to_owned(), source))
-                .into(),
-            headers: vec![
-                ("From".into(), column("src")),
-                ("Content-Type".into(), column("ctype")),
-            ],
-        }
-    }
-
-    fn bob(domain: &str) -> Account {
-        Account {
-            uri: format!("sip:bob@{domain}"),
-            user: "bob".into(),
-            domain: domain.into(),
-        }
-    }
 
     #[test]
     fn a_block_may_begin_with_the_first_line_of_the_message() {
@@ -478,96 +386,12 @@ mod tests {
         assert!(mode(Field::Known(b"lm".to_vec())).is_err());
     }
 
-    #[tokio::test]
-    async fn a_row_becomes_a_record() {
-        let directory = tempfile::tempdir().unwrap();
-        let query = "SELECT * FROM silo WHERE username = :user AND domain = :domain ORDER BY id";
-        let store = Sqlite::new(&silo(directory.path()), query, columns(), true);
-        let records = store.read(&bob("example.org")).await.unwrap();
-        let [record] = records.as_slice() else {
-            panic!("one record")
-        };
-        assert_eq!(record.message_id, Field::Known("7".into()));
-        assert_eq!(
-            record.start_line.known().unwrap()[..],
-            *b"MESSAGE sip:bob@example.org SIP/2.0"
-        );
-        assert_eq!(record.body.known().unwrap()[..], [0, 0xff]);
-        assert_eq!(
-            record.expire.known().unwrap().at,
-            Some(UtcTime {
-                unix_us: 1_700_000_600_000_000
-            })
-        );
-        assert_eq!(record.expire.known().unwrap().seconds, None);
-        assert_eq!(record.stored_at, Field::Absent, "0 is no instant");
-        assert_eq!(record.account, Field::Unknown);
-        assert_eq!(record.state, Field::Known(State::Waiting));
-        let headers: Vec<_> = record
-            .headers
-            .iter()
-            .map(|h| (h.name.as_str(), &h.value[..]))
-            .collect();
-        assert_eq!(
-            headers,
-            [
-                ("From", b"sip:alice@example.org".as_slice()),
-                ("Content-Type", b"text/plain"),
-                ("X-A", b"one"),
-                ("X-B", b" two\r\n more"),
-            ]
-        );
-        let others = store.read(&bob("other.org")).await.unwrap();
-        assert!(others[0].headers.is_empty());
-        assert!(store.read(&bob("nowhere.org")).await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn mistakes_of_the_profile_are_explained() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = silo(directory.path());
-        let mut wrong = columns();
-        wrong.fields.insert("body".into(), column("bdy"));
-        let store = Sqlite::new(
-            &path,
-            "SELECT id, dst, extra, inc, exp, snd, src, ctype FROM silo",
-            wrong,
-            true,
-        );
-        let why = store.read(&bob("example.org")).await.unwrap_err();
-        assert!(why.contains("no column `bdy`"), "{why}");
-        let store = Sqlite::new(&path, "SELECT nonsense FROM silo", columns(), true);
-        assert!(
-            store
-                .read(&bob("example.org"))
-                .await
-                .unwrap_err()
-                .contains("nonsense")
-        );
-        let missing = Sqlite::new(
-            &directory.path().join("none.db"),
-            "SELECT 1",
-            columns(),
-            true,
-        );
-        assert!(
-            missing
-                .read(&bob("example.org"))
-                .await
-                .unwrap_err()
-                .contains("none.db")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_reader_never_writes() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Sqlite::new(
-            &silo(directory.path()),
-            "DELETE FROM silo RETURNING *",
-            columns(),
-            true,
-        );
-        assert!(store.read(&bob("example.org")).await.is_err());
+    #[test]
+    fn infinity_is_no_time() {
+        let at = |text: &str| instant(Field::Known(text.into()), "expire-at");
+        assert!(at("infinity").is_err_and(|why| why.contains("`infinity`")));
+        assert!(at("NaN").is_err());
+        assert_eq!(at("1.5"), Ok(Field::Known(UtcTime { unix_us: 1_500_000 })));
+        assert_eq!(at("1970-01-01T00:00:02Z"), at("2"));
     }
 }
