@@ -7,28 +7,25 @@
 //! that it catches; where all faults are tried, one that is not makes the proof fail. The result is a
 //! [`Proof`], which [`render`] shows.
 
+mod attempt;
 pub mod render;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imspec_faults::{Fault, Need};
-use imspec_reports::record::{
-    CaseRecord, Finding, FindingKind, PlanRecord, RunRecord, UtcTime, Verdict,
-};
+use imspec_reports::record::{CaseRecord, Finding, FindingKind, RunRecord, Verdict};
 use serde::Serialize;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
-use crate::campaign;
+use self::attempt::{Attempt, Task, Tried, of_faults, side_by_side};
 use crate::catalogue::Catalogue;
-use crate::judge::{self, RunFacts};
-use crate::plan::{self, Selection};
-use crate::run::RunOptions;
+use crate::plan::Selection;
 use crate::scenario::Scenario;
 use crate::sut::Profile;
-use crate::sut::profile::{ClockAdapter, ProcessAdapter, StoreAdapter};
+use crate::sut::profile::{ClockAdapter, StoreAdapter};
 
 /// What a proof works with.
 #[derive(Debug, Clone)]
@@ -112,6 +109,8 @@ pub struct Proof {
     pub idle: Vec<String>,
     /// Scenarios that judge nothing: they tell only what the server takes a sentence for.
     pub readers: Vec<String>,
+    /// Faults and scenarios that a second look was needed for.
+    pub again: BTreeSet<String>,
     /// Whether all faults were tried.
     pub is_whole: bool,
     /// Whether every scenario was tried on every fault that was chosen.
@@ -142,14 +141,15 @@ impl Proof {
     /// Whether every fault was caught, and nothing else failed. Where all faults were tried, or all scenarios,
     /// each scenario must have caught one. Of a black box only what shows on the wire is asked.
     pub fn holds(&self) -> bool {
-        let is_enough = |trial: &Trial| {
-            trial.fate == Fate::Caught
-                || self.black_box && !trial.shows_on_the_wire() && trial.fate != Fate::Broken
-        };
-        self.trials.iter().all(is_enough)
+        self.trials.iter().all(|trial| self.is_enough(trial))
             && self.control.is_empty()
             && self.control_error.is_none()
             && (!self.asks_for_scenarios() || self.idle.is_empty())
+    }
+
+    fn is_enough(&self, trial: &Trial) -> bool {
+        trial.fate == Fate::Caught
+            || self.black_box && !trial.shows_on_the_wire() && trial.fate != Fate::Broken
     }
 
     /// Whether a scenario that caught nothing is an error.
@@ -178,7 +178,15 @@ pub enum ProofEvent {
     Controlled,
 }
 
+/// How often what came out otherwise than it should is tried again.
+const LOOKS: usize = 2;
+/// Faults at work at the same time then.
+const FEW: usize = 2;
+
 /// Tries faults side by side, and a server without one. `None` when it was stopped.
+///
+/// A machine that does much at once is late, and some faults show only when two things come at the right time.
+/// So what came out otherwise than it should is tried again, with little beside it; the proof names it.
 pub async fn prove(
     bench: Bench,
     faults: &[&'static Fault],
@@ -187,37 +195,7 @@ pub async fn prove(
 ) -> Option<Proof> {
     let begun = Instant::now();
     let bench = Arc::new(bench);
-    let places = Arc::new(Semaphore::new(bench.jobs.max(1)));
-    let mut running = JoinSet::new();
     let is_whole = faults.len() == imspec_faults::FAULTS.len();
-    let control = if bench.all_scenarios || is_whole {
-        Ok(Selection::all())
-    } else {
-        of_faults(&bench, faults)
-    };
-    // The longest one first.
-    let first = std::iter::once(None);
-    for fault in first.chain(faults.iter().map(|fault| Some(*fault))) {
-        let (bench, places, stop) = (Arc::clone(&bench), Arc::clone(&places), stop.clone());
-        let control = control.clone();
-        running.spawn(async move {
-            let place = places.acquire_owned().await;
-            if *stop.borrow() || place.is_err() {
-                return (fault, Err("stopped".to_owned()), 0.0);
-            }
-            let begun = Instant::now();
-            let selection = match fault {
-                Some(fault) if !bench.all_scenarios => of_faults(&bench, &[fault]),
-                Some(_) => Ok(Selection::all()),
-                None => control,
-            };
-            let record = match selection {
-                Ok(selection) => attempt(&bench, fault, &selection, stop).await,
-                Err(why) => Err(why),
-            };
-            (fault, record, begun.elapsed().as_secs_f64())
-        });
-    }
     let mut proof = Proof {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         trials: Vec::with_capacity(faults.len()),
@@ -225,48 +203,47 @@ pub async fn prove(
         control_error: None,
         idle: Vec::new(),
         readers: Vec::new(),
+        again: BTreeSet::new(),
         is_whole,
         all_scenarios: bench.all_scenarios,
         black_box: bench.black_box,
         seconds: 0.0,
     };
+    let control = if bench.all_scenarios || is_whole {
+        Ok(Selection::all())
+    } else {
+        of_faults(&bench, faults)
+    };
+    let selection = |fault: &'static Fault| {
+        if bench.all_scenarios {
+            Ok(Selection::all())
+        } else {
+            of_faults(&bench, &[fault])
+        }
+    };
+    // The longest one first.
+    let first = std::iter::once((None, control));
+    let tasks = first.chain(faults.iter().map(|fault| (Some(*fault), selection(fault))));
     let mut ran = BTreeSet::new();
     let mut judged = BTreeSet::new();
-    let mut catching = BTreeSet::new();
-    while let Some(done) = running.join_next().await {
-        let (fault, record, seconds) = match done {
-            Ok(done) => done,
-            Err(why) => {
-                proof.control_error = Some(format!("a trial broke: {why}"));
-                continue;
-            }
-        };
-        if let Ok((record, _)) = &record {
+    side_by_side(&bench, tasks.collect(), bench.jobs, &stop, |attempt| {
+        if let Ok((record, _)) = &attempt.record {
             ran.extend(scenarios(record).map(str::to_owned));
             judged.extend(judging(record).map(str::to_owned));
         }
-        match fault {
+        match attempt.fault {
             None => {
-                match &record {
-                    Ok((record, _)) => {
-                        proof.control = failures(record, |_| true);
-                        proof.control_error = broken(record);
-                    }
-                    Err(why) => proof.control_error = Some(why.clone()),
-                }
+                proof.controlled(&attempt.record);
                 tell(ProofEvent::Controlled);
             }
             Some(fault) => {
-                let trial = weighed(fault, record, seconds);
-                catching.extend(trial.caught_by.keys().cloned());
+                let trial = weighed(fault, attempt.record, attempt.seconds);
                 tell(ProofEvent::Tried(Box::new(trial.clone())));
                 proof.trials.push(trial);
             }
         }
-    }
-    if *stop.borrow() {
-        return None;
-    }
+    })
+    .await;
     let place = |trial: &Trial| faults.iter().position(|fault| fault.name == trial.fault);
     proof.trials.sort_by_key(place);
     proof.readers = ran.difference(&judged).cloned().collect();
@@ -275,112 +252,119 @@ pub async fn prove(
         judged = bench.scenarios.iter().map(|it| it.id.clone()).collect();
     }
     proof.idle = judged
-        .difference(&catching)
+        .into_iter()
         .filter(|id| !proof.readers.contains(id))
-        .cloned()
         .collect();
-    proof.seconds = begun.elapsed().as_secs_f64();
-    Some(proof)
-}
-
-/// The scenarios of all that some faults violate.
-fn of_faults(bench: &Bench, faults: &[&'static Fault]) -> Result<Selection, String> {
-    let violated: BTreeSet<&str> = faults
-        .iter()
-        .flat_map(|fault| fault.violates)
-        .copied()
-        .collect();
-    let select = |words: &[String]| {
-        Selection::parse(words, &[], &bench.scenarios, &bench.catalogue)
-            .map_err(|why| why.to_string())
-    };
-    let covered: Vec<String> = violated
-        .iter()
-        .map(|id| (*id).to_owned())
-        .filter(|id| select(std::slice::from_ref(id)).is_ok())
-        .collect();
-    // A selection of nothing would be one of everything.
-    if covered.is_empty() {
-        return Err("no scenario covers what it violates".to_owned());
+    proof.without_those_that_catch();
+    for _ in 0..LOOKS {
+        let tasks = proof.odd(&bench, faults);
+        if tasks.is_empty() || *stop.borrow() {
+            break;
+        }
+        side_by_side(&bench, tasks, FEW, &stop, |attempt| {
+            proof.looked_again(attempt);
+        })
+        .await;
+        proof.without_those_that_catch();
     }
-    select(&covered)
+    proof.seconds = begun.elapsed().as_secs_f64();
+    (!*stop.borrow()).then_some(proof)
 }
 
-/// The record of a run, with the reasons for which cases of each requirement could not be run.
-type Tried = (RunRecord, Vec<(String, String)>);
-
-/// Runs some scenarios against a server with a fault.
-async fn attempt(
-    bench: &Bench,
-    fault: Option<&Fault>,
-    selection: &Selection,
-    stop: watch::Receiver<bool>,
-) -> Result<Tried, String> {
-    let mut profile = bench.profile.clone();
-    if let ProcessAdapter::Command(command) = &mut profile.adapters.process {
-        // Several faults are at work at the same time.
-        command.instances = command.instances.min(2);
-        if let Some(fault) = fault {
-            command
-                .command
-                .extend(["--fault".to_owned(), fault.name.to_owned()]);
+impl Proof {
+    /// Takes what came out at the server without a fault.
+    fn controlled(&mut self, record: &Result<Tried, String>) {
+        match record {
+            Ok((record, _)) => {
+                self.control = failures(record, |_| true);
+                self.control_error = broken(record);
+            }
+            Err(why) => self.control_error = Some(why.clone()),
         }
     }
-    if let Some((key, value)) = fault.and_then(|fault| fault.declares) {
-        profile.pics.insert(key.to_owned(), value.into());
+
+    fn without_those_that_catch(&mut self) {
+        let catching: BTreeSet<&String> = self
+            .trials
+            .iter()
+            .flat_map(|trial| trial.caught_by.keys())
+            .collect();
+        self.idle.retain(|id| !catching.contains(id));
     }
-    let settable = profile.settable();
-    let context = plan::Context {
-        pics: &profile.pics,
-        settable: &settable,
-        domain: &profile.pixit.domain,
-        transport: profile.pixit.transport.as_str(),
-        seed: bench.seed,
-    };
-    let plan = plan::plan(&bench.scenarios, selection, &context);
-    let aside: Vec<(String, String)> = plan
-        .set_aside
-        .iter()
-        .filter(|aside| aside.verdict == Verdict::Inconclusive)
-        .flat_map(|aside| {
-            let covers = aside.case.scenario.covers.iter();
-            covers.map(|id| (id.clone(), aside.reason.clone()))
-        })
-        .collect();
-    let options = RunOptions {
-        jobs: 64,
-        time_budget: bench.time_budget,
-        seed: bench.seed,
-    };
-    let (started, begun) = (UtcTime::now(), Instant::now());
-    let context = judge::Context {
-        pics: &profile.pics,
-        catalogue: &bench.catalogue,
-    };
-    let broken = |why: crate::run::SetUpError| why.to_string();
-    // What comes late at a server without a fault is no failure of it.
-    let again = fault.is_none().then(|| plan.clone());
-    let mut results = campaign::run(plan, &profile, &options, context, stop.clone(), |_| ())
-        .await
-        .map_err(broken)?;
-    let late = results.late();
-    if let Some(plan) = again.filter(|_| !late.is_empty()) {
-        let second =
-            campaign::run_again(plan, &late, &profile, &options, context, stop, |_| ()).await;
-        results.replace(second.map_err(broken)?);
+
+    /// What is to be tried again: what failed without a fault, faults that were not caught, and scenarios that
+    /// caught none, against those that concern them.
+    fn odd(&self, bench: &Bench, faults: &[&'static Fault]) -> Vec<Task> {
+        let of = |ids: Vec<String>| {
+            Selection::parse(&ids, &[], &bench.scenarios, &bench.catalogue)
+                .map_err(|why| why.to_string())
+        };
+        let mut tasks: Vec<Task> = Vec::new();
+        if self.control_error.is_some() {
+            tasks.push((None, Ok(Selection::all())));
+        } else if !self.control.is_empty() {
+            tasks.push((None, of(self.control.keys().cloned().collect())));
+        }
+        let idle: Vec<&Arc<Scenario>> = if self.asks_for_scenarios() {
+            bench
+                .scenarios
+                .iter()
+                .filter(|it| self.idle.contains(&it.id))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        for (fault, trial) in faults.iter().zip(&self.trials) {
+            let concerns = |it: &&&Arc<Scenario>| {
+                it.covers
+                    .iter()
+                    .any(|id| fault.violates.contains(&id.as_str()))
+            };
+            let idle: Vec<String> = idle
+                .iter()
+                .filter(concerns)
+                .map(|it| it.id.clone())
+                .collect();
+            if !self.is_enough(trial) {
+                let again = if self.all_scenarios {
+                    Ok(Selection::all())
+                } else {
+                    of_faults(bench, &[fault])
+                };
+                tasks.push((Some(fault), again));
+            } else if !idle.is_empty() {
+                tasks.push((Some(fault), of(idle)));
+            }
+        }
+        tasks
     }
-    let facts = RunFacts {
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        started,
-        duration_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-        store_time_s: 0.0,
-        interrupted: None,
-        plan: PlanRecord::default(),
-        profile: profile.record(),
-        today: jiff::Zoned::now().date(),
-    };
-    let record = judge::record(facts, results.judged, &[], &[], &bench.catalogue);
-    Ok((record, aside))
+
+    /// Takes what came out of a second look.
+    fn looked_again(&mut self, attempt: Attempt) {
+        let Some(fault) = attempt.fault else {
+            self.again.extend(self.control.keys().cloned());
+            self.control.clear();
+            self.control_error = None;
+            self.controlled(&attempt.record);
+            return;
+        };
+        let mut second = weighed(fault, attempt.record, attempt.seconds);
+        let Some(first) = self.trials.iter_mut().find(|it| it.fault == fault.name) else {
+            return;
+        };
+        if first.fate == Fate::Caught {
+            for (scenario, requirements) in second.caught_by {
+                if let Entry::Vacant(place) = first.caught_by.entry(scenario) {
+                    self.again.insert(place.key().clone());
+                    place.insert(requirements);
+                }
+            }
+        } else {
+            self.again.insert(fault.name.to_owned());
+            second.seconds += first.seconds;
+            *first = second;
+        }
+    }
 }
 
 /// Scenarios of which a case was run.

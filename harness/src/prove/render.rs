@@ -104,6 +104,15 @@ fn wrong(text: &mut String, proof: &Proof) {
     if proof.is_whole && !proof.readers.is_empty() {
         let _ = writeln!(text, "\nJudge nothing: {}", proof.readers.join(" "));
     }
+    if let Some(names) = looked_again(proof) {
+        let _ = writeln!(text, "\nNeeded a second look: {names}");
+    }
+}
+
+/// What did not come out as it should at first.
+fn looked_again(proof: &Proof) -> Option<String> {
+    let names: Vec<&str> = proof.again.iter().map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" "))
 }
 
 /// The figures, in one sentence.
@@ -164,6 +173,9 @@ fn of_the_wire(proof: &Proof) -> String {
 /// For a page: faults with what caught them, then scenarios with what they caught.
 pub fn markdown(proof: &Proof) -> String {
     let mut text = format!("# What the suite catches\n\n{}.\n\n", totals(proof));
+    if let Some(names) = looked_again(proof) {
+        let _ = writeln!(text, "Needed a second look: {names}.\n");
+    }
     text.push_str("| id | fault | violates | fate | caught by |\n|---|---|---|---|---|\n");
     for trial in &proof.trials {
         let _ = writeln!(
@@ -254,6 +266,7 @@ mod tests {
             control_error: None,
             idle: vec!["PG-08".to_owned()],
             readers: vec!["PG-09".to_owned()],
+            again: BTreeSet::from(["bare-from".to_owned(), "PG-08".to_owned()]),
             is_whole: true,
             all_scenarios: false,
             black_box: false,
