@@ -1,12 +1,18 @@
 //! One page for whoever has to believe the result: findings first, then requirements by clause, then every
-//! case with its whole trace. It loads nothing, needs no script, and opens from a file.
+//! case with its ladder and its messages. It loads nothing and opens from a file.
 //!
-//! The templates (`templates/`) decide how things look, `view` decides what is said. Text reaches the page
-//! only through one escaping formatter, after [`crate::escape`] made control characters visible;
-//! a content security policy in the page forbids scripts and loading, in case both should fail.
+//! Verdicts, findings with the octets that show them, and the ladders of failing cases are there without
+//! script; with it, the page opens every case and filters. The templates (`templates/`) decide how things look,
+//! `view` decides what is said, `body` writes what is inside a case, `pack` makes that small. Text reaches the
+//! page only through one escaping function, after [`crate::escape`] made control characters visible; a content
+//! security policy in the page forbids loading, and every script but the page's own.
 
+mod body;
 mod message;
+mod pack;
 mod view;
+
+use std::borrow::Cow;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -14,17 +20,29 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use crate::record::RunRecord;
 
-/// A page that cannot be made: a mistake in a template.
+/// A page that cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTML report cannot be written: {0:#}")]
-pub struct Error(#[from] minijinja::Error);
+pub enum Error {
+    /// A mistake in a template.
+    #[error("the HTML report cannot be written: {0:#}")]
+    Template(#[from] minijinja::Error),
+    /// Traces that cannot be packed.
+    #[error("the traces cannot be packed for the HTML report: {0}")]
+    Pack(#[from] std::io::Error),
+}
 
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 3] = [
     ("report.html", include_str!("../templates/report.html")),
-    ("case.html", include_str!("../templates/case.html")),
     ("parts.html", include_str!("../templates/parts.html")),
     ("style.css", include_str!("../templates/style.css")),
 ];
+
+/// The page's own script, and how the policy of the page knows it; a test holds the two together.
+const SCRIPT: &str = include_str!("../templates/script.js");
+const SCRIPT_HASH: &str = "sha256-p3+GNELVNYOr3isuG2PGywcQvCLuaRTKpM5/eMkBsjw=";
+
+/// Where the packed traces go.
+const PACKS: &str = "<!--packs-->";
 
 /// The record as a page.
 pub fn render(record: &RunRecord) -> Result<String, Error> {
@@ -40,21 +58,67 @@ pub fn render(record: &RunRecord) -> Result<String, Error> {
         Some(text) if !value.is_safe() => Ok(escape(out, text)?),
         _ => minijinja::escape_formatter(out, state, value),
     });
+    environment.add_global(
+        "script",
+        minijinja::Value::from_safe_string(SCRIPT.to_owned()),
+    );
+    environment.add_global("script_hash", SCRIPT_HASH);
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
+    let links = view::Links::of(record);
     let page = environment.get_template("report.html")?;
-    Ok(page.render(Serde(view::Page::of(record)))?)
+    let page = page.render(Serde(view::Page::of(record, &links)))?;
+    let packs = pack::all(&record.cases, &links)?;
+    // The packs stand last, so that everything that can be read without them is there before they are.
+    let Some((before, after)) = page.rsplit_once(PACKS) else {
+        return Ok(page);
+    };
+    let size = page.len()
+        + packs
+            .iter()
+            .map(|pack| pack.octets.len() + 64)
+            .sum::<usize>();
+    let mut whole = String::with_capacity(size);
+    whole.push_str(before);
+    for pack in packs {
+        let (first, octets) = (pack.first, pack.octets);
+        whole.push_str("<script type=\"text/plain\" class=\"pack\" data-first=\"");
+        whole.push_str(&first.to_string());
+        whole.push_str("\">");
+        whole.push_str(&octets);
+        whole.push_str("</script>\n");
+    }
+    whole.push_str(after);
+    Ok(whole)
 }
 
-/// Writes text so that it is text in an element as well as in an attribute in quotes. The engine's own way
-/// writes every slash in six characters, and paths and addresses are full of them.
+/// Text as it stands in an element as well as in an attribute in quotes.
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    // Writing to a String cannot fail.
+    let _ = escape_to(text, |part| {
+        out.push_str(part);
+        Ok(())
+    });
+    Cow::Owned(out)
+}
+
+/// The same for the templates. The engine's own way writes every slash in six characters, and paths and
+/// addresses are full of them.
 fn escape(out: &mut minijinja::Output<'_>, text: &str) -> std::fmt::Result {
+    escape_to(text, |part| out.write_str(part))
+}
+
+fn escape_to(text: &str, mut write: impl FnMut(&str) -> std::fmt::Result) -> std::fmt::Result {
     let mut rest = text;
     while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
         let (before, special) = rest.split_at(at);
-        out.write_str(before)?;
-        out.write_str(match special.as_bytes()[0] {
+        write(before)?;
+        write(match special.as_bytes()[0] {
             b'&' => "&amp;",
             b'<' => "&lt;",
             b'>' => "&gt;",
@@ -63,24 +127,118 @@ fn escape(out: &mut minijinja::Output<'_>, text: &str) -> std::fmt::Result {
         })?;
         rest = &special[1..];
     }
-    out.write_str(rest)
+    write(rest)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::collections::{BTreeSet, HashSet};
+    use std::io::Read;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::record::{EventKind, Octets};
     use crate::sample;
 
+    /// The packed bodies, as a browser would put them into the page.
+    fn bodies(page: &str) -> Vec<String> {
+        let mut bodies = Vec::new();
+        for pack in page.split("<script type=\"text/plain\"").skip(1) {
+            let octets = pack.split(['>', '<']).nth(1).unwrap();
+            let octets = STANDARD.decode(octets).unwrap();
+            let mut json = String::new();
+            flate2::read::DeflateDecoder::new(&octets[..])
+                .read_to_string(&mut json)
+                .unwrap();
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            for case in json["c"].as_array().unwrap() {
+                let pieces = case.as_array().unwrap().iter();
+                let piece = |index: &serde_json::Value| {
+                    let index = usize::try_from(index.as_u64().unwrap()).unwrap();
+                    json["p"][index].as_str().unwrap()
+                };
+                bodies.push(pieces.map(piece).collect());
+            }
+        }
+        bodies
+    }
+
+    /// The page as it is where a script ran and every case is open.
+    fn opened(page: &str) -> String {
+        let mut parts = page.split("<div class=\"body\">");
+        let mut out = parts.next().unwrap().to_owned();
+        for (part, body) in parts.zip(bodies(page)) {
+            let (_, after) = part.split_once("</div></details>").unwrap();
+            out.push_str(&body);
+            out.push_str(after);
+        }
+        out.split("<script").next().unwrap().to_owned()
+    }
+
     #[test]
     fn sample_run() {
         let page = render(&sample::record()).unwrap();
-        // The style is not what this snapshot is about.
+        // The style is not what this snapshot is about, nor are script and packs.
         let start = page.find("<style>").unwrap();
         let end = page.find("</style>").unwrap();
-        insta::assert_snapshot!(format!("{}{}", &page[..start], &page[end..]));
+        let packs = page.find("<script").unwrap();
+        insta::assert_snapshot!(format!("{}{}", &page[..start], &page[end..packs]));
+    }
+
+    #[test]
+    fn inside_of_a_case() {
+        let record = sample::record();
+        let index = record
+            .cases
+            .iter()
+            .position(|it| it.id == "PG-05[transport=tcp]");
+        let body = &bodies(&render(&record).unwrap())[index.unwrap()];
+        insta::assert_snapshot!(
+            body.replace("<g", "\n<g")
+                .replace("<a", "\n<a")
+                .replace("<li", "\n<li")
+        );
+    }
+
+    #[test]
+    fn every_case_is_packed_in_its_order() {
+        let record = sample::record();
+        let bodies = bodies(&render(&record).unwrap());
+        assert_eq!(bodies.len(), record.cases.len());
+        for (case, body) in record.cases.iter().zip(bodies) {
+            assert!(
+                body.contains(&*text(&case.source.to_string())),
+                "{}",
+                case.id
+            );
+        }
+    }
+
+    #[test]
+    fn the_policy_knows_the_script() {
+        let digest = ring::digest::digest(&ring::digest::SHA256, SCRIPT.as_bytes());
+        let hash = format!("sha256-{}", STANDARD.encode(digest));
+        assert_eq!(
+            SCRIPT_HASH, hash,
+            "templates/script.js was changed: write its hash here"
+        );
+    }
+
+    #[test]
+    fn a_failing_case_shows_its_ladder_without_script() {
+        let record = sample::record();
+        let page = render(&record).unwrap();
+        for case in &record.cases {
+            if case.verdict != crate::record::Verdict::Fail || case.trace.events.is_empty() {
+                continue;
+            }
+            let name = format!("Message ladder of {}", case.id);
+            assert!(page.contains(&*text(&name)), "{}", case.id);
+        }
     }
 
     #[test]
@@ -141,18 +299,24 @@ mod tests {
             }
         }
         let page = render(&record).unwrap();
+        let page = format!("{}{}", page.split("<script").next().unwrap(), opened(&page));
         assert!(page.contains("&lt;script&gt;alert(1)"));
         assert!(page.contains("{{ 7*7 }}"));
         for forbidden in ["<script", "<img", "\" onclick", "\u{1b}", "\u{202e}"] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
         // Every tag is one of the templates' own.
-        let tags: std::collections::BTreeSet<&str> = page
+        let tags: BTreeSet<&str> = page
             .split('<')
             .skip(1)
             .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric()).next())
             .collect();
-        let own = TEMPLATES.map(|(_, source)| source).join("\n");
+        let own = [
+            TEMPLATES.map(|(_, source)| source).join("\n"),
+            include_str!("html/body.rs").to_owned(),
+            include_str!("ladder/svg.rs").to_owned(),
+        ]
+        .concat();
         for tag in tags.into_iter().filter(|tag| !tag.is_empty()) {
             assert!(own.contains(&format!("<{tag}")), "{tag}");
         }
@@ -161,8 +325,17 @@ mod tests {
     #[test]
     fn the_page_loads_nothing() {
         let page = render(&sample::record()).unwrap();
-        for forbidden in ["src=", "@import", "url(", "<link", "href=\"http"] {
+        for forbidden in [
+            "src=",
+            "@import",
+            "url(",
+            "<link",
+            "href=\"http",
+            "fetch(",
+            "XMLHttp",
+        ] {
             assert!(!page.contains(forbidden), "{forbidden}");
+            assert!(!opened(&page).contains(forbidden), "{forbidden}");
         }
         assert!(page.contains("default-src 'none'"));
     }
@@ -170,19 +343,29 @@ mod tests {
     #[test]
     fn every_link_has_its_target() {
         let page = render(&sample::record()).unwrap();
-        let ids: std::collections::HashSet<&str> = page
-            .split(" id=\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .collect();
-        let count = page.matches(" id=\"").count();
-        assert_eq!(ids.len(), count, "an id is used twice");
+        let markup = page.split("<script").next().unwrap();
+        links_lead_somewhere(markup, &opened(&page));
+        links_lead_somewhere(&opened(&page), "");
+    }
+
+    /// Each in the page itself, or where that is opened.
+    fn links_lead_somewhere(page: &str, opened: &str) {
+        let ids = |page: &str| -> Vec<String> {
+            let ids = page.split(" id=\"").skip(1);
+            ids.filter_map(|rest| rest.split('"').next())
+                .map(str::to_owned)
+                .collect()
+        };
+        let own = ids(page);
+        let mut known: HashSet<String> = own.iter().cloned().collect();
+        assert_eq!(known.len(), own.len(), "an id is used twice");
+        known.extend(ids(opened));
         let links = page
             .split("href=\"#")
             .skip(1)
             .filter_map(|rest| rest.split('"').next());
         for link in links {
-            assert!(ids.contains(link), "{link}");
+            assert!(known.contains(link), "{link}");
         }
     }
 }

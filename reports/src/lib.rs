@@ -24,6 +24,7 @@ pub mod failure;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod ladder;
 pub mod markdown;
 pub mod record;
 pub mod summary;

@@ -4,6 +4,7 @@
 //! (pipes, `NO_COLOR`). Everything that came from elsewhere is escaped, so the only control octets in it are
 //! those styles and line ends.
 
+pub mod ladder;
 mod message;
 mod page;
 mod theme;

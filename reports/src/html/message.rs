@@ -19,10 +19,6 @@ pub(super) enum Row {
         number: String,
         cells: Vec<Span>,
     },
-    /// Lines in which nothing is marked: a page of a thousand cases has no room for markup around each.
-    Lines {
-        cells: Vec<Span>,
-    },
     Octets {
         number: String,
         hex: Vec<Span>,
@@ -67,38 +63,6 @@ pub(super) fn rows(message: Source<'_>, marks: &[Range<usize>], extent: Extent) 
             },
         })
         .collect()
-}
-
-/// The lines of a message in which there is nothing to point at.
-pub(super) fn plain(message: Source<'_>, extent: Extent) -> Vec<Row> {
-    let mut joined: Vec<Row> = Vec::new();
-    for row in rows(message, &[], extent) {
-        match row {
-            Row::Text { cells, .. } => {
-                if let Some(Row::Lines { cells: before }) = joined.last_mut() {
-                    append(before, "\n", false);
-                    for cell in &cells {
-                        append(before, &cell.text, cell.escaped);
-                    }
-                } else {
-                    joined.push(Row::Lines { cells });
-                }
-            }
-            other => joined.push(other),
-        }
-    }
-    joined
-}
-
-fn append(spans: &mut Vec<Span>, text: &str, escaped: bool) {
-    match spans.last_mut() {
-        Some(last) if !last.marked && last.escaped == escaped => last.text.push_str(text),
-        _ => spans.push(Span {
-            text: text.to_owned(),
-            marked: false,
-            escaped,
-        }),
-    }
 }
 
 impl From<Cell> for Span {

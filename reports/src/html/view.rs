@@ -1,10 +1,12 @@
 //! What the page says: the record turned into words, in the order of the page. No markup here.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use minijinja::Value;
 use serde::Serialize;
 
-use super::message::{Row, plain, rows};
+use super::body;
+use super::message::{Row, rows};
 use crate::clause;
 use crate::escape;
 use crate::event;
@@ -16,8 +18,10 @@ use crate::record::{
 };
 use crate::summary::{self, Summary, count, count_of};
 
-/// Links to cases that are listed; the rest goes behind a fold.
-const LISTED: usize = 6;
+/// Links to scenarios that are listed; the rest goes behind a fold.
+const LISTED: usize = 8;
+/// Subjects of checks that are listed.
+const SUBJECTS: usize = 4;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -34,6 +38,7 @@ pub(super) struct Page {
     interrupted: Option<String>,
     headline: Headline,
     bars: Vec<Bar>,
+    outcomes: Outcomes,
     findings: Vec<FindingGroup>,
     findings_total: usize,
     protocol: Vec<ProtocolRule>,
@@ -68,6 +73,37 @@ struct Part {
     class: &'static str,
     name: &'static str,
     count: usize,
+}
+
+/// The verdicts that there are, for who filters.
+#[derive(Debug, Serialize)]
+struct Outcomes {
+    requirements: Vec<Outcome>,
+    cases: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    class: &'static str,
+    sign: &'static str,
+    name: String,
+}
+
+impl Outcomes {
+    fn of(record: &RunRecord) -> Self {
+        let named = |verdicts: BTreeSet<Verdict>| {
+            let outcome = |verdict: &Verdict| Outcome {
+                class: verdict.as_str(),
+                sign: sign(*verdict),
+                name: verdict.as_str().replace('-', " "),
+            };
+            verdicts.iter().rev().map(outcome).collect()
+        };
+        Self {
+            requirements: named(record.requirements.iter().map(|it| it.verdict).collect()),
+            cases: named(record.cases.iter().map(|it| it.verdict).collect()),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -176,6 +212,7 @@ struct Clause {
 
 #[derive(Debug, Serialize)]
 struct Requirement {
+    index: usize,
     anchor: String,
     id: String,
     place: String,
@@ -185,10 +222,24 @@ struct Requirement {
     wording: String,
     class: &'static str,
     sign: &'static str,
+    outcome: &'static str,
     verdict: String,
     held: String,
-    cases: Vec<CaseLink>,
-    more: Vec<CaseLink>,
+    checks: String,
+    cases: usize,
+    scenarios: Vec<ScenarioLink>,
+    more: Vec<ScenarioLink>,
+}
+
+/// A scenario, all its cases taken together.
+#[derive(Debug, Serialize)]
+struct ScenarioLink {
+    id: String,
+    title: String,
+    href: String,
+    cases: usize,
+    verdict: &'static str,
+    sign: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,25 +251,22 @@ struct CaseGroup {
 
 #[derive(Debug, Serialize)]
 struct Case {
+    index: usize,
     anchor: String,
     link: CaseLink,
-    purpose: String,
-    earlier: Option<String>,
-    reason: Option<String>,
+    values: String,
+    covers: String,
+    purpose: Option<String>,
+    held: Option<String>,
     duration: String,
-    place: String,
-    covers: Vec<Target>,
-    matrix: Vec<Pair>,
-    users: Vec<Pair>,
-    checks: Vec<CheckRow>,
-    events: Vec<EventRow>,
+    body: Option<Value>,
 }
 
 /// A name that may lead somewhere.
 #[derive(Debug, Serialize)]
-struct Target {
-    text: String,
-    href: Option<String>,
+pub(super) struct Target {
+    pub(super) text: String,
+    pub(super) href: Option<String>,
 }
 
 /// A name and its value.
@@ -226,38 +274,6 @@ struct Target {
 struct Pair {
     name: String,
     value: String,
-}
-
-#[derive(Debug, Serialize)]
-struct CheckRow {
-    class: &'static str,
-    sign: &'static str,
-    verdict: &'static str,
-    subject: String,
-    step: String,
-    place: String,
-    expected: String,
-    observed: String,
-    note: Option<String>,
-    observation: String,
-    requirements: Vec<Target>,
-    event: Option<Target>,
-}
-
-#[derive(Debug, Serialize)]
-struct EventRow {
-    anchor: String,
-    id: u32,
-    kind: &'static str,
-    at: String,
-    store: Option<String>,
-    step: Option<String>,
-    title: String,
-    meta: Option<String>,
-    details: Vec<String>,
-    has_octets: bool,
-    open: bool,
-    rows: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
@@ -281,11 +297,10 @@ struct Declared {
 }
 
 impl Page {
-    pub(super) fn of(record: &RunRecord) -> Self {
+    pub(super) fn of(record: &RunRecord, links: &Links<'_>) -> Self {
         let counts = Summary::of(record);
-        let links = Links::of(record);
         let failures = failure::failures(record);
-        let findings = finding_groups(&failures, &links);
+        let findings = finding_groups(&failures, links);
         Self {
             sut: escape::line(&record.profile.sut),
             profile: escape::line(&record.profile.name),
@@ -300,10 +315,11 @@ impl Page {
             interrupted: record.interrupted.as_deref().map(escape::line),
             headline: headline(record, &counts, &failures),
             bars: bars(&counts),
+            outcomes: Outcomes::of(record),
             findings_total: findings.iter().map(|group| group.items.len()).sum(),
             findings,
-            protocol: protocol(record, &links),
-            errors: errors(record, &links),
+            protocol: protocol(record, links),
+            errors: errors(record, links),
             not_demonstrated: counts
                 .not_demonstrated
                 .iter()
@@ -312,14 +328,14 @@ impl Page {
                     cases: count(*cases, "case", "cases"),
                 })
                 .collect(),
-            waivers: waivers(record, &links),
+            waivers: waivers(record, links),
             stale_waivers: explained(record, WaiverState::Stale),
             open_waivers: explained(record, WaiverState::Open),
-            clauses: clauses(record, &links),
+            clauses: clauses(record, links),
             requirements_total: record.requirements.len(),
-            groups: case_groups(record, &links),
+            groups: case_groups(record, links),
             cases_total: record.cases.len(),
-            readings: readings(record, &links),
+            readings: readings(record, links),
             settings: settings(record),
         }
     }
@@ -328,42 +344,47 @@ impl Page {
 // ---- links -----------------------------------------------------------------------------------------
 
 /// Where on the page a case or requirement stands.
-struct Links<'r> {
-    cases: HashMap<&'r str, (String, &'r CaseRecord)>,
-    requirements: HashMap<&'r str, String>,
+pub(super) struct Links<'r> {
+    cases: HashMap<&'r str, (String, usize, &'r CaseRecord)>,
+    requirements: HashMap<&'r str, (String, usize, &'r RequirementRecord)>,
 }
 
 impl<'r> Links<'r> {
-    fn of(record: &'r RunRecord) -> Self {
+    pub(super) fn of(record: &'r RunRecord) -> Self {
         let mut used = HashSet::new();
-        let requirements = record
-            .requirements
-            .iter()
-            .map(|r| (r.id.as_str(), anchor("requirement", &r.id, &mut used)))
-            .collect();
-        let cases = record
-            .cases
-            .iter()
-            .map(|case| {
-                (
-                    case.id.as_str(),
-                    (anchor("case", &case.id, &mut used), case),
-                )
-            })
-            .collect();
+        let mut requirements = HashMap::new();
+        for (index, it) in record.requirements.iter().enumerate() {
+            let anchor = anchor("requirement", &it.id, &mut used);
+            requirements.insert(it.id.as_str(), (anchor, index, it));
+        }
+        let mut cases = HashMap::new();
+        for (index, case) in record.cases.iter().enumerate() {
+            let anchor = anchor("case", &case.id, &mut used);
+            cases.insert(case.id.as_str(), (anchor, index, case));
+        }
         Self {
             cases,
             requirements,
         }
     }
 
+    /// The place of a case among all, by which its events are named.
+    pub(super) fn index_of(&self, case: &CaseRecord) -> usize {
+        self.cases.get(case.id.as_str()).map_or(0, |it| it.1)
+    }
+
+    /// A requirement as it was judged.
+    pub(super) fn record(&self, id: &str) -> Option<&'r RequirementRecord> {
+        self.requirements.get(id).map(|it| it.2)
+    }
+
     fn case(&self, id: &str) -> CaseLink {
         let known = self.cases.get(id);
-        let verdict = known.map_or(Verdict::None, |(_, case)| case.verdict);
+        let verdict = known.map_or(Verdict::None, |it| it.2.verdict);
         CaseLink {
             id: escape::line(id),
-            title: known.map_or_else(String::new, |(_, case)| escape::line(&case.title)),
-            href: known.map(|(anchor, _)| format!("#{anchor}")),
+            title: known.map_or_else(String::new, |it| escape::line(&it.2.title)),
+            href: known.map(|it| format!("#{}", it.0)),
             verdict: verdict.as_str(),
             class: verdict.as_str(),
             sign: sign(verdict),
@@ -374,17 +395,17 @@ impl<'r> Links<'r> {
         ids.into_iter().map(|id| self.case(id)).collect()
     }
 
-    fn requirement(&self, id: &str) -> Target {
+    pub(super) fn requirement(&self, id: &str) -> Target {
         Target {
             text: escape::line(id),
-            href: self.requirements.get(id).map(|anchor| format!("#{anchor}")),
+            href: self.requirements.get(id).map(|it| format!("#{}", it.0)),
         }
     }
 
     fn anchor_of(&self, case: &CaseRecord) -> String {
         self.cases
             .get(case.id.as_str())
-            .map_or_else(|| "case".to_owned(), |(anchor, _)| anchor.clone())
+            .map_or_else(|| "case".to_owned(), |it| it.0.clone())
     }
 }
 
@@ -408,21 +429,17 @@ fn anchor(kind: &str, id: &str, used: &mut HashSet<String>) -> String {
     unique
 }
 
-fn event_anchor(case: &str, event: u32) -> String {
-    format!("{case}.event-{event}")
-}
-
 // ---- words -----------------------------------------------------------------------------------------
 
 /// Text of several lines: each escaped, the line ends kept.
-fn paragraph(text: &str) -> String {
+pub(super) fn paragraph(text: &str) -> String {
     text.lines()
         .map(escape::line)
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-fn sign(verdict: Verdict) -> &'static str {
+pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "✓",
         Verdict::Fail => "✗",
@@ -643,7 +660,7 @@ fn panels(case: &CaseRecord, check: &Check, links: &Links<'_>) -> Vec<Panel> {
     let Some(event) = event::by_id(&case.trace, evidence.event) else {
         return Vec::new();
     };
-    let anchor = links.anchor_of(case);
+    let anchor = links.index_of(case);
     let octets = event::octets(event);
     let marks: Vec<_> = event::marked(evidence).into_iter().collect();
     let head = if marks.is_empty() {
@@ -658,7 +675,7 @@ fn panels(case: &CaseRecord, check: &Check, links: &Links<'_>) -> Vec<Panel> {
     let mut panels = vec![Panel {
         class: "observed",
         rows: event::source(event).map_or_else(Vec::new, |source| rows(source, &marks, extent)),
-        ..panel(event, &anchor)
+        ..panel(event, anchor)
     }];
     let against = evidence
         .against
@@ -669,13 +686,13 @@ fn panels(case: &CaseRecord, check: &Check, links: &Links<'_>) -> Vec<Panel> {
         panels.push(Panel {
             class: "expected",
             rows: rows(expected, &marks, Extent::AROUND),
-            ..panel(event, &anchor)
+            ..panel(event, anchor)
         });
     }
     panels
 }
 
-fn panel(event: &Event, case: &str) -> Panel {
+fn panel(event: &Event, case: usize) -> Panel {
     let described = event::describe(event);
     let title = event::packet(event).map_or_else(
         || described.title.clone(),
@@ -702,14 +719,14 @@ fn panel(event: &Event, case: &str) -> Panel {
         title,
         meta,
         event: event.id,
-        href: format!("#{}", event_anchor(case, event.id)),
+        href: format!("#{}", body::event_anchor(case, event.id)),
         details: described.details,
         rows: Vec::new(),
     }
 }
 
 /// `1.204511`: protocol time in seconds, as exact as it was taken.
-fn seconds(us: u64) -> String {
+pub(super) fn seconds(us: u64) -> String {
     format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }
 
@@ -744,7 +761,7 @@ fn octets_of(record: &RunRecord, place: &ProtocolPlace, links: &Links<'_>) -> Op
     Some(Panel {
         class: "observed",
         rows: rows(event::source(event)?, &[mark], Extent::AROUND),
-        ..panel(event, &links.anchor_of(case))
+        ..panel(event, links.index_of(case))
     })
 }
 
@@ -797,6 +814,7 @@ fn explained(record: &RunRecord, state: WaiverState) -> Vec<String> {
 // ---- requirements ----------------------------------------------------------------------------------
 
 fn clauses(record: &RunRecord, links: &Links<'_>) -> Vec<Clause> {
+    let mut shown = shown(record);
     clause::groups(&record.requirements)
         .into_iter()
         .map(|group| Clause {
@@ -804,42 +822,72 @@ fn clauses(record: &RunRecord, links: &Links<'_>) -> Vec<Clause> {
             rows: group
                 .requirements
                 .into_iter()
-                .map(|requirement| requirement_row(record, requirement, links))
+                .map(|requirement| {
+                    let shown = shown.remove(requirement.id.as_str()).unwrap_or_default();
+                    requirement_row(record, requirement, &shown, links)
+                })
                 .collect(),
         })
         .collect()
 }
 
+/// What the run shows about one requirement.
+#[derive(Default)]
+struct ShownOf<'r> {
+    /// Cases, with what each shows about it, which may be better than what it shows about another: the worst of
+    /// the checks that speak for it.
+    cases: Vec<(Verdict, &'r CaseRecord)>,
+    /// What the checks looked at, and how many did.
+    subjects: BTreeMap<&'r str, usize>,
+}
+
+/// For every requirement, gathered in one walk: there may be ten thousand cases.
+fn shown(record: &RunRecord) -> HashMap<&str, ShownOf<'_>> {
+    let mut all: HashMap<&str, ShownOf<'_>> = HashMap::new();
+    for case in &record.cases {
+        let mut own: BTreeMap<&str, Option<Verdict>> = BTreeMap::new();
+        own.extend(case.covers.iter().map(|id| (id.as_str(), None)));
+        for check in &case.checks {
+            for id in &check.requirements {
+                let worst = own.entry(id).or_default();
+                *worst = (*worst).max(Some(check.verdict));
+                let subjects = &mut all.entry(id).or_default().subjects;
+                *subjects.entry(&check.subject).or_default() += 1;
+            }
+        }
+        for (id, judged) in own {
+            let verdict = judged.unwrap_or(match case.verdict {
+                // Its checks held or not, but none of them spoke for this requirement.
+                Verdict::Pass | Verdict::Fail => Verdict::None,
+                verdict => verdict,
+            });
+            all.entry(id).or_default().cases.push((verdict, case));
+        }
+    }
+    all
+}
+
 fn requirement_row(
     record: &RunRecord,
     requirement: &RequirementRecord,
+    shown: &ShownOf<'_>,
     links: &Links<'_>,
 ) -> Requirement {
     let waived = summary::all_waived(record, requirement);
-    let mut cases: Vec<(Verdict, &CaseRecord)> = record
-        .cases
-        .iter()
-        .filter_map(|case| Some((verdict_in(case, requirement)?, case)))
-        .collect();
-    // Stable: cases of one verdict keep the order of their ids.
-    cases.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
-    let mut cases: Vec<_> = cases
-        .into_iter()
-        .map(|(verdict, case)| CaseLink {
-            verdict: verdict.as_str(),
-            class: verdict.as_str(),
-            sign: sign(verdict),
-            ..links.case(&case.id)
-        })
-        .collect();
-    let more = cases.split_off(cases.len().min(LISTED));
+    let mut scenarios = scenario_links(&shown.cases, links);
+    let more = scenarios.split_off(scenarios.len().min(LISTED));
+    let target = links.requirement(&requirement.id);
     Requirement {
-        anchor: links
+        index: links
             .requirements
             .get(requirement.id.as_str())
-            .cloned()
-            .unwrap_or_default(),
-        id: escape::line(&requirement.id),
+            .map_or(0, |it| it.1),
+        anchor: target
+            .href
+            .unwrap_or_default()
+            .trim_start_matches('#')
+            .to_owned(),
+        id: target.text,
         place: escape::line(clause::split(&requirement.clause).1),
         level: requirement.level.as_str(),
         basis: (requirement.basis != Basis::Written).then(|| requirement.basis.as_str()),
@@ -850,6 +898,7 @@ fn requirement_row(
             (Verdict::Fail, Level::May) => "i",
             (verdict, _) => sign(verdict),
         },
+        outcome: requirement.verdict.as_str(),
         verdict: match (requirement.verdict, requirement.level) {
             _ if waived => "fail, waived".to_owned(),
             // What is only permitted cannot fail.
@@ -857,28 +906,57 @@ fn requirement_row(
             (verdict, _) => verdict.to_string(),
         },
         held: summary::held(requirement),
-        cases,
+        checks: subjects(&shown.subjects),
+        cases: shown.cases.len(),
+        scenarios,
         more,
     }
 }
 
-/// What a case shows about one requirement, which may be better than what it shows about another: the worst
-/// of the checks that speak for it. `None` where the case has nothing to do with it.
-fn verdict_in(case: &CaseRecord, requirement: &RequirementRecord) -> Option<Verdict> {
-    let judged = case
-        .checks
-        .iter()
-        .filter(|check| check.requirements.contains(&requirement.id))
-        .map(|check| check.verdict)
-        .max();
-    judged.or_else(|| {
-        let covered = case.covers.contains(&requirement.id);
-        covered.then_some(match case.verdict {
-            // Its checks held or not, but none of them spoke for this requirement.
-            Verdict::Pass | Verdict::Fail => Verdict::None,
-            verdict => verdict,
+/// The scenarios of these cases, the worst first; each leads to the worst of its cases.
+fn scenario_links(cases: &[(Verdict, &CaseRecord)], links: &Links<'_>) -> Vec<ScenarioLink> {
+    let mut scenarios: Vec<(&str, usize, (Verdict, &CaseRecord))> = Vec::new();
+    for (verdict, case) in cases {
+        match scenarios.last_mut() {
+            Some((id, count, worst)) if *id == case.scenario => {
+                *count += 1;
+                if *verdict > worst.0 {
+                    *worst = (*verdict, case);
+                }
+            }
+            _ => scenarios.push((&case.scenario, 1, (*verdict, case))),
+        }
+    }
+    // Stable: scenarios of one verdict keep the order of their ids.
+    scenarios.sort_by_key(|(_, _, (verdict, _))| std::cmp::Reverse(*verdict));
+    scenarios
+        .into_iter()
+        .map(|(id, cases, (verdict, case))| ScenarioLink {
+            id: escape::line(id),
+            title: escape::line(&case.title),
+            href: format!("#{}", links.anchor_of(case)),
+            cases,
+            verdict: verdict.as_str(),
+            sign: sign(verdict),
         })
-    })
+        .collect()
+}
+
+/// `status ×12, header Subject ×6 and 3 others`
+fn subjects(subjects: &BTreeMap<&str, usize>) -> String {
+    let mut sorted: Vec<_> = subjects.iter().collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let named = sorted.iter().take(SUBJECTS);
+    let mut words: Vec<_> = named
+        .map(|(subject, count)| match count {
+            1 => escape::line(subject),
+            _ => format!("{} ×{count}", escape::line(subject)),
+        })
+        .collect();
+    if let Some(others @ 1..) = sorted.len().checked_sub(SUBJECTS) {
+        words.push(count(others, "other", "others"));
+    }
+    words.join(", ")
 }
 
 /// How bad a failure is depends on the level.
@@ -927,126 +1005,35 @@ fn case_groups(record: &RunRecord, links: &Links<'_>) -> Vec<CaseGroup> {
 }
 
 fn case(case: &CaseRecord, links: &Links<'_>) -> Case {
-    let anchor = links.anchor_of(case);
-    let pair = |name: &str, value: &str| Pair {
-        name: escape::line(name),
-        value: escape::line(value),
+    let values = |(name, value): &(String, serde_json::Value)| {
+        escape::line(&format!("{name}={}", scalar(value)))
     };
-    Case {
-        link: links.case(&case.id),
-        purpose: paragraph(&case.purpose),
-        earlier: case.unsteady().map(|earlier| {
-            let (first, then) = (earlier.verdict, case.verdict);
-            paragraph(&format!(
-                "{first} at first, then {then}. {}",
-                earlier.reason
-            ))
-        }),
-        reason: case.reason.as_deref().map(paragraph),
-        duration: summary::duration(case.duration_us),
-        place: escape::line(&case.source.to_string()),
-        covers: case.covers.iter().map(|id| links.requirement(id)).collect(),
-        matrix: case
-            .matrix
-            .iter()
-            .map(|(name, value)| pair(name, &scalar(value)))
-            .collect(),
-        users: case
-            .trace
-            .users
-            .iter()
-            .map(|(role, aor)| pair(role, aor))
-            .collect(),
-        checks: case
-            .checks
-            .iter()
-            .map(|check| check_row(case, check, &anchor, links))
-            .collect(),
-        events: case
-            .trace
-            .events
-            .iter()
-            .map(|event| event_row(case, event, &anchor))
-            .collect(),
-        anchor,
-    }
-}
-
-fn check_row(case: &CaseRecord, check: &Check, anchor: &str, links: &Links<'_>) -> CheckRow {
-    let event = check.evidence.as_ref().map(|evidence| Target {
-        text: evidence.event.to_string(),
-        href: event::by_id(&case.trace, evidence.event)
-            .map(|event| format!("#{}", event_anchor(anchor, event.id))),
-    });
-    CheckRow {
-        class: check.verdict.as_str(),
-        sign: sign(check.verdict),
-        verdict: check.verdict.as_str(),
-        subject: escape::line(&check.subject),
-        step: escape::line(&check.step),
-        place: escape::line(&format!("{}:{}", check.source.line, check.source.column)),
-        expected: paragraph(&check.expected),
-        observed: paragraph(&check.observed),
-        note: check.note.as_deref().map(paragraph),
-        observation: format!("{:?}", check.observation).to_lowercase(),
-        requirements: check
-            .requirements
-            .iter()
-            .map(|id| links.requirement(id))
-            .collect(),
-        event,
-    }
-}
-
-fn event_row(case: &CaseRecord, event: &Event, anchor: &str) -> EventRow {
-    let described = event::describe(event);
-    let source = event::source(event);
-    // Only failed places are marked: in a case that passes, everything would be.
-    let marks: Vec<_> = case
-        .checks
+    let values: Vec<_> = case.matrix.iter().map(values).collect();
+    let mut covers: Vec<usize> = case
+        .covers
         .iter()
-        .filter(|check| matches!(check.verdict, Verdict::Fail | Verdict::Error))
-        .filter_map(|check| check.evidence.as_ref())
-        .filter(|evidence| evidence.event == event.id)
-        .filter_map(event::marked)
+        .chain(case.checks.iter().flat_map(|check| &check.requirements))
+        .filter_map(|id| links.requirements.get(id.as_str()).map(|it| it.1))
         .collect();
-    EventRow {
-        anchor: event_anchor(anchor, event.id),
-        id: event.id,
-        kind: described.kind,
-        at: seconds(event.at_us),
-        store: event
-            .store
-            .map(|store| format!("{} ± {} ms", store.at.to_millis(), store.uncertainty_ms)),
-        step: event.step.as_deref().map(escape::line),
-        title: described.title,
-        meta: event::packet(event).map(|packet| {
-            let (from, to) = match described.kind {
-                "sent" => (&packet.local, &packet.remote),
-                _ => (&packet.remote, &packet.local),
-            };
-            let elided = packet.elided.map_or(0, |gap| gap.octets);
-            let length = elided.saturating_add(packet.octets.len() as u64);
-            escape::line(&format!(
-                "{} · {from} → {to} · {}",
-                packet.transport,
-                count(
-                    usize::try_from(length).unwrap_or(usize::MAX),
-                    "octet",
-                    "octets"
-                )
-            ))
-        }),
-        details: described.details,
-        has_octets: source.is_some(),
-        open: !marks.is_empty(),
-        rows: source.map_or_else(Vec::new, |source| {
-            if marks.is_empty() {
-                plain(source, Extent::WHOLE)
-            } else {
-                rows(source, &marks, Extent::WHOLE)
-            }
-        }),
+    covers.sort_unstable();
+    covers.dedup();
+    let covers: Vec<_> = covers.iter().map(usize::to_string).collect();
+    // A case that held says little to who reads without script; all of it is packed.
+    let brief = matches!(
+        case.verdict,
+        Verdict::Pass | Verdict::NotApplicable | Verdict::None
+    );
+    let held = case.checks.len();
+    Case {
+        index: links.index_of(case),
+        link: links.case(&case.id),
+        values: values.join(", "),
+        covers: covers.join(" "),
+        purpose: brief.then(|| paragraph(case.reason.as_deref().unwrap_or(&case.purpose))),
+        held: (brief && held > 0).then(|| count(held, "check", "checks")),
+        duration: body::took(case),
+        body: (!brief).then(|| Value::from_safe_string(body::essence(case, links))),
+        anchor: links.anchor_of(case),
     }
 }
 
