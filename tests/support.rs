@@ -10,6 +10,9 @@
     reason = "tests; each test file uses a part"
 )]
 
+#[path = "support/fake.rs"]
+pub mod fake;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,5 +1,6 @@
 //! The `imspec` command: one file a subcommand, one type for the exit status.
 
+pub mod adapter;
 pub mod check;
 pub mod conclude;
 pub mod doctor;
@@ -59,6 +60,8 @@ enum Sub {
     Init(init::Args),
     /// Try each thing that a profile promises, and say of what fails what to check
     Doctor(doctor::Args),
+    /// Hold the adapters of a profile to what a run relies on
+    Adapter(adapter::Args),
     /// Print the JSON Schema of scenarios, for editors
     Schema(schema::Args),
     /// Show how the codec reads a SIP message
@@ -97,6 +100,7 @@ pub fn main() -> ExitStatus {
         Sub::Check(args) => check::execute(args, &mut out),
         Sub::Init(args) => init::execute(args, &mut out),
         Sub::Doctor(args) => doctor::execute(args, &mut out),
+        Sub::Adapter(args) => adapter::execute(args, &mut out),
         Sub::Schema(args) => schema::execute(args, &mut out),
         Sub::Wire(args) => wire::execute(args, &mut out),
     };

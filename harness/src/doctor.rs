@@ -1,6 +1,7 @@
 //! The doctor: tries each thing that a profile promises, one after the other, and says of what fails what to look
 //! at. It uses the adapters and the user agents of a run, so that what works here works there.
 
+mod acceptance;
 mod adapters;
 mod advice;
 mod server;
@@ -18,6 +19,8 @@ use crate::sut::profile::{ClockAdapter, ProcessAdapter};
 use crate::sut::store::Account;
 use crate::sut::{Instance, Profile};
 use visit::Visit;
+
+pub use acceptance::{Adapter, accept};
 
 /// How one thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -220,7 +223,7 @@ impl Doctor<'_> {
     }
 
     fn starts(&self) -> bool {
-        matches!(self.profile.adapters.process, ProcessAdapter::Command(_))
+        !matches!(self.profile.adapters.process, ProcessAdapter::Attach)
     }
 
     fn moves_clock(&self) -> bool {

@@ -126,10 +126,13 @@ pub async fn run(
         }
     };
     match &profile.adapters.process {
-        ProcessAdapter::Attach => {
+        ProcessAdapter::Attach | ProcessAdapter::Commands(_) => {
             let instance = Arc::new(first);
             for (number, lane) in plan.lanes.into_iter().enumerate() {
                 lane::run(&setting, number, lane, &instance, true).await;
+            }
+            if let Some(instance) = Arc::into_inner(instance) {
+                instance.close().await;
             }
         }
         ProcessAdapter::Command(command) => {

@@ -31,4 +31,5 @@ assert text.count("command: [python3") + text.count("read: [python3") + text.cou
 open(f"{sys.argv[1]}/profile.yaml", "w", encoding="utf-8").write(text)
 PYTHON
 cp tests/adapters/control.py "$folder"
+"$imspec" adapter check "$folder"
 "$imspec" run PG-05 EX-01 EX-02 PO-01 DM-POL-03 --quiet --profile "$folder" --out "$folder/reports" "$@"

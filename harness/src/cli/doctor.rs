@@ -36,18 +36,34 @@ const INDENT: usize = 28;
 
 /// Runs the command.
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
-    let path = args.path.as_ref().or(args.profile.as_ref());
+    let profile = match loaded(args.path.as_ref().or(args.profile.as_ref())) {
+        Ok(profile) => profile,
+        Err(status) => return status,
+    };
+    examined(&profile, args.json, out, async |tell| {
+        doctor::examine(&profile, tell).await
+    })
+}
+
+/// A profile; that of the reference server where none is named.
+pub(super) fn loaded(path: Option<&PathBuf>) -> Result<Profile, ExitStatus> {
     let profile = match path {
         None => bundled::reference_profile(),
         Some(path) => Profile::load(&profile_file(path)),
     };
-    let profile = match profile {
-        Ok(profile) => profile,
-        Err(diagnostics) => {
-            anstream::eprintln!("{}", diagnostics.render(true).trim_end());
-            return ExitStatus::InvalidInput;
-        }
-    };
+    profile.map_err(|diagnostics| {
+        anstream::eprintln!("{}", diagnostics.render(true).trim_end());
+        ExitStatus::InvalidInput
+    })
+}
+
+/// Prints the lines of an examination as they come, and what they come to.
+pub(super) fn examined(
+    profile: &Profile,
+    as_json: bool,
+    out: &mut dyn Write,
+    examine: impl AsyncFnOnce(&mut dyn FnMut(&Line)) -> Vec<Line>,
+) -> ExitStatus {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -59,19 +75,19 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
         }
     };
     // A reader that went away has what it wanted, here and below.
-    if !args.json {
-        let _ = writeln!(out, "{}\n", heading(&profile));
+    if !as_json {
+        let _ = writeln!(out, "{}\n", heading(profile));
     }
     let examined = runtime.block_on(async {
         let mut tell = |line: &Line| {
-            if !args.json {
+            if !as_json {
                 let _ = out.write_all(shown(line).as_bytes());
                 // Each as soon as it is known: some of them take their time.
                 let _ = out.flush();
             }
         };
         tokio::select! {
-            lines = doctor::examine(&profile, &mut tell) => Some(lines),
+            lines = examine(&mut tell) => Some(lines),
             _ = super::end_requested() => None,
         }
     });
@@ -79,8 +95,8 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
         anstream::eprintln!("interrupted");
         return ExitStatus::HarnessError;
     };
-    let text = if args.json {
-        json(&profile, &lines)
+    let text = if as_json {
+        json(profile, &lines)
     } else {
         summary(&lines)
     };

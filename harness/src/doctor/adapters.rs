@@ -22,7 +22,7 @@ const MOVED: Duration = Duration::from_mins(2);
 /// How far it is moved at most, for a registration to lapse.
 const FARTHEST: Duration = Duration::from_hours(2);
 /// What a server may take between receiving a message and stamping it.
-const SLACK: Duration = Duration::from_secs(5);
+pub(super) const SLACK: Duration = Duration::from_secs(5);
 
 impl Doctor<'_> {
     /// Puts the clock adapter in place, before the server starts: libfaketime must find its file. Where that fails
@@ -232,7 +232,12 @@ impl Doctor<'_> {
 
     /// Whether what the server does goes by the clock that was moved: it stamps a message with it, and a
     /// registration lapses.
-    async fn store_time(&mut self, instance: &Instance, visit: &Visit, lapses: Option<u64>) {
+    pub(super) async fn store_time(
+        &mut self,
+        instance: &Instance,
+        visit: &Visit,
+        lapses: Option<u64>,
+    ) {
         let (mut follows, mut stays) = (Vec::new(), Vec::new());
         if let Some(granted) = lapses {
             let heard = visit.register("alice", None).await;
@@ -304,7 +309,7 @@ impl Doctor<'_> {
         let _ = instance.provision(&accounts).await;
     }
 
-    fn granularity(&self) -> Duration {
+    pub(super) fn granularity(&self) -> Duration {
         let declared = self.profile.pics.get("policy.granularity_s");
         Duration::from_secs(declared.and_then(Value::as_u64).unwrap_or(0))
     }
@@ -393,23 +398,30 @@ async fn tried(
 
 /// Another value of a key than the present one.
 fn another(key: &PicsKey, present: &Value) -> Option<Value> {
+    others(key, present).into_iter().next()
+}
+
+/// Other values of a key than the present one.
+pub(super) fn others(key: &PicsKey, present: &Value) -> Vec<Value> {
     let plain = key.values.iter().filter(|value| !value.contains('<'));
     match key.kind {
         PicsType::Choice => plain
             .map(|value| Value::from(value.clone()))
-            .find(|value| !crate::catalogue::pics::same(value, present)),
+            .filter(|value| !crate::catalogue::pics::same(value, present))
+            .collect(),
         PicsType::Set => plain
             .map(|value| Value::from(vec![value.clone()]))
-            .find(|value| value != present),
+            .filter(|value| value != present)
+            .collect(),
         PicsType::Seconds | PicsType::Integer => {
-            Some(Value::from(if *present == 60 { 61 } else { 60 }))
+            vec![Value::from(if *present == 60 { 61 } else { 60 })]
         }
-        PicsType::List | PicsType::Regex => None,
+        PicsType::List | PicsType::Regex => Vec::new(),
     }
 }
 
 /// Whether a record has that body; nothing where the body is unknown.
-fn says(record: &StoredMessage, text: &str) -> Option<bool> {
+pub(super) fn says(record: &StoredMessage, text: &str) -> Option<bool> {
     match &record.body {
         Field::Unknown => None,
         Field::Absent => Some(false),
@@ -461,7 +473,7 @@ fn how<T>(field: &Field<T>) -> How {
     }
 }
 
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }

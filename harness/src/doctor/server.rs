@@ -10,7 +10,7 @@ use super::{Complaint, Doctor, advice};
 use crate::sut::instance::Instance;
 use crate::sut::places::Places;
 use crate::sut::probe;
-use crate::sut::process::Process;
+use crate::sut::process::{ByCommands, Child, Process};
 use crate::sut::profile::{Adapters, ProcessAdapter, Profile, Provision, Ready, Transport};
 
 /// How long somebody who is there takes to say so.
@@ -18,15 +18,20 @@ const REACH: Duration = Duration::from_secs(4);
 
 impl Doctor<'_> {
     /// The process of a server that imspec starts, and its places. Nothing where that fails.
-    pub(super) async fn process_prepared(&mut self) -> Option<(Option<Process>, Places)> {
+    pub(super) async fn process_prepared(&mut self) -> Option<(Option<Box<dyn Process>>, Places)> {
         let profile = self.profile;
-        let ProcessAdapter::Command(command) = &profile.adapters.process else {
-            return Some((None, self.places()));
+        let command = match &profile.adapters.process {
+            ProcessAdapter::Attach => return Some((None, self.places())),
+            ProcessAdapter::Commands(commands) => {
+                let places = self.places();
+                return Some((Some(Box::new(ByCommands::new(commands, &places))), places));
+            }
+            ProcessAdapter::Command(command) => command,
         };
-        match Process::prepare(command, &profile.folder, profile.pixit.bind).await {
-            Ok(process) => {
-                let places = process.places().clone();
-                Some((Some(process), places))
+        match Child::prepare(command, &profile.folder, profile.pixit.bind).await {
+            Ok(child) => {
+                let places = child.places().clone();
+                Some((Some(Box::new(child)), places))
             }
             Err(why) => {
                 let check = advice::of_program_or_url(&why, "adapters.process");
@@ -53,7 +58,8 @@ impl Doctor<'_> {
 
     /// Starts the server.
     pub(super) async fn launched(&mut self, instance: &mut Instance) -> bool {
-        let ProcessAdapter::Command(command) = &self.profile.adapters.process else {
+        let adapter = &self.profile.adapters.process;
+        let Some((ready, within)) = adapter.readiness() else {
             return true;
         };
         // Each transport is tried by itself later on; one that is silent must not hide the others.
@@ -62,29 +68,30 @@ impl Doctor<'_> {
         instance.targets.retain(|transport, _| *transport == own);
         let launched = instance.launch().await;
         instance.targets = all;
-        let sign = match &command.ready {
+        let sign = match ready {
             Ready::Line(line) => format!("it printed a line that matches `{line}`"),
             Ready::Tcp(_) => "it takes connections".to_owned(),
             Ready::Options => "it answers OPTIONS".to_owned(),
         };
         match launched {
             Ok(()) => {
-                self.ok(
-                    "process",
-                    format!("`{}` runs, and is ready: {sign}", command.command.join(" ")),
-                );
+                self.ok("process", started(adapter, &sign));
                 true
             }
             Err(why) => {
                 let mut check = Vec::new();
                 if why.contains("cannot be started") {
                     check.push("`adapters.process.command`: that the program is installed and may be executed".into());
+                } else if matches!(adapter, ProcessAdapter::Commands(_))
+                    && !why.contains("does not answer")
+                {
+                    check.push("`adapters.process`: run the command by hand, as the same user; it must end with status 0, and `ssh` must not ask for a password".into());
                 } else if why.contains("ended by itself") {
                     check.push("its last lines above; the same command by hand, with a folder and a port of yours".into());
                 } else {
                     check.push(format!(
                         "`adapters.process.ready` and `ready-within` ({} s): what shows that it is ready, and when",
-                        command.ready_within.as_secs_f64()
+                        within.as_secs_f64()
                     ));
                     check.push(
                         "`pixit.target`: the address at which this command makes the server listen"
@@ -235,6 +242,15 @@ impl Doctor<'_> {
                 ),
             ),
         }
+    }
+}
+
+fn started(adapter: &ProcessAdapter, sign: &str) -> String {
+    match adapter {
+        ProcessAdapter::Commands(_) => {
+            format!("`{}` ended, and it is ready: {sign}", adapter.shown())
+        }
+        _ => format!("`{}` runs, and is ready: {sign}", adapter.shown()),
     }
 }
 

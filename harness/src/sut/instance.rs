@@ -13,7 +13,7 @@ use super::control::Control;
 use super::places::Places;
 use super::policy::{self, Policy, SetError};
 use super::probe;
-use super::process::{Life, Process};
+use super::process::{ByCommands, Child, Life, Process};
 use super::profile::{
     ClockAdapter, Database, Login, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready,
     StoreAdapter, Transport,
@@ -54,8 +54,9 @@ pub struct Instance {
     pub policy: Box<dyn Policy>,
     /// Accounts are made here, where that is needed.
     accounts: Option<Accounts>,
-    /// Its process, where imspec started it.
-    process: Option<tokio::sync::Mutex<Process>>,
+    /// What starts and ends it, where the profile says how.
+    process: Option<tokio::sync::Mutex<Box<dyn Process>>>,
+    places: Places,
     life: watch::Receiver<Life>,
     /// Held so that `life` never closes for a server that imspec did not start.
     _alive: watch::Sender<Life>,
@@ -75,39 +76,38 @@ impl Instance {
     pub async fn open(profile: &Profile) -> Result<Self, SetUpError> {
         match &profile.adapters.process {
             ProcessAdapter::Attach => {
-                let places = Places {
-                    profile: profile.folder.clone(),
-                    ..Places::default()
-                };
+                let places = places_of(profile);
                 let instance = Self::assemble(profile, &places, None).await?;
                 instance.reach(REACH).await.map(|()| instance)
+            }
+            ProcessAdapter::Commands(commands) => {
+                let places = places_of(profile);
+                let process: Box<dyn Process> = Box::new(ByCommands::new(commands, &places));
+                let instance = Self::assemble(profile, &places, Some(process)).await?;
+                match instance.start().await {
+                    Ok(()) => Ok(instance),
+                    Err(what) => {
+                        instance.close().await;
+                        Err(not_started(profile, &what))
+                    }
+                }
             }
             ProcessAdapter::Command(command) => {
                 let mut last = None;
                 for _ in 0..STARTS {
-                    let tried = format!("`{}`", command.command.join(" "));
-                    let check = "that the program is installed and its configuration fits";
-                    let failed = |what: String| SetUpError {
-                        what: format!("the server could not be started: {what}"),
-                        tried: tried.clone(),
-                        check: check.into(),
-                    };
-                    let process = Process::prepare(command, &profile.folder, profile.pixit.bind)
+                    let failed = |what: String| not_started(profile, &what);
+                    let child = Child::prepare(command, &profile.folder, profile.pixit.bind)
                         .await
                         .map_err(failed)?;
-                    let places = process.places().clone();
+                    let places = child.places().clone();
                     // The adapters first: the file of libfaketime must be there when the server starts.
-                    let instance = Self::assemble(profile, &places, Some(process)).await?;
+                    let instance = Self::assemble(profile, &places, Some(Box::new(child))).await?;
                     match instance.start().await {
                         Ok(()) => return Ok(instance),
                         Err(what) => last = Some(failed(what)),
                     }
                 }
-                Err(last.unwrap_or_else(|| SetUpError {
-                    what: "the server could not be started".into(),
-                    tried: String::new(),
-                    check: String::new(),
-                }))
+                Err(last.unwrap_or_else(|| not_started(profile, "it was not tried")))
             }
         }
     }
@@ -153,7 +153,7 @@ impl Instance {
             .now()
             .map(|now| now.at.plus_us(clock::signed(clock::micros(down))));
         told(if kill { "kill" } else { "stop" });
-        process.stop(kill).await;
+        process.stop(kill).await?;
         if !down.is_zero() {
             self.pass(down).await?;
         }
@@ -175,10 +175,16 @@ impl Instance {
         Ok(())
     }
 
-    /// Stops a server that imspec started.
+    /// Starts and ends it, where the profile says how.
+    pub(crate) fn process(&self) -> Option<&tokio::sync::Mutex<Box<dyn Process>>> {
+        self.process.as_ref()
+    }
+
+    /// Leaves the server as it was found: one that imspec started is stopped.
     pub async fn close(self) {
         if let Some(process) = self.process {
-            process.into_inner().stop(false).await;
+            // Nothing is left to be told, and nobody to tell it to.
+            let _ = process.into_inner().leave().await;
         }
     }
 
@@ -206,7 +212,7 @@ impl Instance {
     pub(crate) async fn assemble(
         profile: &Profile,
         places: &Places,
-        process: Option<Process>,
+        process: Option<Box<dyn Process>>,
     ) -> Result<Self, SetUpError> {
         let failed = |what: String| SetUpError {
             what: format!("the adapters of the profile could not be set up: {what}"),
@@ -240,39 +246,9 @@ impl Instance {
                 })
             }
         };
-        let clock: Box<dyn clock::Clock> = match &adapters.clock {
-            ClockAdapter::Real { skew, resolution } => {
-                // A server that imspec started shares our clock.
-                let skew = if process.is_some() {
-                    Duration::from_millis(1)
-                } else {
-                    *skew
-                };
-                Box::new(clock::Real {
-                    skew,
-                    resolution: *resolution,
-                })
-            }
-            ClockAdapter::Control { url, resolution } => {
-                Box::new(clock::ByControl::new(control(url)?, *resolution))
-            }
-            ClockAdapter::Program {
-                read,
-                advance,
-                resolution,
-                settle,
-            } => Box::new(clock::ByProgram::new(
-                program(read),
-                program(advance),
-                *resolution,
-                *settle,
-            )),
-            ClockAdapter::Faketime {
-                file,
-                settle,
-                resolution,
-            } => Box::new(clock::Faketime::new(path(file)?, *settle, *resolution).map_err(failed)?),
-        };
+        // A server that imspec started shares our clock.
+        let ours = matches!(adapters.process, ProcessAdapter::Command(_)) && process.is_some();
+        let clock = clock_of(profile, places, ours).map_err(failed)?;
         let policy: Box<dyn Policy> = match &adapters.policy {
             PolicyAdapter::Fixed => Box::new(policy::Fixed::default()),
             PolicyAdapter::Control { url, settable } => {
@@ -298,8 +274,11 @@ impl Instance {
             clock: StoreClock::new(clock),
             policy,
             accounts,
-            life: process.as_ref().map_or(unchanging, Process::life),
+            life: process
+                .as_ref()
+                .map_or(unchanging, |process| process.life()),
             process: process.map(tokio::sync::Mutex::new),
+            places: places.clone(),
             _alive: alive,
             profile: profile.clone(),
         })
@@ -319,21 +298,20 @@ impl Instance {
     }
 
     /// Waits for the signs of readiness that show from outside.
-    async fn await_ready(&self) -> Result<(), String> {
-        let ProcessAdapter::Command(command) = &self.profile.adapters.process else {
+    pub(crate) async fn await_ready(&self) -> Result<(), String> {
+        let Some((ready, within)) = self.profile.adapters.process.readiness() else {
             return Ok(());
         };
         let mut life = self.life();
         let ready = async {
-            match &command.ready {
+            match ready {
                 Ready::Line(_) => Ok(()),
                 Ready::Tcp(address) => {
-                    let process = self.process.as_ref().ok_or("no process")?;
-                    let address = process.lock().await.places().fill(address)?;
+                    let address = self.places.fill(address)?;
                     let address = whereabouts::look_up(&address).await?;
-                    probe::accepts(address, command.ready_within).await
+                    probe::accepts(address, within).await
                 }
-                Ready::Options => self.reach(command.ready_within).await.map_err(|e| e.what),
+                Ready::Options => self.reach(within).await.map_err(|e| e.what),
             }
         };
         let ended = async {
@@ -355,7 +333,7 @@ impl Instance {
             how = ended => return Err(how),
         };
         let said = match &self.process {
-            Some(process) => process.lock().await.last_words(),
+            Some(process) => process.lock().await.last_words().await,
             None => String::new(),
         };
         Err(format!("{why}; its last lines:\n{said}"))
@@ -395,5 +373,69 @@ impl Instance {
             })?;
         }
         Ok(())
+    }
+}
+
+/// The clock adapter of a profile.
+fn clock_of(
+    profile: &Profile,
+    places: &Places,
+    ours: bool,
+) -> Result<Box<dyn clock::Clock>, String> {
+    let program = |words: &[String]| Program::new(words, places);
+    Ok(match &profile.adapters.clock {
+        ClockAdapter::Real { skew, resolution } => Box::new(clock::Real {
+            skew: if ours {
+                Duration::from_millis(1)
+            } else {
+                *skew
+            },
+            resolution: *resolution,
+        }),
+        ClockAdapter::Control { url, resolution } => {
+            let control = Control::new(&places.fill(url)?)?;
+            Box::new(clock::ByControl::new(control, *resolution))
+        }
+        ClockAdapter::Program {
+            read,
+            advance,
+            resolution,
+            settle,
+        } => Box::new(clock::ByProgram::new(
+            program(read),
+            program(advance),
+            *resolution,
+            *settle,
+        )),
+        ClockAdapter::Faketime {
+            file,
+            settle,
+            resolution,
+        } => {
+            let file = profile.folder.join(places.fill(file)?);
+            Box::new(clock::Faketime::new(file, *settle, *resolution)?)
+        }
+    })
+}
+
+/// The places of a server that imspec does not start as a process of its own.
+fn places_of(profile: &Profile) -> Places {
+    Places {
+        profile: profile.folder.clone(),
+        ..Places::default()
+    }
+}
+
+fn not_started(profile: &Profile, what: &str) -> SetUpError {
+    let check = match &profile.adapters.process {
+        ProcessAdapter::Commands(_) => {
+            "that the command works when it is typed by hand, as the same user"
+        }
+        _ => "that the program is installed and its configuration fits",
+    };
+    SetUpError {
+        what: format!("the server could not be started: {what}"),
+        tried: format!("`{}`", profile.adapters.process.shown()),
+        check: check.into(),
     }
 }

@@ -320,6 +320,116 @@ pub enum ProcessAdapter {
     Attach,
     /// imspec starts it.
     Command(Box<Command>),
+    /// Somebody else keeps it, and commands start and end it.
+    Commands(Box<Commands>),
+}
+
+impl ProcessAdapter {
+    /// When a server that is started is ready, and how long that may take.
+    pub fn readiness(&self) -> Option<(&Ready, Duration)> {
+        match self {
+            Self::Attach => None,
+            Self::Command(command) => Some((&command.ready, command.ready_within)),
+            Self::Commands(commands) => Some((&commands.ready, commands.ready_within)),
+        }
+    }
+
+    /// The command that starts the server.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Attach => String::new(),
+            Self::Command(command) => command.command.join(" "),
+            Self::Commands(commands) => commands.sent(&commands.start).join(" "),
+        }
+    }
+}
+
+/// How others start and end a server. All texts may hold `${profile}` and `${self}`.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    /// Which key of the profile they come from: `systemctl`, `docker`, `commands`.
+    pub kind: &'static str,
+    /// Starts it, or does nothing where it runs.
+    pub start: Vec<String>,
+    /// Stops it, and ends when it is down.
+    pub stop: Vec<String>,
+    /// Ends it at once.
+    pub kill: Vec<String>,
+    /// Ends with status 0, and does not print `false`, as long as it runs.
+    pub running: Option<Vec<String>>,
+    /// Prints the last lines of its log.
+    pub log: Option<Vec<String>>,
+    /// Options and destination of `ssh`, where it is on another machine.
+    pub ssh: Vec<String>,
+    /// When it is ready.
+    pub ready: Ready,
+    /// How long that may take.
+    pub ready_within: Duration,
+    /// How long a clean stop may take.
+    pub stop_within: Duration,
+}
+
+impl Commands {
+    /// A unit of systemd.
+    pub fn of_unit(unit: &str) -> [Vec<String>; 5] {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        [
+            words(&["systemctl", "start", unit]),
+            words(&["systemctl", "stop", unit]),
+            words(&["systemctl", "kill", "--signal=SIGKILL", unit]),
+            words(&["systemctl", "is-active", "--quiet", unit]),
+            words(&[
+                "journalctl",
+                "--unit",
+                unit,
+                "--lines=20",
+                "--output=cat",
+                "--no-pager",
+            ]),
+        ]
+    }
+
+    /// A container.
+    pub fn of_container(name: &str, stop_within: Duration) -> [Vec<String>; 5] {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let seconds = format!("--time={}", stop_within.as_secs_f64().ceil());
+        [
+            words(&["docker", "start", name]),
+            words(&["docker", "stop", &seconds, name]),
+            words(&["docker", "kill", name]),
+            words(&[
+                "docker",
+                "container",
+                "inspect",
+                "--format={{.State.Running}}",
+                name,
+            ]),
+            words(&["docker", "logs", "--tail=20", name]),
+        ]
+    }
+
+    /// The words of a command as they are run here. `ssh` gives what it is told to a shell, so each is quoted.
+    pub fn sent(&self, words: &[String]) -> Vec<String> {
+        if self.ssh.is_empty() {
+            return words.to_vec();
+        }
+        // Nobody is there to type a password.
+        ["ssh", "-o", "BatchMode=yes"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(self.ssh.iter().cloned())
+            .chain(words.iter().map(|word| quoted(word)))
+            .collect()
+    }
+}
+
+/// A word as a POSIX shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// How to start a server. All texts may hold `${…}`.
@@ -546,9 +656,10 @@ impl Adapters {
             PolicyAdapter::Control { .. } => "control",
             PolicyAdapter::Program { .. } => "command",
         };
-        let process = match self.process {
+        let process = match &self.process {
             ProcessAdapter::Attach => "attach",
             ProcessAdapter::Command(_) => "command",
+            ProcessAdapter::Commands(commands) => commands.kind,
         };
         [
             ("store", store),

@@ -6,7 +6,7 @@
 //! status other than 0 is a failure, with what it printed on standard error as the reason. One status says that
 //! nothing failed and the server cannot have what was asked for.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -23,11 +23,14 @@ const MASK: &str = "***";
 /// Octets of a complaint that are shown.
 const SHOWN: usize = 400;
 
+/// The status by which `ssh` says that it did not come to run anything.
+const SSH_FAILED: i32 = 255;
+
 /// The status that says so; `EX_DATAERR` of sysexits.h.
 const DECLINED: i32 = 65;
 
 /// Why a program gave no answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The server cannot have what was asked for.
     Declined(String),
@@ -54,6 +57,7 @@ impl From<Failure> for String {
 pub(crate) struct Program {
     words: Vec<String>,
     places: Places,
+    within: Duration,
 }
 
 impl Program {
@@ -62,7 +66,32 @@ impl Program {
         Self {
             words: words.to_vec(),
             places: places.clone(),
+            within: PATIENCE,
         }
+    }
+
+    /// The same, which may take as long as that where it is longer than usual.
+    pub(crate) fn within(mut self, within: Duration) -> Self {
+        self.within = within.max(PATIENCE);
+        self
+    }
+
+    /// As a reader sees it.
+    pub(crate) fn shown(&self) -> String {
+        self.words.join(" ")
+    }
+
+    /// What it printed; nothing where it ended with another status than 0, which is an answer, too.
+    ///
+    /// # Errors
+    /// Where it cannot be run or takes too long.
+    pub(crate) async fn answer(&self, more: &[(&str, &str)]) -> Result<Option<Vec<u8>>, String> {
+        let (words, status, answer, complaint) = self.ended(more).await?;
+        if words.starts_with("ssh ") && status.code() == Some(SSH_FAILED) {
+            let complaint = String::from_utf8_lossy(&complaint.octets);
+            return Err(format!("`{words}`: {}", complaint.trim()));
+        }
+        Ok(status.success().then_some(answer.octets))
     }
 
     /// Runs it in the folder of the profile, with further references filled in; gives what it printed.
@@ -70,14 +99,6 @@ impl Program {
     /// # Errors
     /// Where it cannot be run, takes too long, says too much, or ends with another status than 0.
     pub(crate) async fn run(&self, more: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
-        let words = self
-            .words
-            .iter()
-            .map(|word| self.places.fill_with(word, more))
-            .collect::<Result<Vec<_>, String>>()?;
-        let (program, arguments) = words
-            .split_first()
-            .ok_or_else(|| "an empty command".to_owned())?;
         // Whoever reads a failure may read the account, never its password.
         let secret = more.iter().find(|(name, _)| *name == SECRET);
         let secret = secret
@@ -87,25 +108,11 @@ impl Program {
             Some(secret) => text.replace(secret, MASK),
             None => text.to_owned(),
         };
-        let failed = |why: &dyn std::fmt::Display| hidden(&format!("`{}`: {why}", words.join(" ")));
-        let mut child = tokio::process::Command::new(self.path_of(program))
-            .args(arguments)
-            .current_dir(&self.places.profile)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| failed(&e))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let whole = async {
-            let (answer, complaint) = tokio::join!(drain(stdout, LARGEST), drain(stderr, SHOWN));
-            (child.wait().await, answer, complaint)
-        };
-        let (status, answer, complaint) = tokio::time::timeout(PATIENCE, whole)
+        let (words, status, answer, complaint) = self
+            .ended(more)
             .await
-            .map_err(|_| failed(&format!("did not end within {} s", PATIENCE.as_secs())))?;
-        let status = status.map_err(|e| failed(&e))?;
+            .map_err(|why| Failure::Failed(hidden(&why)))?;
+        let failed = |why: &dyn std::fmt::Display| hidden(&format!("`{words}`: {why}"));
         if !status.success() {
             let complaint = String::from_utf8_lossy(&complaint.octets);
             let why = failed(&match complaint.trim() {
@@ -121,6 +128,41 @@ impl Program {
             return Err(failed(&format!("it printed more than {LARGEST} octets")).into());
         }
         Ok(answer.octets)
+    }
+
+    /// Runs it to its end: its words, its status, what it said and what it complained about.
+    async fn ended(
+        &self,
+        more: &[(&str, &str)],
+    ) -> Result<(String, ExitStatus, Drained, Drained), String> {
+        let words = self
+            .words
+            .iter()
+            .map(|word| self.places.fill_with(word, more))
+            .collect::<Result<Vec<_>, String>>()?;
+        let (program, arguments) = words
+            .split_first()
+            .ok_or_else(|| "an empty command".to_owned())?;
+        let failed = |why: &dyn std::fmt::Display| format!("`{}`: {why}", words.join(" "));
+        let mut child = tokio::process::Command::new(self.path_of(program))
+            .args(arguments)
+            .current_dir(&self.places.profile)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| failed(&e))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let whole = async {
+            let (answer, complaint) = tokio::join!(drain(stdout, LARGEST), drain(stderr, SHOWN));
+            (child.wait().await, answer, complaint)
+        };
+        let (status, answer, complaint) = tokio::time::timeout(self.within, whole)
+            .await
+            .map_err(|_| failed(&format!("did not end within {} s", self.within.as_secs())))?;
+        let status = status.map_err(|e| failed(&e))?;
+        Ok((words.join(" "), status, answer, complaint))
     }
 
     /// The same as one line of text.

@@ -10,7 +10,7 @@ use imspec_wire::msrp::Uri;
 use regex::Regex;
 
 use super::{
-    Adapters, ClockAdapter, Command, Database, FileContent, Login, Msrp, Password, Pixit,
+    Adapters, ClockAdapter, Command, Commands, Database, FileContent, Login, Msrp, Password, Pixit,
     PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, Relay, StoreAdapter, Timers, Tls,
     Transport,
 };
@@ -671,6 +671,13 @@ impl Decoder<'_> {
                 .choice(node, &[(attach, ())])
                 .map(|()| ProcessAdapter::Attach);
         }
+        if node.get("command").is_none()
+            && ["systemctl", "docker", "commands"]
+                .iter()
+                .any(|kind| node.get(kind).is_some())
+        {
+            return self.commands(node);
+        }
         let keys = [
             required("command"),
             optional("prepare"),
@@ -744,6 +751,81 @@ impl Decoder<'_> {
             instances,
             ports,
         })))
+    }
+
+    /// A server that somebody else keeps.
+    fn commands(&mut self, node: &Node) -> Option<ProcessAdapter> {
+        let kinds = ["systemctl", "docker", "commands"];
+        let settings = ["ssh", "ready", "ready-within", "stop-within"];
+        let keys: Vec<Key> = kinds
+            .iter()
+            .chain(&settings)
+            .copied()
+            .map(optional)
+            .collect();
+        let fields = self.fields("`process`", &node.span, node, &keys)?;
+        let named: Vec<_> = kinds
+            .into_iter()
+            .filter_map(|kind| fields.get(kind).map(|node| (kind, node)))
+            .collect();
+        let [(kind, inner)] = named.as_slice() else {
+            let expected = format!("one of {}", one_of(kinds.into_iter()));
+            self.wrong(&node.span, "two ways to start a server", expected);
+            return None;
+        };
+        let ready_within = self.duration_of(&fields, "ready-within", Duration::from_secs(30))?;
+        let stop_within = self.duration_of(&fields, "stop-within", Duration::from_secs(30))?;
+        let ready = fields
+            .get("ready")
+            .map_or(Some(Ready::Options), |node| self.ready(node));
+        if let (Some(Ready::Line(_)), Some(node)) = (&ready, fields.get("ready")) {
+            let title = "nothing that this server prints is read";
+            self.wrong(&node.span, title, "`options`, or `{ tcp: \"host:port\" }`");
+        }
+        let ssh = match fields.get("ssh") {
+            None => Vec::new(),
+            Some(node) => self.command(node)?,
+        };
+        let [start, stop, kill, running, log] = match *kind {
+            "systemctl" => Commands::of_unit(&self.name(inner)?).map(Some),
+            "docker" => Commands::of_container(&self.name(inner)?, stop_within).map(Some),
+            _ => self.own_commands(inner)?,
+        };
+        Some(ProcessAdapter::Commands(Box::new(Commands {
+            kind,
+            start: start?,
+            stop: stop?,
+            kill: kill?,
+            running,
+            log,
+            ssh,
+            ready: ready?,
+            ready_within,
+            stop_within,
+        })))
+    }
+
+    fn own_commands(&mut self, node: &Node) -> Option<[Option<Vec<String>>; 5]> {
+        let keys = [
+            required("start"),
+            required("stop"),
+            required("kill"),
+            optional("running"),
+            optional("log"),
+        ];
+        let fields = self.fields("`commands`", &node.span, node, &keys)?;
+        Some(keys.map(|key| fields.get(key.name).and_then(|node| self.command(node))))
+    }
+
+    /// The name of a unit or a container: one word that is no option.
+    fn name(&mut self, node: &Node) -> Option<String> {
+        let name = self.filled(node)?;
+        if name.is_empty() || name.starts_with('-') || name.contains(char::is_whitespace) {
+            let title = format!("`{name}` is no name of a unit or a container");
+            self.wrong(&node.span, title, "such as `im-server`");
+            return None;
+        }
+        Some(name)
     }
 
     fn command(&mut self, node: &Node) -> Option<Vec<String>> {
@@ -837,7 +919,8 @@ impl Decoder<'_> {
         let adapter = |name: &str| fields.get("adapters").and_then(|node| node.get(name));
         let target = fields.get("pixit").and_then(|node| node.get("target"));
         // Read from the tree: a mistake elsewhere in it must not hide these.
-        let process = adapter("process").filter(|node| node.as_map().is_some());
+        // Only a child of imspec has a folder and ports of its own.
+        let process = adapter("process").filter(|node| node.get("command").is_some());
         if let (Some(clock), None) = (
             adapter("clock").filter(|node| node.get("faketime").is_some()),
             process,
@@ -1374,6 +1457,57 @@ mod tests {
         assert!(profile.settable().contains("policy.expired"));
         let wrong = format!("{smallest}  store: {{ command: [./store, \"${{by_ms}}\"] }}\n");
         assert!(complaint(&wrong).contains("${by_ms}"));
+    }
+
+    #[test]
+    fn others_may_keep_the_server() {
+        let kept = |process: &str| {
+            let text = format!(
+                "name: x\nsut: {{ product: y }}\npixit: {{ target: {{ udp: \"h:1\" }}, domain: e.org }}\nadapters:\n  process: {process}\n"
+            );
+            read(&text)
+        };
+        let shown = |process: &str| {
+            let profile = kept(process).unwrap();
+            let ProcessAdapter::Commands(commands) = profile.adapters.process else {
+                panic!("{process}")
+            };
+            let named = [
+                Some(commands.start.clone()),
+                Some(commands.stop.clone()),
+                Some(commands.kill.clone()),
+                commands.running.clone(),
+                commands.log.clone(),
+            ];
+            named
+                .into_iter()
+                .flatten()
+                .map(|words| commands.sent(&words).join(" "))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        insta::assert_snapshot!(
+            [
+                shown("{ systemctl: im-server }"),
+                shown("{ docker: im, stop-within: 1500ms }"),
+                shown("{ systemctl: im-server, ssh: [-p, \"2222\", im.example.org] }"),
+                shown("{ commands: { start: [sh, -c, \"echo it's up\"], stop: [halt], kill: [halt, now] }, ssh: [im] }"),
+            ]
+            .join("\n\n")
+        );
+        let wrong = [
+            "{ systemctl: im, docker: im }",
+            "{ systemctl: --now }",
+            "{ commands: { start: [a], stop: [b] } }",
+            "{ docker: im, ready: { line: up } }",
+            "{ docker: im, ports: [sip] }",
+            "{ docker: \"${dir}\" }",
+        ];
+        insta::assert_snapshot!(
+            wrong
+                .map(|process| kept(process).unwrap_err().render(false))
+                .join("\n")
+        );
     }
 
     fn with_msrp(msrp: &str) -> String {
