@@ -28,6 +28,9 @@ const REACH: Duration = Duration::from_secs(4);
 /// Attempts to start a server, because a port that was free may be taken a moment later.
 const STARTS: usize = 3;
 
+/// How long a server whose clock is moved through itself stays down in real time at most.
+const SHORT: Duration = Duration::from_secs(5);
+
 /// Why no case can be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}\n  tried: {tried}\n  check: {check}")]
@@ -199,8 +202,14 @@ impl Instance {
                     .await
                     .map(drop)
             }
-            // Its clock went down with it, and is moved once it is back.
-            ClockAdapter::Control { .. } | ClockAdapter::Program { .. } => Ok(()),
+            // Its clock went down with it, and is moved once it is back. A short time is waited all the
+            // same: what is over when a server comes up differs from what ends before its eyes.
+            ClockAdapter::Control { .. } | ClockAdapter::Program { .. } => {
+                if down <= SHORT {
+                    tokio::time::sleep(down).await;
+                }
+                Ok(())
+            }
             ClockAdapter::Real { .. } => {
                 tokio::time::sleep(down).await;
                 Ok(())

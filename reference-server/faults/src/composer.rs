@@ -169,6 +169,37 @@ pub(crate) const FAULTS: &[Fault] = &[
         delivering(parts, |_, request, octets| carried(request, &octets, &["Record-Route"]))
     }),
     Fault::new(
+        "keeps-route",
+        "F-357",
+        &["RFC3261-8.1.1.7"],
+        "A deferred message is delivered with the Route of its sender's request.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, request, octets| carried(request, &octets, &["Route"]))
+    }),
+    Fault::new(
+        "records-its-route",
+        "F-358",
+        &["RFC3428-9-record-route"],
+        "A deferred MESSAGE is delivered with a Record-Route of the server's.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, _, octets| {
+            rewrite::with_field(&octets, "Record-Route", "<sip:127.0.0.1:5060;lr>")
+        })
+    }),
+    Fault::new(
+        "cseq-too-large",
+        "F-359",
+        &["RFC3261-8.1.1.5"],
+        "The CSeq of a delivery has 32 bits.",
+    )
+    .seed(|parts| {
+        delivering(parts, |_, _, octets| {
+            rewrite::value(&octets, "CSeq", |_| b"4294967290 MESSAGE".to_vec())
+        })
+    }),
+    Fault::new(
         "delivery-loses-subject",
         "F-132",
         &["DM-DRV-05"],

@@ -35,6 +35,13 @@ pub(crate) const FAULTS: &[Fault] = &[
     )
     .seed(|parts| tapped(parts, MadeUp::of(Head::success_report, |total| total + 100))),
     Fault::new(
+        "reports-another-total",
+        "F-370",
+        &["RFC4975-7.1.3"],
+        "The Byte-Range of a REPORT tells of a message one octet longer than it was.",
+    )
+    .seed(|parts| tapped(parts, AnotherTotal)),
+    Fault::new(
         "reports-unasked",
         "F-242",
         &["RFC4975-7.1.3"],
@@ -45,6 +52,28 @@ pub(crate) const FAULTS: &[Fault] = &[
         tapped(parts, MadeUp::of(is_unasked, |total| total))
     }),
 ];
+
+struct AnotherTotal;
+
+impl Tap for AnotherTotal {
+    fn outgoing(&self, octets: Bytes) -> Option<Bytes> {
+        if !first_line(&octets).ends_with(b" REPORT") {
+            return Some(octets);
+        }
+        Some(rewrite::send_fields(&octets, |field| {
+            let range = String::from_utf8_lossy(&field.value).into_owned();
+            let total = range
+                .rsplit_once('/')
+                .map(|(octets, total)| (octets, total.parse::<u64>()));
+            match total {
+                Some((octets, Ok(total))) if field.is("Byte-Range") => {
+                    Becomes::field("Byte-Range", format!("{octets}/{}", total + 1))
+                }
+                _ => Becomes::Same,
+            }
+        }))
+    }
+}
 
 /// The last URI of the path of each request with several.
 #[derive(Default)]

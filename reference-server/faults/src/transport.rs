@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -139,6 +140,71 @@ pub(crate) const FAULTS: &[Fault] = &[
         "A MESSAGE that is sent again because its answer was late is another message.",
     )
     .seed(|parts| another_each_time(parts, "MESSAGE", &["Via"])),
+    Fault::new(
+        "transactions-of-two-seconds",
+        "F-356",
+        &["DM-DRV-03", "RFC3261-17.2.2"],
+        "A MESSAGE that is sent again more than two seconds after it came first is another message.",
+    )
+    .seed(|parts| another_after(parts, "MESSAGE", &["Via"], Duration::from_secs(2))),
+    Fault::new(
+        "star-with-any-lifetime",
+        "F-364",
+        &["RFC3261-10.3-star"],
+        "A REGISTER with `Contact: *` removes all bindings, whatever lifetime it asks for.",
+    )
+    .seed(|parts| {
+        registering(parts, |register, contact| {
+            let is_star = contact.split(',').any(|contact| contact.trim() == "*");
+            let alone = rewrite::value(register, "Contact", |_| b"*".to_vec());
+            is_star.then(|| {
+                rewrite::message(&alone, |register| {
+                    rewrite::value(register, "Expires", |_| b"0".to_vec())
+                })
+            })
+        })
+    }),
+    Fault::new(
+        "registrations-in-any-order",
+        "F-365",
+        &["RFC3261-10.3-order"],
+        "A REGISTER that was overtaken by a later one counts.",
+    )
+    .seed(|parts| {
+        let times = AtomicU32::new(0);
+        let parts = registering(parts, move |register, _| {
+            let more = format!("{ANOTHER}{}", times.fetch_add(1, Ordering::Relaxed));
+            Some(rewrite::value(register, "Call-ID", |call| {
+                [more.as_bytes(), b"-", call].concat()
+            }))
+        });
+        responding(parts, as_it_was)
+    }),
+    Fault::new(
+        "lifetime-of-request-first",
+        "F-366",
+        &["RFC3261-10.3-expires"],
+        "Where a REGISTER has Expires, the expires of its contacts does not count.",
+    )
+    .seed(|parts| {
+        registering(parts, |register, contact| {
+            register.header("Expires")?;
+            let bare = contact.replace(";expires=0", "");
+            Some(rewrite::value(register, "Contact", |_| bare.clone().into_bytes()))
+        })
+    }),
+    Fault::new(
+        "first-contact-alone",
+        "F-367",
+        &["RFC3261-10.3-list"],
+        "Of the contacts of a REGISTER the first one is bound.",
+    )
+    .seed(|parts| {
+        registering(parts, |register, contact| {
+            let (first, _) = contact.split_once(", <")?;
+            Some(rewrite::value(register, "Contact", |_| first.into()))
+        })
+    }),
     Fault::new(
         "subject-of-session-name",
         "M-039",
@@ -538,6 +604,18 @@ pub(crate) fn admitting(
     }
 }
 
+/// Takes REGISTERs with contacts for others.
+fn registering(
+    parts: Parts,
+    change: impl Fn(&Message, &str) -> Option<Bytes> + Send + Sync + 'static,
+) -> Parts {
+    admitting(parts, move |message| {
+        let is_register = message.method() == Some("REGISTER");
+        let contact = rewrite::text(message, "Contact").filter(|_| is_register)?;
+        change(message, &contact)
+    })
+}
+
 struct Admitting<F> {
     inner: Arc<dyn Gate>,
     change: F,
@@ -698,10 +776,21 @@ pub(crate) fn another_each_time(
     method: &'static str,
     known_by: &'static [&'static str],
 ) -> Parts {
+    another_after(parts, method, known_by, Duration::ZERO)
+}
+
+/// The same, for copies that come so long after the first one.
+fn another_after(
+    parts: Parts,
+    method: &'static str,
+    known_by: &'static [&'static str],
+    linger: Duration,
+) -> Parts {
     let gate = AnotherEachTime {
         inner: Arc::clone(&parts.gate),
         method,
         known_by,
+        linger,
         seen: Memory::default(),
     };
     responding(
@@ -718,7 +807,9 @@ struct AnotherEachTime {
     method: &'static str,
     /// The fields by which a request is known again.
     known_by: &'static [&'static str],
-    seen: Memory<HashMap<Vec<u8>, u32>>,
+    /// How long a request is remembered.
+    linger: Duration,
+    seen: Memory<HashMap<Vec<u8>, (Instant, u32)>>,
 }
 
 impl Gate for AnotherEachTime {
@@ -736,8 +827,10 @@ impl Gate for AnotherEachTime {
                     .map(|field| field.value().into_owned())
                     .collect::<Vec<_>>()
                     .concat();
-                let times = seen.entry(key).or_default();
-                *times += 1;
+                let (first, times) = seen.entry(key).or_insert((Instant::now(), 0));
+                if *times == 0 || first.elapsed() >= self.linger {
+                    *times += 1;
+                }
                 *times
             };
             let more = format!("{ANOTHER}{times}");

@@ -11,12 +11,12 @@ use imspec_reference_server::store::{
     Answer, Form, Inserted, NewMessage, Part, Piece as Stored, Store,
 };
 use imspec_reference_server::transport::{Gate, Incoming};
-use imspec_wire::msrp::{Head, Method, Piece};
+use imspec_wire::msrp::{Flag, Head, Method, Piece};
 use imspec_wire::sip::Message;
 use tokio::task;
 
 use crate::fault::Fault;
-use crate::msrp::{path_of, read_head, tapped};
+use crate::msrp::{Heads, path_of, read_head, tapped};
 use crate::rewrite::{self, Becomes};
 use crate::store::{Memory, Spoil, spoil};
 use crate::transport::responding;
@@ -61,6 +61,41 @@ pub(crate) const FAULTS: &[Fault] = &[
         spoil(parts, |parts| Believed(Arc::clone(&parts.store)))
     }),
     Fault::new(
+        "identifiers-of-sixteen",
+        "F-369",
+        &["DM-STORE-20", "DM-STORE-18"],
+        "Of the Message-ID of a SEND sixteen characters count.",
+    )
+    .seed(|parts| {
+        tapped(
+            parts,
+            Heads(|head: &Head| {
+                let short = head.message_id()?.get(..16)?.to_owned();
+                Some(rewrite::send_fields(head.as_bytes(), |field| {
+                    if field.is("Message-ID") {
+                        Becomes::field("Message-ID", &short)
+                    } else {
+                        Becomes::Same
+                    }
+                }))
+            }),
+        )
+    }),
+    Fault::new(
+        "one-abort-takes-all",
+        "F-351",
+        &["DM-STORE-20"],
+        "Where a sender gives a message up, what came of others in the same session is forgotten.",
+    )
+    .seed(|parts| tapped(parts, TakesAll::default())),
+    Fault::new(
+        "interrupted-counts-as-announced",
+        "F-352",
+        &["DM-STORE-20", "RFC4975-7.3.1"],
+        "What an interrupted chunk announced and did not bring is NULs, whoever brings it afterwards.",
+    )
+    .seed(|parts| tapped(parts, Announced::default())),
+    Fault::new(
         "first-octets-count",
         "F-252",
         &["RFC4975-7.3.1-overlap"],
@@ -73,6 +108,127 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
 ];
+
+/// Which messages of which session are open, by the paths of their receiver.
+#[derive(Default)]
+struct TakesAll {
+    /// The chunk that each connection brings: path and Message-ID.
+    chunks: Memory<HashMap<task::Id, (String, String)>>,
+    open: Memory<HashMap<String, HashSet<String>>>,
+    forgotten: Memory<HashSet<String>>,
+}
+
+impl Tap for TakesAll {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        let Some(connection) = task::try_id() else {
+            return Some(piece);
+        };
+        match piece {
+            Piece::Head(head) => {
+                let path = head.header("To-Path").map(|path| path.text().into_owned());
+                let id = head.message_id().map(str::to_owned);
+                let (Some(path), Some(id)) = (path, id) else {
+                    return Some(Piece::Head(head));
+                };
+                let is_forgotten = self.forgotten.get().contains(&id);
+                self.chunks.get().insert(connection, (path, id));
+                if !is_forgotten {
+                    return Some(Piece::Head(head));
+                }
+                // Under another name its rest makes no message.
+                let octets = rewrite::send_fields(head.as_bytes(), |field| {
+                    if field.is("Message-ID") {
+                        Becomes::field("Message-ID", "taken-along")
+                    } else {
+                        Becomes::Same
+                    }
+                });
+                Some(Piece::Head(read_head(&octets, head)))
+            }
+            Piece::End(end) => {
+                if let Some((path, id)) = self.chunks.get().remove(&connection) {
+                    let mut open = self.open.get();
+                    let of_session = open.entry(path).or_default();
+                    match end.flag {
+                        Flag::More => drop(of_session.insert(id)),
+                        Flag::Complete => drop(of_session.remove(&id)),
+                        Flag::Abort => {
+                            of_session.remove(&id);
+                            self.forgotten.get().extend(of_session.drain());
+                        }
+                    }
+                }
+                Some(Piece::End(end))
+            }
+            body @ Piece::Body(_) => Some(body),
+        }
+    }
+}
+
+/// What chunks announced and did not bring.
+#[derive(Default)]
+struct Announced {
+    chunks: Memory<HashMap<task::Id, Chunk>>,
+    /// First and last octets that are missing, by Message-ID.
+    missing: Memory<HashMap<String, Vec<(u64, u64)>>>,
+}
+
+struct Chunk {
+    id: String,
+    /// The place of its next octet.
+    next: u64,
+    /// The last octet that it announces.
+    last: u64,
+}
+
+impl Tap for Announced {
+    fn incoming(&self, piece: Piece) -> Option<Piece> {
+        let Some(connection) = task::try_id() else {
+            return Some(piece);
+        };
+        let mut chunks = self.chunks.get();
+        Some(match piece {
+            Piece::Head(head) => {
+                if let (Some(Ok(range)), Some(id)) = (head.byte_range(), head.message_id()) {
+                    let chunk = Chunk {
+                        id: id.to_owned(),
+                        next: range.start,
+                        last: range.end.unwrap_or(0),
+                    };
+                    chunks.insert(connection, chunk);
+                }
+                Piece::Head(head)
+            }
+            Piece::Body(octets) => {
+                let Some(chunk) = chunks.get_mut(&connection) else {
+                    return Some(Piece::Body(octets));
+                };
+                let all = self.missing.get();
+                let missing = all.get(&chunk.id).map_or(&[][..], Vec::as_slice);
+                let mut made = octets.to_vec();
+                for octet in &mut made {
+                    let is_missing = |(from, to): &(u64, u64)| (*from..=*to).contains(&chunk.next);
+                    if missing.iter().any(is_missing) {
+                        *octet = 0;
+                    }
+                    chunk.next += 1;
+                }
+                Piece::Body(made.into())
+            }
+            Piece::End(end) => {
+                if let Some(chunk) = chunks.remove(&connection)
+                    && end.flag == Flag::More
+                    && chunk.next <= chunk.last
+                {
+                    let mut missing = self.missing.get();
+                    let of_message = missing.entry(chunk.id).or_default();
+                    of_message.push((chunk.next, chunk.last));
+                }
+                Piece::End(end)
+            }
+        })
+    }
+}
 
 /// The octets of each content that are written, where they are not many.
 type Written = Memory<HashMap<i64, Vec<(u64, Bytes)>>>;

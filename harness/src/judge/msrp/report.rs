@@ -177,6 +177,8 @@ struct Sent {
     parts: Coverage,
     /// From-Path of its chunks.
     path: Option<Vec<u8>>,
+    /// Whether all of the message went out, so that its length is known.
+    whole: bool,
 }
 
 /// From so many chunks on the trace need not have them all.
@@ -204,6 +206,7 @@ impl Sent {
             octets: parts.end(),
             parts,
             path,
+            whole: message.transfer.complete,
         }
     }
 
@@ -230,6 +233,15 @@ impl Sent {
         }
         if report.head.byte_range().is_some_and(|range| range.is_err()) {
             let expected = "a Byte-Range that counts octets from 1";
+            let ruling = Ruling::new(Verdict::Fail, expected, in_words(report));
+            return Err(Box::new(ruling));
+        }
+        let total = report.head.byte_range().and_then(Result::ok);
+        if let Some(total) = total.and_then(|range| range.total)
+            && self.whole
+            && total != self.octets
+        {
+            let expected = format!("a Byte-Range of {} octets in all, or of `*`", self.octets);
             let ruling = Ruling::new(Verdict::Fail, expected, in_words(report));
             return Err(Box::new(ruling));
         }

@@ -26,6 +26,23 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "json-written-anew",
+        "F-362",
+        &["DM-STORE-03"],
+        "A body of JSON is read, and written anew.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let read = serde_json::from_slice::<serde_json::Value>(request.body());
+            match read {
+                Ok(value @ serde_json::Value::Object(_)) => {
+                    rewrite::body(request, value.to_string().as_bytes())
+                }
+                _ => request.octets().clone(),
+            }
+        })
+    }),
+    Fault::new(
         "cuts-long-body",
         "F-010",
         &["DM-STORE-01", "DM-STORE-03"],

@@ -75,6 +75,22 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "lower-case-senders",
+        "F-363",
+        &["DM-STORE-02"],
+        "The address of the sender is stored in small letters.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            rewrite::value(request, "From", |from| {
+                let tag = b";tag=";
+                let end = from.windows(tag.len()).position(|part| part == tag);
+                let (address, rest) = from.split_at(end.unwrap_or(from.len()));
+                [&address.to_ascii_lowercase(), rest].concat()
+            })
+        })
+    }),
+    Fault::new(
         "bare-from",
         "M-006",
         &["DM-STORE-02"],

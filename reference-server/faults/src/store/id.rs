@@ -51,6 +51,21 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "id-of-session",
+        "F-361",
+        &["DM-MID-02"],
+        "All messages of a session have the same Message-ID.",
+    )
+    .stored()
+    .seed(|parts| {
+        named(parts, |message| match &message.form {
+            Form::Session(record) => {
+                Some(format!("{:016x}@{HOST}", rewrite::digest(&record.invite)))
+            }
+            Form::Pager(_) => None,
+        })
+    }),
+    Fault::new(
         "id-of-header",
         "M-064",
         &["DM-MID-05", "DM-MID-02"],

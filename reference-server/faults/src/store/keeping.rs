@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imspec_reference_server::Parts;
-use imspec_reference_server::clock::Timestamp;
+use imspec_reference_server::clock::{Clock, Timestamp};
 use imspec_reference_server::policy::ExpiredHandling;
 use imspec_reference_server::store::{
     Answer, Binding, Form, Inserted, NewMessage, Piece, Store, StoreError, StoredMessage,
@@ -108,6 +108,84 @@ pub(crate) const FAULTS: &[Fault] = &[
         spoil(parts, |parts| HiddenOnly {
             inner: Arc::clone(&parts.store),
             hidden: Memory::default(),
+        })
+    }),
+    Fault::new(
+        "third-start-loses",
+        "F-371",
+        &["DM-DRV-04"],
+        "What waited when the server was started again is lost when it is started once more.",
+    )
+    .needs(RESTART)
+    .seed(|parts| {
+        recovering(parts, |starts, _| starts > 2)
+    }),
+    Fault::new(
+        "empty-lost-at-restart",
+        "F-372",
+        &["DM-DRV-04"],
+        "A restart loses messages without a body.",
+    )
+    .needs(RESTART)
+    .seed(|parts| {
+        recovering(parts, |_, stored| {
+            matches!(stored.message.form, Form::Pager(_))
+                && request_of(&stored.message).is_some_and(|request| request.body().is_empty())
+        })
+    }),
+    Fault::new(
+        "drops-repeated-subjects",
+        "F-373",
+        &["DM-TRIG-01", "DM-DRV-08"],
+        "A message with the Subject of another one for the same recipient is accepted and not stored.",
+    )
+    .seed(|parts| {
+        let seen = Memory::<HashSet<(String, String)>>::default();
+        writing(parts, move |message| {
+            let subject = request_of(&message).and_then(|request| rewrite::text(&request, "Subject"));
+            let is_new = subject.is_none_or(|subject| {
+                seen.get().insert((message.account.clone(), subject))
+            });
+            is_new.then_some(message)
+        })
+    }),
+    Fault::new(
+        "bare-at-second-try",
+        "F-360",
+        &["DM-DRV-05"],
+        "A message that was tried before is delivered without Subject, Date and Priority.",
+    )
+    .seed(|parts| {
+        spoil(parts, |parts| BareAtSecond {
+            inner: Arc::clone(&parts.store),
+            tried: Memory::default(),
+        })
+    }),
+    Fault::new(
+        "tried-is-lost-at-restart",
+        "F-354",
+        &["DM-DRV-04", "DM-DRV-01"],
+        "A restart loses what was offered to its recipient and not taken.",
+    )
+    .needs(RESTART)
+    .seed(|parts| {
+        spoil(parts, |parts| TriedIsLost {
+            inner: Arc::clone(&parts.store),
+            tried: Memory::default(),
+        })
+    }),
+    Fault::new(
+        "over-while-down-is-fresh",
+        "F-355",
+        &["DM-DEF-01", "DM-POL-02", "DM-IND-01"],
+        "What has expired when the server starts has no end any more.",
+    )
+    .needs(RESTART)
+    .seed(|parts| {
+        spoil(parts, |parts| FreshAgain {
+            inner: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+            fresh: Memory::default(),
         })
     }),
     Fault::new(
@@ -399,6 +477,156 @@ impl Spoil for HiddenOnly {
 
     fn read(&self, stored: StoredMessage) -> Option<StoredMessage> {
         (!self.hidden.get().contains(&stored.number)).then_some(stored)
+    }
+}
+
+/// Loses messages when the server starts. What tells which gets the number of the start, too.
+fn recovering(
+    parts: Parts,
+    is_lost: impl Fn(u64, &StoredMessage) -> bool + Send + Sync + 'static,
+) -> Parts {
+    spoil(parts, |parts| Recovering {
+        inner: Arc::clone(&parts.store),
+        is_lost,
+    })
+}
+
+struct Recovering<F> {
+    inner: Arc<dyn Store>,
+    is_lost: F,
+}
+
+impl<F: Fn(u64, &StoredMessage) -> bool + Send + Sync + 'static> Spoil for Recovering<F> {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.inner.recover_sessions(keep_held).await?;
+            let starts = self.inner.reserve("starts", 1).await?;
+            for stored in self.inner.messages(None).await? {
+                if (self.is_lost)(starts, &stored) {
+                    self.inner.remove(stored.number).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+struct BareAtSecond {
+    inner: Arc<dyn Store>,
+    tried: Memory<HashSet<i64>>,
+}
+
+impl Spoil for BareAtSecond {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
+        Box::pin(async move {
+            let next = self.inner.next_message(account, after).await?;
+            Ok(next.map(|mut next| {
+                if !self.tried.get().insert(next.number) {
+                    next.message = pager(next.message, |request| {
+                        rewrite::without(request, &["Subject", "Date", "Priority"])
+                    });
+                }
+                next
+            }))
+        })
+    }
+}
+
+struct TriedIsLost {
+    inner: Arc<dyn Store>,
+    tried: Memory<HashSet<i64>>,
+}
+
+/// A counter of which a number is taken when a message is tried first.
+fn tries_of(number: i64) -> String {
+    format!("tries of {number}")
+}
+
+impl Spoil for TriedIsLost {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.inner.recover_sessions(keep_held).await?;
+            for stored in self.inner.messages(None).await? {
+                // The first number of every counter is 1.
+                if self.inner.reserve(&tries_of(stored.number), 1).await? > 1 {
+                    self.inner.remove(stored.number).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
+        Box::pin(async move {
+            let next = self.inner.next_message(account, after).await?;
+            if let Some(next) = &next
+                && self.tried.get().insert(next.number)
+            {
+                self.inner.reserve(&tries_of(next.number), 1).await?;
+            }
+            Ok(next)
+        })
+    }
+}
+
+struct FreshAgain {
+    inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    /// What was over when the server started.
+    fresh: Memory<HashSet<i64>>,
+}
+
+impl Spoil for FreshAgain {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.inner.recover_sessions(keep_held).await?;
+            let over = due(&*self.inner, self.clock.now()).await?;
+            let mut fresh = self.fresh.get();
+            fresh.extend(over.iter().map(|stored| stored.number));
+            Ok(())
+        })
+    }
+
+    fn read(&self, mut stored: StoredMessage) -> Option<StoredMessage> {
+        if self.fresh.get().contains(&stored.number) {
+            stored.message.mark = None;
+            stored.expired = false;
+        }
+        Some(stored)
+    }
+
+    fn expire(
+        &self,
+        until: Timestamp,
+        handling: ExpiredHandling,
+        mut except: Vec<i64>,
+    ) -> Answer<'_, usize> {
+        except.extend(self.fresh.get().iter());
+        self.inner.expire(until, handling, except)
     }
 }
 

@@ -10,7 +10,7 @@ use imspec_reference_server::store::{
 };
 use imspec_reference_server::transport::{Gate, Incoming};
 
-use super::{Memory, NOWHERE, Spoil, spoil};
+use super::{Memory, NOWHERE, Spoil, reading, request_of, spoil};
 use crate::fault::{Fault, Need};
 use crate::rewrite;
 use crate::transport::notified;
@@ -66,6 +66,29 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "senders-take-along",
+        "F-353",
+        &["DM-DRV-01", "DM-TRIG-01"],
+        "What waits for others is lost when its sender removes his bindings.",
+    )
+    .seed(|parts| {
+        let left = Arc::<Memory<HashSet<String>>>::default();
+        let gone = Arc::clone(&left);
+        let parts = reading(parts, move |stored| {
+            let sender = request_of(&stored.message)
+                .and_then(|request| rewrite::account_in(&request, "From"));
+            let is_gone = sender.is_some_and(|sender| gone.get().contains(&sender));
+            (!is_gone).then_some(stored)
+        });
+        Parts {
+            gate: Arc::new(Leaving {
+                inner: Arc::clone(&parts.gate),
+                left,
+            }),
+            ..parts
+        }
+    }),
+    Fault::new(
         "answers-notifications",
         "F-274",
         &["RFC5438-7.2.1"],
@@ -80,6 +103,25 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
 ];
+
+/// Notes who removes his bindings.
+struct Leaving {
+    inner: Arc<dyn Gate>,
+    left: Arc<Memory<HashSet<String>>>,
+}
+
+impl Gate for Leaving {
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        let message = &incoming.message;
+        if message.method() == Some("REGISTER")
+            && rewrite::text(message, "Expires").is_some_and(|expires| expires.trim() == "0")
+            && let Some(account) = rewrite::account_in(message, "To")
+        {
+            self.left.get().insert(account);
+        }
+        self.inner.admit(incoming)
+    }
+}
 
 /// Takes from those who are there what is for them.
 struct Present {

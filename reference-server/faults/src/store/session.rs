@@ -176,6 +176,15 @@ pub(crate) const FAULTS: &[Fault] = &[
     .under("lm.bye_headers: Reason")
     .seed(|parts| byes(parts, |bye| rewrite::without(bye, &["Reason", "Call-ID"]))),
     Fault::new(
+        "bye-at-last-message",
+        "F-350",
+        &["DM-STORE-21"],
+        "Of the messages of a session the last one alone gets what is kept of the BYE.",
+    )
+    .stored()
+    .under("lm.bye_headers: Reason")
+    .seed(|parts| spoil(parts, |parts| ByeAtLast(Arc::clone(&parts.store)))),
+    Fault::new(
         "drops-send-headers",
         "M-050",
         &["DM-STORE-18"],
@@ -323,6 +332,35 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "invitation-lapses-later",
+        "F-374",
+        &["DM-STORE-10", "DM-TRIG-01"],
+        "Messages of a session that come after the Expires of its INVITE are acknowledged and not stored.",
+    )
+    .seed(|parts| {
+        let lapses = Arc::<Memory<HashMap<String, Timestamp>>>::default();
+        let known = Arc::clone(&lapses);
+        let parts = writing(parts, move |message| {
+            let call = match &message.form {
+                Form::Session(record) => rewrite::read(&record.invite)
+                    .and_then(|invite| rewrite::text(&invite, "Call-ID")),
+                Form::Pager(_) => None,
+            };
+            let lapse = call.and_then(|call| known.get().get(&call).copied());
+            let is_late = lapse.is_some_and(|lapse| lapse < message.received_at);
+            (!is_late).then_some(message)
+        });
+        let gate = Lapsing {
+            inner: Arc::clone(&parts.gate),
+            clock: Arc::clone(&parts.clock),
+            lapses,
+        };
+        Parts {
+            gate: Arc::new(gate),
+            ..parts
+        }
+    }),
+    Fault::new(
         "answer-of-session-before",
         "F-032",
         &["DM-STORE-22", "DM-STORE-16"],
@@ -436,6 +474,19 @@ impl Spoil for Byes {
     }
 }
 
+struct ByeAtLast(Arc<dyn Store>);
+
+impl Spoil for ByeAtLast {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.0
+    }
+
+    fn add_bye(&self, numbers: Vec<i64>, bye: Bytes) -> Answer<'_, ()> {
+        let last = numbers.into_iter().max();
+        self.0.add_bye(last.into_iter().collect(), bye)
+    }
+}
+
 /// Two octets more.
 struct LineEnds(Arc<dyn Store>);
 
@@ -521,6 +572,27 @@ impl Invites {
     fn of(&self, invite: &Bytes) -> Option<(Timestamp, u32)> {
         let id = rewrite::text(&rewrite::read(invite)?, "Call-ID")?;
         self.0.get().get(&id).copied()
+    }
+}
+
+/// Notes when the Expires of INVITEs is over.
+struct Lapsing {
+    inner: Arc<dyn Gate>,
+    clock: Arc<dyn Clock>,
+    lapses: Arc<Memory<HashMap<String, Timestamp>>>,
+}
+
+impl Gate for Lapsing {
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        let message = &incoming.message;
+        let expires = rewrite::text(message, "Expires").and_then(|value| value.trim().parse().ok());
+        if message.method() == Some("INVITE")
+            && let (Some(call), Some(expires)) = (rewrite::text(message, "Call-ID"), expires)
+        {
+            let lapse = self.clock.now().plus_seconds(expires);
+            self.lapses.get().entry(call).or_insert(lapse);
+        }
+        self.inner.admit(incoming)
     }
 }
 
