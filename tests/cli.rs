@@ -139,3 +139,50 @@ fn a_fault_is_proved_to_be_caught() {
     assert!(bench.read("out/proof.md").contains("| answer-with-body |"));
     assert!(bench.read("out/proof.txt").contains("1 fault: 1 caught"));
 }
+
+#[test]
+fn a_record_is_rendered_again_for_other_readers() {
+    let bench = Bench::new();
+    bench.imspec(&["run", "PG-01", "--out", "out"]).expect(0);
+    let ended = bench
+        .imspec(&["report", "out", "--format", "tap", "--out", "-"])
+        .expect(0);
+    assert!(
+        ended.stdout.starts_with("TAP version 14\n1.."),
+        "{}",
+        ended.stdout
+    );
+    bench
+        .imspec(&["report", "out", "--format", "ctrf,github,zst"])
+        .expect(0);
+    assert!(bench.path("out/ctrf.json").exists() && bench.path("out/annotations.txt").exists());
+    let ladder = ["report", "out/run.json.zst", "--ladder", "pg-01"];
+    let packed = bench.imspec(&ladder).expect(0).stdout;
+    assert!(
+        packed.contains("MESSAGE") && !packed.contains('\u{1b}'),
+        "{packed}"
+    );
+    assert_eq!(
+        bench
+            .imspec(&["report", "out", "--ladder", "PG-01"])
+            .expect(0)
+            .stdout,
+        packed
+    );
+    let capture = bench.path("out/one.pcapng");
+    bench
+        .imspec(&[
+            "report",
+            "out",
+            "--pcapng",
+            capture.to_str().unwrap(),
+            "--case",
+            "PG-01",
+        ])
+        .expect(0);
+    assert!(std::fs::metadata(&capture).unwrap().len() > 1_000);
+    let ended = bench
+        .imspec(&["report", "out", "--ladder", "PG-O1"])
+        .expect(2);
+    insta::assert_snapshot!(ended.stderr);
+}

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod init;
 pub mod list;
 pub mod merge;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod serve;
@@ -46,6 +47,8 @@ enum Sub {
     Run(run::Args),
     /// Join the records of the shards of a run
     Merge(merge::Args),
+    /// Render a recorded run again: pages, formats for programs, the ladder of a case, a capture for Wireshark
+    Report(report::Args),
     /// Start the reference server
     Serve(serve::Args),
     /// List the scenarios or the requirements
@@ -93,6 +96,7 @@ pub fn main() -> ExitStatus {
     let status = match &command.command {
         Sub::Run(args) => run::execute(args, &mut out),
         Sub::Merge(args) => merge::execute(args, &mut out),
+        Sub::Report(args) => report::execute(args, &mut out),
         Sub::Serve(args) => serve::execute(args, &mut out),
         Sub::List(args) => list::execute(args, &mut out),
         Sub::Faults(args) => faults::execute(args, &mut out),

@@ -1,4 +1,11 @@
-//! The record as JSON: `run.json`, the one file from which everything else can be rendered again.
+//! The record as JSON: `run.json`, the one file from which everything else can be rendered again; `run.json.zst`
+//! where it shall be small. Records of older formats are brought up to today's when they are read.
+
+mod older;
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -40,6 +47,12 @@ pub enum Error {
     /// A record that cannot be written as JSON.
     #[error("the record cannot be written as JSON: {0}")]
     Write(#[source] serde_json::Error),
+    /// The file cannot be read.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    /// Compressed, but not as it must be.
+    #[error("it is not compressed by zstd, or damaged: {0}")]
+    Compressed(String),
 }
 
 /// Just enough to tell which reader is needed.
@@ -69,6 +82,57 @@ pub fn from_str(text: &str) -> Result<RunRecord, Error> {
         return Err(Error::Older { found, tool });
     }
     serde_json::from_str(text).map_err(Error::Damaged)
+}
+
+/// The record as compact JSON, compressed by zstd.
+pub fn to_zst(record: &RunRecord) -> Result<Vec<u8>, Error> {
+    let text = serde_json::to_vec(record).map_err(Error::Write)?;
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    Ok(ruzstd::encoding::compress_to_vec(&text[..], level))
+}
+
+/// Octets at the beginning that tell which format a record has; imspec writes that first.
+const BEGINNING: usize = 256;
+
+/// Reads a record of any format that there was, as `run.json` or `run.json.zst`.
+///
+/// A record may be hundreds of megabytes: it is read as it comes, and never stands in memory as text.
+pub fn read(path: &Path) -> Result<RunRecord, Error> {
+    let mut file = open(path)?;
+    let mut beginning = Vec::new();
+    file.by_ref()
+        .take(BEGINNING as u64)
+        .read_to_end(&mut beginning)?;
+    let current = String::from_utf8_lossy(&beginning).replace(char::is_whitespace, "");
+    let whole = (&beginning[..]).chain(file);
+    if current.starts_with(&format!("{{\"format\":{FORMAT},")) {
+        return serde_json::from_reader(BufReader::with_capacity(1 << 16, whole))
+            .map_err(Error::Damaged);
+    }
+    let mut text = String::new();
+    let mut whole = whole;
+    whole.read_to_string(&mut text)?;
+    match from_str(&text) {
+        Err(Error::Older { found, tool }) => older::read(&text, found, tool),
+        read => read,
+    }
+}
+
+/// The text of a record's file, whether it is compressed or not.
+pub fn text(path: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
+    let file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    if path.extension().is_some_and(|it| it == "zst") {
+        let decoder = ruzstd::decoding::StreamingDecoder::new(file);
+        let decoder = decoder.map_err(|why| Error::Compressed(why.to_string()))?;
+        return Ok(Box::new(decoder));
+    }
+    Ok(Box::new(file))
 }
 
 /// The JSON Schema of a record, as published in `docs/schema/run.schema.json`.
@@ -139,6 +203,35 @@ mod tests {
             assert!(errors.is_empty(), "{errors:#?}");
             value["cases"][0]["verdict"] = "perhaps".into();
             assert!(!validator.is_valid(&value));
+        }
+    }
+
+    #[test]
+    fn a_record_survives_compression() {
+        let record = sample::record();
+        let path = std::env::temp_dir().join(format!("imspec-{}.json.zst", std::process::id()));
+        std::fs::write(&path, to_zst(&record).unwrap()).unwrap();
+        assert_eq!(read(&path).unwrap(), record);
+        std::fs::write(&path, "no such thing").unwrap();
+        assert!(matches!(read(&path), Err(Error::Compressed(_))));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn records_of_every_format_are_read_and_rendered() {
+        for format in 1..=FORMAT {
+            let file = format!(
+                "{}/records/format-{format}.json",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let record = read(Path::new(&file)).unwrap();
+            assert_eq!(record.format, FORMAT);
+            assert!(!record.cases.is_empty());
+            let page = crate::html::render(&record).unwrap();
+            assert!(page.contains(&record.cases[0].id));
+            let schema = serde_json::from_str(&schema().unwrap()).unwrap();
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            assert!(validator.is_valid(&serde_json::to_value(&record).unwrap()));
         }
     }
 

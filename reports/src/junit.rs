@@ -1,15 +1,8 @@
 //! `JUnit` XML for CI systems, which know fewer outcomes than a conformance test has.
 //!
-//! The one mapping, first match wins:
-//!
-//! | case | `JUnit` |
-//! |---|---|
-//! | verdict `error` | `<error>` |
-//! | a nonconformity or profile mismatch that no waiver accepts | `<failure>`, its `type` names the weight |
-//! | verdict `fail`, with deviations, observations or waived findings only | success; each finding is a property and a line of `<system-out>` |
-//! | verdict `fail` without any finding | `<failure>`: nothing excuses it |
-//! | verdict `inconclusive`, `not-applicable`, `none` | `<skipped>` with the verdict and the reason |
-//! | verdict `pass` | success |
+//! [`crate::outcome`] has the one mapping of verdicts; in its words, held is success, failed is `<failure>` whose
+//! `type` names the weight, broke is `<error>`, skipped is `<skipped>`. Of a case that held, each finding is a
+//! property and a line of `<system-out>`.
 //!
 //! A case that did not hold at first because something came too late, and held when it was run again, has a
 //! `<flakyFailure>`.
@@ -28,9 +21,8 @@ use quick_junit::{
 
 use crate::escape;
 use crate::failure;
-use crate::record::{
-    CaseRecord, Finding, FindingKind, RunRecord, Verdict, WaiverRecord, WaiverState,
-};
+use crate::outcome::{Outcome, name};
+use crate::record::{CaseRecord, Finding, RunRecord, Verdict, WaiverRecord, WaiverState};
 use crate::summary;
 use crate::terminal;
 
@@ -168,55 +160,25 @@ fn test_case(record: &RunRecord, case: &CaseRecord) -> TestCase {
 }
 
 fn status(case: &CaseRecord, findings: &[&Finding]) -> TestCaseStatus {
-    let weighty: Vec<_> = findings
-        .iter()
-        .filter(|finding| finding.waiver.is_none() && breaks(finding.kind))
-        .collect();
-    let reason = || escape::line(case.reason.as_deref().unwrap_or("no reason was recorded"));
-    match case.verdict {
-        Verdict::Error => {
+    match Outcome::of(case, findings) {
+        Outcome::Held => TestCaseStatus::success(),
+        Outcome::Skipped { message } => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(message);
+            status
+        }
+        Outcome::Broke { message } => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_type("error").set_message(reason());
+            status.set_type("error").set_message(message);
             status.set_description(evidence(case, &[Verdict::Error, Verdict::Fail], findings));
             status
         }
-        _ if !weighty.is_empty() => {
-            let mut ids: Vec<&str> = Vec::new();
-            for finding in &weighty {
-                if !ids.contains(&finding.requirement.as_str()) {
-                    ids.push(&finding.requirement);
-                }
-            }
-            let worst = weighty.iter().map(|finding| finding.kind).min();
+        Outcome::Failed { weight, message } => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status
-                .set_type(worst.map_or("failure", name))
-                .set_message(escape::line(&format!(
-                    "{}: {}",
-                    ids.join(", "),
-                    weighty[0].summary
-                )))
-                .set_description(evidence(case, &[Verdict::Fail], findings));
+            status.set_type(weight).set_message(message);
+            status.set_description(evidence(case, &[Verdict::Fail], findings));
             status
         }
-        Verdict::Fail
-            if findings
-                .iter()
-                .all(|f| f.kind == FindingKind::NotDemonstrated) =>
-        {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status
-                .set_type("failure")
-                .set_message(reason())
-                .set_description(evidence(case, &[Verdict::Fail], findings));
-            status
-        }
-        Verdict::Inconclusive | Verdict::NotApplicable | Verdict::None => {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(format!("{}: {}", case.verdict, reason()));
-            status
-        }
-        Verdict::Pass | Verdict::Fail => TestCaseStatus::success(),
     }
 }
 
@@ -230,24 +192,6 @@ fn evidence(case: &CaseRecord, verdicts: &[Verdict], findings: &[&Finding]) -> S
         }
     }
     format!("\n{text}")
-}
-
-/// Whether a CI system shall see a failure.
-fn breaks(kind: FindingKind) -> bool {
-    matches!(
-        kind,
-        FindingKind::Nonconformity | FindingKind::ProfileMismatch
-    )
-}
-
-fn name(kind: FindingKind) -> &'static str {
-    match kind {
-        FindingKind::Nonconformity => "nonconformity",
-        FindingKind::ProfileMismatch => "profile-mismatch",
-        FindingKind::Deviation => "deviation",
-        FindingKind::Observation => "observation",
-        FindingKind::NotDemonstrated => "not-demonstrated",
-    }
 }
 
 /// A scalar without the quotation marks of JSON.
@@ -266,6 +210,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::record::FindingKind;
     use crate::sample;
 
     #[test]

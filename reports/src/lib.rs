@@ -10,13 +10,19 @@
 //! | [`html`] | whoever has to believe the result: one page, no network |
 //! | [`junit`] | a CI system |
 //! | [`markdown`] | a pull request, the summary of a CI job |
+//! | [`tap`], [`ctrf`] | other collectors of test results |
+//! | [`annotations`] | GitHub, at the line of the scenario |
+//! | [`pcapng`] | Wireshark |
 //! | [`json`] | programs, and imspec itself later |
 //!
 //! Below them, in the order in which they build on each other: [`escape`] makes foreign text safe to show,
 //! [`excerpt`] shows the place in a message, [`event`] describes what happened, [`failure`] joins findings
-//! that are one failure to a reader, [`summary`] counts.
+//! that are one failure to a reader, [`summary`] counts, [`outcome`] is for those who know pass and fail only,
+//! [`ladder`] puts the messages of a case in one picture.
 
+pub mod annotations;
 pub mod clause;
+pub mod ctrf;
 pub mod escape;
 pub mod event;
 pub mod excerpt;
@@ -26,10 +32,13 @@ pub mod json;
 pub mod junit;
 pub mod ladder;
 pub mod markdown;
+pub mod outcome;
+pub mod pcapng;
 pub mod record;
 pub mod summary;
+pub mod tap;
 pub mod terminal;
-mod write;
+pub mod write;
 
 #[cfg(test)]
 extern crate self as imspec_reports;
@@ -37,4 +46,5 @@ extern crate self as imspec_reports;
 #[path = "../examples/sample/record.rs"]
 mod sample;
 
+pub use json::read;
 pub use write::{FILES, write_all};

@@ -7,6 +7,7 @@ use imspec_reports::json;
 
 use super::ExitStatus;
 use super::conclude::{Manner, conclude};
+use super::report::file_of;
 use crate::bundled;
 use crate::merge::{Part, merge};
 
@@ -45,15 +46,11 @@ fn perform(args: &Args, out: &mut dyn Write) -> Result<ExitStatus, (ExitStatus, 
     conclude(&record, &folder, args.manner, out)
 }
 
-/// A folder stands for the `run.json` in it.
+/// A folder stands for the record in it. What an older imspec wrote does not tell to which plan it belongs.
 fn read(path: &Path) -> Result<Part, String> {
-    let path = if path.is_dir() {
-        path.join("run.json")
-    } else {
-        path.to_owned()
-    };
+    let path = file_of(path);
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(&path).map_err(|why| format!("{file}: {why}"))?;
+    let text = json::text(&path).map_err(|why| format!("{file}: {why}"))?;
     let record = json::from_str(&text).map_err(|why| format!("{file}: {why}"))?;
     Ok(Part { file, record })
 }

@@ -36,7 +36,7 @@ pub(super) fn whole(case: &CaseRecord, links: &Links<'_>) -> Vec<String> {
         out.extend(svg::draw(&ladder, &case.id, &target, None));
         out.push("</div><div class=\"seen-events\"><ol class=\"events\">".to_owned());
         let notes = Notes::of(case, &ladder);
-        for event in case.trace.events.iter().filter(|event| is_listed(event)) {
+        for event in case.trace.events.iter().filter(|event| notes.lists(event)) {
             self::event(event, &notes, links, index, &mut out);
         }
         out.push("</ol></div></div>".to_owned());
@@ -53,6 +53,7 @@ pub(super) fn essence(case: &CaseRecord, links: &Links<'_>) -> String {
     if wrong && !case.trace.events.is_empty() {
         let ladder = Ladder::of(case);
         let index = links.index_of(case);
+        let notes = Notes::of(case, &ladder);
         let mut events: Vec<&Event> = Vec::new();
         for check in &case.checks {
             if !matches!(check.verdict, Verdict::Fail | Verdict::Error) {
@@ -60,7 +61,7 @@ pub(super) fn essence(case: &CaseRecord, links: &Links<'_>) -> String {
             }
             if let Some(evidence) = &check.evidence
                 && let Some(event) = event::by_id(&case.trace, evidence.event)
-                && is_listed(event)
+                && notes.lists(event)
                 && !events.iter().any(|known| known.id == event.id)
                 && events.len() < MESSAGES
             {
@@ -76,7 +77,6 @@ pub(super) fn essence(case: &CaseRecord, links: &Links<'_>) -> String {
         out.push("</div>".to_owned());
         if !events.is_empty() {
             out.push("<ol class=\"events\">".to_owned());
-            let notes = Notes::of(case, &ladder);
             for event in events {
                 self::event(event, &notes, links, index, &mut out);
             }
@@ -154,15 +154,6 @@ fn requirement(id: &str, links: &Links<'_>) -> String {
 
 // ---- events ---------------------------------------------------------------------------------------------
 
-/// Whether an event has a place of its own in the list: the others are told at the event that they are about.
-fn is_listed(event: &Event) -> bool {
-    ladder::is_drawn(event)
-        || matches!(
-            event.kind,
-            EventKind::Value { .. } | EventKind::Reading { .. }
-        )
-}
-
 /// What is told at an event.
 struct Notes<'r> {
     checks: BTreeMap<u32, Vec<&'r Check>>,
@@ -187,6 +178,17 @@ impl<'r> Notes<'r> {
             words.entry(about).or_default().push(escape::line(&told));
         }
         Self { checks, words }
+    }
+
+    /// Whether an event has a place of its own in the list: it is in the ladder, or has something to tell. The others
+    /// are told at the event that they are about.
+    fn lists(&self, event: &Event) -> bool {
+        self.checks.contains_key(&event.id)
+            || ladder::is_drawn(event)
+            || matches!(
+                event.kind,
+                EventKind::Value { .. } | EventKind::Reading { .. }
+            )
     }
 }
 
@@ -431,13 +433,17 @@ fn check_row(
         .evidence
         .as_ref()
         .and_then(|it| event::by_id(&case.trace, it.event));
-    out.push(match event.filter(|event| all && is_listed(event)) {
-        Some(event) => format!(
-            "<a href=\"#{}\">{subject}</a>",
-            event_anchor(index, event.id)
-        ),
-        None => subject,
-    });
+    out.push(
+        match event
+            .filter(|event| all && (ladder::is_drawn(event) || event::packet(event).is_some()))
+        {
+            Some(event) => format!(
+                "<a href=\"#{}\">{subject}</a>",
+                event_anchor(index, event.id)
+            ),
+            None => subject,
+        },
+    );
     out.push(format!(
         "<span class=\"meta\">{}, line {}</span></th><td class=\"words\">",
         format!("{:?}", check.observation).to_lowercase(),

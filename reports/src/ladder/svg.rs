@@ -70,7 +70,7 @@ pub fn draw(
             continue;
         };
         y += height(row);
-        pieces.push(draw_row(row, ladder, y - 8, width, &mut dates, target));
+        draw_row(row, ladder, y - 8, width, &mut dates, target, &mut pieces);
     }
     pieces.push("</svg>".to_owned());
     pieces
@@ -104,6 +104,7 @@ fn shown<'l, 'r>(ladder: &'l Ladder<'r>, limit: Option<usize>) -> Vec<Option<&'l
     rows
 }
 
+/// A row in pieces: what is its own apart from what many rows have, so that the page holds that once.
 fn draw_row(
     row: &Row<'_>,
     ladder: &Ladder<'_>,
@@ -111,87 +112,66 @@ fn draw_row(
     width: usize,
     dates: &mut Dates,
     target: &Target<'_>,
-) -> String {
+    out: &mut Vec<String>,
+) {
     if row.shape == Shape::Step {
-        return format!(
-            "<g class=\"step\"><path d=\"M{GUTTER} {}H{width}\"/><text x=\"{}\" y=\"{}\">{}</text></g>",
-            y - 13,
-            GUTTER + 6,
-            y + 2,
-            text(&row.label)
-        );
+        out.push(format!("<g transform=\"translate(0 {y})\" class=\"step\">"));
+        let (x, label) = (GUTTER + 6, text(&row.label));
+        out.push(format!(
+            "<path d=\"M{GUTTER}-13H{width}\"/><text x=\"{x}\" y=\"2\">{label}</text></g>"
+        ));
+        return;
     }
-    let verdict = row.verdict();
-    let class = match verdict {
-        Some(Verdict::Fail) => " wrong fail",
-        Some(Verdict::Error) => " wrong error",
-        Some(Verdict::Inconclusive) => " inconclusive",
-        Some(Verdict::Pass) => " held",
-        _ => "",
+    let (class, sign) = match row.verdict() {
+        Some(Verdict::Fail) => (" wrong fail", "✗ "),
+        Some(Verdict::Error) => (" wrong error", "! "),
+        Some(Verdict::Inconclusive) => (" inconclusive", "? "),
+        Some(Verdict::Pass) => (" held", "✓ "),
+        _ => ("", ""),
     };
-    let sign = match verdict {
-        Some(Verdict::Fail) => "✗ ",
-        Some(Verdict::Error) => "! ",
-        Some(Verdict::Inconclusive) => "? ",
-        Some(Verdict::Pass) => "✓ ",
-        _ => "",
-    };
-    let mut out = String::new();
     let link = target(row.event);
-    let told = told(row, ladder);
     match &link {
         Some(link) => {
-            let _ = write!(
-                out,
-                "<a href=\"{}\" class=\"row{class}\" aria-label=\"{}\">",
-                text(link),
+            let link = text(link);
+            out.push(format!(
+                "<a href=\"{link}\" transform=\"translate(0 {y})\" class=\""
+            ));
+            let told = told(row, ladder);
+            out.push(format!(
+                "row{class}\" aria-label=\"{}\"><rect class=\"hit\" y=\"-26\" width=\"{width}\" height=\"{ROW}\"/>",
                 text(&told)
-            );
-            let _ = write!(
-                out,
-                "<rect class=\"hit\" x=\"0\" y=\"{}\" width=\"{width}\" height=\"{ROW}\"/>",
-                y + 8 - ROW
-            );
+            ));
         }
-        None => {
-            let _ = write!(
-                out,
-                "<g class=\"row{class}\"><title>{}</title>",
-                text(&told)
-            );
-        }
+        None => out.push(format!(
+            "<g transform=\"translate(0 {y})\" class=\"row{class}\">"
+        )),
     }
-    let _ = write!(
-        out,
-        "<text class=\"at\" x=\"62\" y=\"{}\">{}</text>",
-        y + 4,
+    let mut times = format!(
+        "<text class=\"at\" x=\"62\" y=\"4\">{}</text>",
         seconds(row.at_us)
     );
     if let Some(store) = row.store {
         let (date, time) = dates.next(store.at);
         if let Some(time) = time {
-            let _ = write!(
-                out,
-                "<text class=\"at\" x=\"160\" y=\"{}\">{time}</text>",
-                y + 4
-            );
+            let _ = write!(times, "<text class=\"at\" x=\"160\" y=\"4\">{time}</text>");
         }
         if let Some(date) = date {
             let _ = write!(
-                out,
-                "<text class=\"at date\" x=\"160\" y=\"{}\">{date}</text>",
-                y - 9
+                times,
+                "<text class=\"at date\" x=\"160\" y=\"-9\">{date}</text>"
             );
         }
     }
-    picture(row, ladder, y, sign, &mut out);
-    out.push_str(if link.is_some() { "</a>" } else { "</g>" });
-    out
+    out.push(times);
+    let mut picture = picture(row, ladder, sign);
+    picture.push_str(if link.is_some() { "</a>" } else { "</g>" });
+    out.push(picture);
 }
 
 /// The arrow or the mark of a row, with its words.
-fn picture(row: &Row<'_>, ladder: &Ladder<'_>, y: usize, sign: &str, out: &mut String) {
+fn picture(row: &Row<'_>, ladder: &Ladder<'_>, sign: &str) -> String {
     let odd = if row.unexpected { ", unexpected" } else { "" };
+    let label = format!("{sign}{}{odd}", row.label);
     match row.shape {
         Shape::Arrow {
             from,
@@ -207,19 +187,16 @@ fn picture(row: &Row<'_>, ladder: &Ladder<'_>, y: usize, sign: &str, out: &mut S
             };
             let dashed = if again { " again" } else { "" };
             let tip = if a <= b {
-                format!("M{} {}l8 4-8 4z", b - 8, y - 4)
+                format!("M{}-4l8 4-8 4z", b - 8)
             } else {
-                format!("M{} {}l-8 4 8 4z", b + 8, y - 4)
+                format!("M{}-4l-8 4 8 4z", b + 8)
             };
             let letters = LETTERS * from.abs_diff(to).max(1);
-            let label = cut(&format!("{sign}{}{odd}", row.label), letters);
-            let _ = write!(
-                out,
-                "<path class=\"{kind}{dashed}\" d=\"M{a} {y}H{b}\"/><path class=\"tip {kind}\" d=\"{tip}\"/><text class=\"label\" x=\"{}\" y=\"{}\">{}</text>",
+            format!(
+                "<path class=\"{kind}{dashed}\" d=\"M{a} 0H{b}\"/><path class=\"tip {kind}\" d=\"{tip}\"/><text class=\"label\" x=\"{}\" y=\"-6\">{}</text>",
                 usize::midpoint(a, b),
-                y - 6,
-                text(&label)
-            );
+                text(&cut(&label, letters))
+            )
         }
         Shape::Mark { lane } => {
             let at = x(lane);
@@ -230,27 +207,25 @@ fn picture(row: &Row<'_>, ladder: &Ladder<'_>, y: usize, sign: &str, out: &mut S
             } else {
                 ladder.lanes.len() - lane
             };
-            let label = cut(&format!("{sign}{}{odd}", row.label), LETTERS * room.max(1));
+            let label = cut(&label, LETTERS * room.max(1));
             let (anchor, place) = if last {
                 ("end", at - 10)
             } else {
                 ("start", at + 10)
             };
-            let _ = write!(
-                out,
-                "<circle cx=\"{at}\" cy=\"{y}\" r=\"4.5\"/><text class=\"mark {anchor}\" x=\"{place}\" y=\"{}\">{}</text>",
-                y + 4,
+            format!(
+                "<circle cx=\"{at}\" r=\"4.5\"/><text class=\"mark {anchor}\" x=\"{place}\" y=\"4\">{}</text>",
                 text(&label)
-            );
+            )
         }
-        Shape::Step => {}
+        Shape::Step => String::new(),
     }
 }
 
-/// A row for who cannot see it: `0.012 s: MESSAGE from alice to server; fail: header Subject`.
+/// A row for who cannot see it: `MESSAGE, from alice to server; fail: header Subject`.
 fn told(row: &Row<'_>, ladder: &Ladder<'_>) -> String {
     let name = |lane: usize| ladder.lanes.get(lane).map_or("", |lane| &lane.name);
-    let mut out = format!("{} s: {}", seconds(row.at_us), row.label);
+    let mut out = row.label.clone();
     match row.shape {
         Shape::Arrow { from, to, .. } => {
             let _ = write!(out, ", from {} to {}", name(from), name(to));
