@@ -45,7 +45,10 @@ pub(super) async fn reply(shared: Arc<Shared>, endpoint: Arc<Core>, way: Way, re
             ends,
         } => {
             let way = way.towards(to);
-            sleep(after).await;
+            // Even a sleep of nothing lasts until the next millisecond.
+            if !after.is_zero() {
+                sleep(after).await;
+            }
             shared
                 .desk()
                 .answered(&key, endpoint.packet(&way, &octets, false));

@@ -26,7 +26,7 @@ use super::timeline::{Activity, Timeline};
 use crate::agent::msrp::Parcel;
 use crate::agent::{Agents, Desk, Endpoint};
 use crate::evidence::Value;
-use crate::scenario::model::{Step, UserState, Verb};
+use crate::scenario::model::{Expect, StatusPattern, Step, UserState, Verb};
 use crate::scenario::template::{Piece, Reference, SocketProperty};
 use crate::scenario::{Case, CaseUser, Template, duration};
 use crate::sut::policy::SetError;
@@ -455,6 +455,23 @@ impl<'c> Interpreter<'c> {
             .ok_or_else(|| Trouble::Impossible(format!("`{text}` is no length of time")))
     }
 
+    /// How long a final response is waited for. Who may rightly say nothing says it as well in a quarter of the
+    /// time of a transaction: 16·T1, by when a request over UDP has gone out six times (RFC 3261 §17.1.2.2).
+    fn patience(
+        &self,
+        within: Option<&Template>,
+        right: &[StatusPattern],
+        step: &str,
+    ) -> Result<Duration, Trouble> {
+        let answer = self.profile.pixit.timers.answer;
+        let usual = if right.contains(&StatusPattern::Silence) {
+            answer / 4
+        } else {
+            answer
+        };
+        self.length(within, usual, step)
+    }
+
     fn saved(&self, step: &str, name: Option<String>, event: u32) {
         if let Some(name) = name {
             self.agents
@@ -552,4 +569,9 @@ async fn join<T>(mut pending: Vec<Pending<'_, T>>) -> Vec<T> {
     })
     .await;
     done.into_iter().flatten().collect()
+}
+
+/// The statuses that are right, where the scenario says which.
+fn statuses(expect: Option<&Expect>) -> &[StatusPattern] {
+    expect.map_or(&[], |expect| &expect.status)
 }

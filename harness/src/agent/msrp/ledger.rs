@@ -15,6 +15,8 @@ pub(super) struct Ledger {
     frames: u64,
     last: VecDeque<Held>,
     left_out: u64,
+    /// The last frame that was left out.
+    gone: u64,
     over: bool,
 }
 
@@ -39,8 +41,10 @@ impl Ledger {
             frame: (moment, kind),
             answer: None,
         });
-        if self.last.len() as u64 > NOTED {
-            self.last.pop_front();
+        if self.last.len() as u64 > NOTED
+            && let Some(gone) = self.last.pop_front()
+        {
+            self.gone = gone.number;
             self.left_out += 1;
         }
         (number, None)
@@ -53,6 +57,10 @@ impl Ledger {
         moment: Moment,
         kind: EventKind,
     ) -> Option<EventKind> {
+        // Answers may be written long after their frames, and after the last one.
+        if number > NOTED && number <= self.gone {
+            return None;
+        }
         if self.over || number <= NOTED {
             return Some(kind);
         }
@@ -127,6 +135,21 @@ mod tests {
                 .1
                 .is_some()
         );
+    }
+
+    #[test]
+    fn what_is_answered_after_the_end_is_noted_if_its_frame_was() {
+        let mut ledger = Ledger::default();
+        for _ in 1..=100 {
+            ledger.frame(Moment::default(), kind("frame".into()));
+        }
+        let _ = ledger.close();
+        let noted = (1..=100).filter(|number| {
+            let answer = ledger.answer(*number, Moment::default(), kind("answer".into()));
+            answer.is_some()
+        });
+        let noted: Vec<u64> = noted.collect();
+        assert_eq!(noted, (1..=32).chain(69..=100).collect::<Vec<_>>());
     }
 
     #[test]

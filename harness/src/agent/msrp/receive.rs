@@ -106,7 +106,10 @@ pub(super) async fn answer(
     shared: Weak<Shared>,
 ) {
     while let Some(answer) = queue.recv().await {
-        sleep(answer.after).await;
+        // Even a sleep of nothing lasts until the next millisecond.
+        if !answer.after.is_zero() {
+            sleep(answer.after).await;
+        }
         let mut writer = connection.writing().await;
         let Some(shared) = shared.upgrade() else {
             return;

@@ -580,7 +580,10 @@ impl Out<'_> {
         for index in 0..count {
             let plan = frames.chunks.plan(index, length);
             let planned = planned(frames, plan, &to, &from);
-            sleep(planned.pause).await;
+            // Even a sleep of nothing lasts until the next millisecond.
+            if !planned.pause.is_zero() {
+                sleep(planned.pause).await;
+            }
             let noted = index < NOTED || index + NOTED >= count;
             if index == NOTED && count > 2 * NOTED {
                 let text = format!(

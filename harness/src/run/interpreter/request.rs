@@ -6,7 +6,7 @@ use bytes::Bytes;
 use imspec_reports::record::{EventKind, Outcome};
 use tokio::time::Instant;
 
-use super::{Done, Flow, Interpreter, Trouble};
+use super::{Done, Flow, Interpreter, Trouble, statuses};
 use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing, Shape, Showing};
 use crate::evidence::packet_of;
 use crate::scenario::model::{
@@ -124,7 +124,7 @@ impl Interpreter<'_> {
             octets,
             copies: self.number(&step.copies, path)?,
             retransmit: true,
-            within: self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?,
+            within: self.patience(step.within.as_ref(), statuses(step.expect.as_ref()), path)?,
             save: self.save(step.save.as_ref(), path)?,
             hop: None,
             credentials: self.showing(&step.credentials, path)?,
@@ -141,17 +141,16 @@ impl Interpreter<'_> {
         let endpoint = self.endpoint(user, &step.device, transport).await?;
         let timers = &self.profile.pixit.timers;
         // Octets that nothing is expected of may rightly get no answer at all.
-        let usual = if step.expect.is_some() {
-            timers.answer
-        } else {
-            timers.quiet
+        let within = match &step.expect {
+            Some(expect) => self.patience(step.within.as_ref(), &expect.status, path)?,
+            None => self.length(step.within.as_ref(), timers.quiet, path)?,
         };
         let out = Outgoing {
             step: path.to_owned(),
             octets: self.content(&step.content, path)?,
             copies: 1,
             retransmit: false,
-            within: self.length(step.within.as_ref(), usual, path)?,
+            within,
             save: self.save(step.save.as_ref(), path)?,
             hop: None,
             credentials: Showing::Own,

@@ -8,7 +8,7 @@ use imspec_reports::record::{EventKind, Outcome};
 use tokio::time::Instant;
 
 use super::request::{expected, fits, own_headers};
-use super::{Done, Flow, Interpreter, Trouble};
+use super::{Done, Flow, Interpreter, Trouble, statuses};
 use crate::agent::msrp::{
     ChunkPlan, Content as Load, Cut, Cutting, Drawn, Frames, Load as Cargo, Parcel, Shipment,
     Shipped,
@@ -25,7 +25,7 @@ impl Interpreter<'_> {
         let from = self.user(&step.from)?;
         let transport = self.transport(step.transport.as_ref(), path)?;
         let save = self.save(step.save.as_ref(), path)?;
-        let within = self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?;
+        let within = self.patience(step.within.as_ref(), statuses(step.expect.as_ref()), path)?;
         let given = self.given(&step.headers, path)?;
         let described = match &step.body {
             InviteBody::Offer(offer) => self.described(offer, path)?,
@@ -118,7 +118,7 @@ impl Interpreter<'_> {
         let out = InSession {
             step: path.to_owned(),
             given: self.given(&step.headers, path)?,
-            within: self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?,
+            within: self.patience(step.within.as_ref(), statuses(step.expect.as_ref()), path)?,
             save: self.save(step.save.as_ref(), path)?,
         };
         let begun = Instant::now();
@@ -132,7 +132,7 @@ impl Interpreter<'_> {
     pub(super) async fn cancel(&self, path: &str, step: &Cancel) -> Result<Done, Trouble> {
         let call = self.call(&step.session, path)?;
         let given = self.given(&step.headers, path)?;
-        let within = self.length(step.within.as_ref(), self.profile.pixit.timers.answer, path)?;
+        let within = self.patience(step.within.as_ref(), statuses(step.expect.as_ref()), path)?;
         let begun = Instant::now();
         let ending = self.agents.cancel(&call, path, &given, within).await;
         // Without an expectation whatever comes is right: the final response may have been faster.
@@ -142,12 +142,17 @@ impl Interpreter<'_> {
 
     pub(super) async fn msrp(&self, path: &str, step: &MsrpStep) -> Result<Done, Trouble> {
         let call = self.call(&step.session, path)?;
-        let usual = match (&step.raw, &step.expect) {
+        let within = match (&step.raw, &step.expect) {
             // Octets that nothing is expected of may rightly get no answer at all.
-            (Some(_), None) => self.profile.pixit.timers.quiet,
-            _ => self.profile.pixit.timers.answer,
+            (Some(_), None) => {
+                self.length(step.within.as_ref(), self.profile.pixit.timers.quiet, path)?
+            }
+            (_, Some(expect)) if !expect.closed => {
+                let right = [expect.status.as_slice(), &expect.last].concat();
+                self.patience(step.within.as_ref(), &right, path)?
+            }
+            _ => self.patience(step.within.as_ref(), &[], path)?,
         };
-        let within = self.length(step.within.as_ref(), usual, path)?;
         let save = self.save(step.save.as_ref(), path)?;
         let on = match &step.connection {
             MsrpConnection::Same => On::Same,
