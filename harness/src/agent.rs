@@ -18,6 +18,7 @@ mod outgoing;
 mod ports;
 mod sdp;
 mod secrets;
+mod standing;
 mod tags;
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,7 +36,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::evidence::View;
 use crate::link::{Dialer, Transport};
 use crate::scenario::{Case, CaseUser};
-use crate::sut::profile::{Msrp, Timers};
+use crate::sut::profile::{Msrp, Standing, Timers};
 
 pub use call::{Call, End};
 pub use credentials::{Logins, Shape, Showing, without_own};
@@ -49,6 +50,7 @@ pub use tags::{branch, call_id, tag};
 use credentials::{Conversation, Keyring};
 use desk::{Client, ClientKey};
 use endpoint::Way;
+use standing::ServiceRoutes;
 
 /// Pause between copies that a scenario asks for.
 const COPIES: Duration = Duration::from_millis(20);
@@ -72,6 +74,8 @@ pub struct Surroundings {
     pub logins: Option<Arc<Logins>>,
     /// How long a nonce holds, by store time, where that is declared.
     pub nonce_life: Option<Duration>,
+    /// Where the agents stand.
+    pub standing: Arc<Standing>,
 }
 
 /// All user agents of one case.
@@ -89,6 +93,7 @@ struct Shared {
     endpoints: tokio::sync::Mutex<HashMap<Place, Arc<Endpoint>>>,
     msrp: msrp::Hub,
     keyring: Keyring,
+    service_routes: ServiceRoutes,
 }
 
 /// Whose socket.
@@ -151,6 +156,7 @@ impl Agents {
             news: Notify::new(),
             endpoints: tokio::sync::Mutex::default(),
             keyring: Keyring::default(),
+            service_routes: ServiceRoutes::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -245,6 +251,18 @@ impl Agents {
         Ok(endpoint)
     }
 
+    /// A device gets another address, and is found at the old one no more.
+    pub async fn moves(&self, user: &str, device: &str) {
+        let mut endpoints = self.shared.endpoints.lock().await;
+        endpoints.retain(|place, endpoint| {
+            let stays = place.user != user || place.device != device;
+            if !stays {
+                endpoint.close();
+            }
+            stays
+        });
+    }
+
     /// Sends a request and waits for its final response. A challenge is answered, and the request goes out again
     /// (RFC 3261 §22.2).
     pub async fn transact(
@@ -271,6 +289,13 @@ impl Agents {
                 && conversation.goes_again(&response)
             {
                 continue;
+            }
+            if let Ending::Final { event, .. } = ending
+                && out.octets.starts_with(b"REGISTER ")
+                && let Some(response) = self.response(event)
+            {
+                let user = &endpoint.place().user;
+                self.shared.service_routes.learn(user, &response);
             }
             return Ok(ending);
         }
@@ -407,6 +432,29 @@ impl Agents {
                 next = now + interval;
             }
         }
+    }
+
+    /// Ends the sessions that still stand, without a word in the trace: the case is over.
+    pub async fn leave(&self) {
+        let deadline = Instant::now() + PARTING;
+        self.until(deadline, |desk| (!desk.owes()).then_some(()))
+            .await;
+        let (trace, calls) = {
+            let mut desk = self.desk();
+            (desk.take_trace(), desk.standing_calls())
+        };
+        for call in calls {
+            let out = InSession {
+                step: String::new(),
+                given: Vec::new(),
+                within: PARTING,
+                save: None,
+            };
+            // Whoever is gone already has ended it, too.
+            let _ = self.request_within(&call, "BYE", out).await;
+            self.hang_up(&call).await;
+        }
+        self.desk().put_trace(trace);
     }
 
     /// Closes all sockets and gives the trace away.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::document::Diagnostic;
 use crate::scenario::decode;
 use crate::scenario::early::Early;
-use crate::scenario::model::{Case, Pics, Scenario, Step, Verb};
+use crate::scenario::model::{Case, Pics, Scenario, Step, UserState, Verb};
 use crate::scenario::{Known, Written};
 use condition::Outcome;
 pub use selection::{Selection, SelectionError};
@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub domain: &'a str,
     /// Transport of user agents where a scenario names none.
     pub transport: &'a str,
+    /// The accounts that cases share, where the server has only a few.
+    pub few: Option<&'a [String]>,
     /// Seed of random values and user names.
     pub seed: u64,
 }
@@ -163,7 +165,16 @@ fn make(
         .with_matrix(values);
     let slug = slug(scenario, number);
     let mark = seed_of(context.seed, "") & 0xff_ffff;
-    let name = |role: &str| format!("{role}-{slug}-{mark:06x}");
+    let few = context.few.map(|few| assigned(written, few, seed));
+    let (of_pool, lacks) = match few {
+        None => (BTreeMap::new(), None),
+        Some(Ok(of_pool)) => (of_pool, None),
+        Some(Err(why)) => (BTreeMap::new(), Some(why)),
+    };
+    let name = |role: &str| match of_pool.get(role) {
+        Some(account) => account.clone(),
+        None => format!("{role}-{slug}-{mark:06x}"),
+    };
     // The names in it were checked when the file was loaded.
     let decoded = decode::case(written, early, &name, context.transport, &Known::anything());
     let undeclared: Vec<String> = decoded
@@ -179,6 +190,7 @@ fn make(
             undeclared.join(", ")
         ))
     };
+    let problem = problem.or(lacks);
     let case = Case {
         id: id.to_owned(),
         scenario: Arc::clone(scenario),
@@ -187,6 +199,40 @@ fn make(
         steps: decoded.steps,
     };
     Made { case, problem }
+}
+
+/// The accounts of a small pool that the users of a case get: always the same for the same case, so that a run can
+/// be repeated, sharded and judged again.
+fn assigned(
+    written: &Written,
+    few: &[String],
+    seed: u64,
+) -> Result<BTreeMap<String, String>, String> {
+    let users: Vec<_> = written
+        .users
+        .iter()
+        .filter(|user| user.state != UserState::Absent)
+        .collect();
+    if let Some(user) = users
+        .iter()
+        .find(|user| user.name.is_some() || user.domain.is_some())
+    {
+        return Err(format!(
+            "`{}` needs an account with an address of this scenario's own, and the profile has a list of accounts",
+            user.role
+        ));
+    }
+    if users.len() > few.len() {
+        return Err(format!(
+            "the case has {} users with accounts, and `pixit.accounts` of the profile has {}",
+            users.len(),
+            few.len()
+        ));
+    }
+    let first = usize::try_from(seed % few.len().max(1) as u64).unwrap_or(0);
+    let accounts = few.iter().cycle().skip(first);
+    let roles = users.iter().map(|user| user.role.clone());
+    Ok(roles.zip(accounts.cloned()).collect())
 }
 
 /// A value of the profile stands where it cannot stand.

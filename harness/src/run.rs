@@ -5,6 +5,7 @@
 //! in a lane all cases run side by side on one [`timeline`], each driven by an interpreter.
 
 mod condition;
+mod housekeeping;
 mod interpreter;
 mod lane;
 mod progress;

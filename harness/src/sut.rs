@@ -10,6 +10,7 @@ pub(crate) mod control;
 pub mod instance;
 pub mod places;
 pub mod policy;
+pub mod pool;
 pub mod probe;
 pub mod process;
 pub mod profile;

@@ -30,6 +30,7 @@ fn make(scenarios: &[Arc<Scenario>], pics: &Pics, settable: &[&str], seed: u64) 
         settable: &settable,
         domain: "example.org",
         transport: "udp",
+        few: None,
         seed,
     };
     plan(scenarios, &Selection::all(), &context)
@@ -458,6 +459,7 @@ fn a_condition_may_depend_on_the_matrix() {
             settable: &settable,
             domain: "example.org",
             transport: "udp",
+            few: None,
             seed: 1,
         };
         imspec::plan::plan(&scenarios, &selection, &context)

@@ -24,6 +24,7 @@ fn case() -> Case {
         settable: &BTreeSet::new(),
         domain: "example.org",
         transport: "udp",
+        few: None,
         seed: 1,
     };
     let plan = plan(&[Arc::new(scenario)], &Selection::all(), &context);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use imspec_wire::sdp::FormatList;
@@ -216,6 +216,11 @@ pub struct Trust {
     /// not, the P-Asserted-Identity they claim is removed before anything is stored or sent on. It is the
     /// default of the setting `identity.trust`.
     pub peers: bool,
+    /// Addresses of the operator's core. Where some are named the server is an application server behind it:
+    /// they may register users (3GPP TS 24.229 §5.4.1.7), nobody else may register anyone but himself, and what is
+    /// for such a user goes to whoever registered him.
+    #[serde(default)]
+    pub core: Vec<IpAddr>,
 }
 
 /// Bounds.
@@ -360,7 +365,10 @@ impl Default for MsrpConfig {
 
 impl Default for Trust {
     fn default() -> Self {
-        Self { peers: true }
+        Self {
+            peers: true,
+            core: Vec::new(),
+        }
     }
 }
 

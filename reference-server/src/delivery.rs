@@ -480,7 +480,7 @@ impl Delivery {
             stored: item.stored,
             request: item.request,
             how: Deferred {
-                contact: reach::request_uri(&binding.contact),
+                contact: reach::request_uri(binding),
                 marker: marker(&indication),
                 ..self.how(item.expired)
             },
@@ -528,7 +528,7 @@ impl Delivery {
         let to = Destination::of(binding);
         reach::send(&self.clients, &to, "MESSAGE", |via| {
             let how = Deferred {
-                contact: reach::request_uri(&binding.contact),
+                contact: reach::request_uri(binding),
                 via,
                 marker: marker(&indication),
                 ..self.how(item.expired)
@@ -633,7 +633,7 @@ impl Delivery {
         }
         let to = Destination::of(binding);
         let sent = reach::send(&self.clients, &to, "MESSAGE", |via| {
-            let contact = reach::request_uri(&binding.contact);
+            let contact = reach::request_uri(binding);
             expiry_notice(stored, context.domains.main(), contact, via, context.now())
         });
         if let Ok(mut pending) = sent.await {

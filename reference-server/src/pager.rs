@@ -137,7 +137,7 @@ impl Pager {
             let contacts_left = u32::try_from(bindings.len() - tried).unwrap_or(u32::MAX);
             let to = Destination::of(binding);
             let sent = reach::send(&self.clients, &to, "MESSAGE", |via| {
-                let contact = reach::request_uri(&binding.contact);
+                let contact = reach::request_uri(binding);
                 self.context
                     .parts
                     .composer

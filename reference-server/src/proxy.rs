@@ -130,7 +130,7 @@ impl Walk {
                 break;
             }
             let to = Destination::of(binding);
-            let contact = reach::request_uri(&binding.contact);
+            let contact = reach::request_uri(binding);
             let sent = reach::invite(&self.proxy.clients, &to, |via| {
                 let composer = &self.proxy.context.parts.composer;
                 composer.forwarded(&self.request, &self.flow, contact, via)

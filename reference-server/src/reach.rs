@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use imspec_wire::sip::typed::{Host, SipUri, Uri};
+use imspec_wire::sip::typed::{Host, NameAddr, SipUri, Uri};
 
 use crate::store::Binding;
 use crate::transaction::client::{ClientTransactions, Pending};
@@ -33,9 +33,13 @@ pub(crate) enum Unreachable {
     },
 }
 
-/// The URI to write into the request line: a Contact may carry header fields, a Request-URI must not
-/// (RFC 3261 §19.1.1).
-pub(crate) fn request_uri(contact: &str) -> &str {
+/// The URI to write into the request line of what is sent to a binding.
+pub(crate) fn request_uri(binding: &Binding) -> &str {
+    without_headers(binding.target.as_deref().unwrap_or(&binding.contact))
+}
+
+/// A Contact may carry header fields, a Request-URI must not (RFC 3261 §19.1.1).
+fn without_headers(contact: &str) -> &str {
     contact.split('?').next().unwrap_or(contact)
 }
 
@@ -44,19 +48,30 @@ pub(crate) fn request_uri(contact: &str) -> &str {
 pub(crate) struct Destination {
     uri: String,
     flow: Option<Target>,
+    /// Route of requests that leave for there.
+    route: Vec<String>,
 }
 
 impl Destination {
     /// A URI, and a place that its owner can be reached at if the URI does not serve.
     pub(crate) fn new(uri: String, flow: Option<Target>) -> Self {
-        Self { uri, flow }
+        Self {
+            uri,
+            flow,
+            route: Vec::new(),
+        }
     }
 
-    /// The contact of a binding.
+    /// The contact of a binding, or the first of those on the way to it (RFC 3261 §16.6 item 6).
     pub(crate) fn of(binding: &Binding) -> Self {
+        let first = binding.route.first().and_then(|first| {
+            let first = NameAddr::parse(first.as_bytes()).ok()?;
+            Some(first.uri.to_string())
+        });
         Self {
-            uri: binding.contact.clone(),
+            uri: first.unwrap_or_else(|| binding.contact.clone()),
             flow: registered_flow(binding),
+            route: binding.route.clone(),
         }
     }
 
@@ -65,6 +80,7 @@ impl Destination {
         Self {
             uri,
             flow: self.flow,
+            route: Vec::new(),
         }
     }
 }
@@ -146,6 +162,7 @@ struct Ways {
     address: SocketAddr,
     left: Vec<Target>,
     chosen: bool,
+    route: Vec<String>,
     last: Unreachable,
 }
 
@@ -187,6 +204,7 @@ impl Ways {
             wish,
             address,
             left,
+            route: destination.route.clone(),
             chosen: false,
         })
     }
@@ -205,6 +223,7 @@ impl Ways {
             wish: Some(flow.protocol),
             address: flow.address,
             left: vec![flow],
+            route: destination.route.clone(),
             chosen: false,
         })
     }
@@ -223,6 +242,7 @@ impl Ways {
             let octets = compose(&format!(
                 "SIP/2.0/{protocol} {sent_by};branch={branch};rport"
             ));
+            let octets = routed(octets, &self.route);
             if !self.chosen {
                 self.chosen = true;
                 if self.wish.is_none() && octets.len() > DATAGRAM_LIMIT {
@@ -254,6 +274,21 @@ impl Ways {
             error,
         };
     }
+}
+
+/// A request with the Route that leads to its target, behind the first line: who is on the way looks there first.
+fn routed(request: Bytes, route: &[String]) -> Bytes {
+    let end = request.windows(2).position(|two| two == b"\r\n");
+    let (Some(end), false) = (end, route.is_empty()) else {
+        return request;
+    };
+    let (line, rest) = request.split_at(end + 2);
+    let mut octets = line.to_vec();
+    for hop in route {
+        octets.extend_from_slice(format!("Route: {hop}\r\n").as_bytes());
+    }
+    octets.extend_from_slice(rest);
+    octets.into()
 }
 
 /// The transport that the URI asks for, if it asks; an error when that is none that we speak.
@@ -358,6 +393,17 @@ mod tests {
 
     #[test]
     fn header_fields_do_not_reach_the_request_line() {
-        assert_eq!(request_uri("sip:b@h;x=y?Subject=z"), "sip:b@h;x=y");
+        assert_eq!(without_headers("sip:b@h;x=y?Subject=z"), "sip:b@h;x=y");
+    }
+
+    #[test]
+    fn the_route_stands_behind_the_first_line() {
+        let request = Bytes::from_static(b"MESSAGE sip:b@h SIP/2.0\r\nVia: x\r\n\r\nhi");
+        let route = ["<sip:p1;lr>".to_owned(), "<sip:p2;lr>".to_owned()];
+        assert_eq!(
+            routed(request.clone(), &route),
+            &b"MESSAGE sip:b@h SIP/2.0\r\nRoute: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\nVia: x\r\n\r\nhi"[..]
+        );
+        assert_eq!(routed(request.clone(), &[]), request);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imspec_wire::sip::Message;
 use imspec_wire::sip::typed::{
-    CSeq, Contact, Expires, NameAddr, SipDate, To, TypedHeader as _, Uri,
+    CSeq, Contact, Expires, From as FromField, NameAddr, Path, SipDate, To, TypedHeader as _, Uri,
 };
 use tokio::sync::Mutex;
 
@@ -62,6 +62,10 @@ struct Wish {
     call_id: String,
     cseq: u32,
     source: String,
+    /// The user whom the core registers.
+    target: Option<String>,
+    /// Proxies through which the contact is reached.
+    path: Vec<String>,
     change: Change,
 }
 
@@ -95,11 +99,12 @@ impl Registrar {
 
     /// Answers a REGISTER.
     pub(crate) async fn register(&self, request: &Message, flow: &Flow) -> Registered {
-        let account = match self.address_of_record(request).await {
-            Ok(account) => account,
+        let (account, by_core) = match self.address_of_record(request, flow).await {
+            Ok(found) => found,
             Err(refused) => return refused,
         };
-        let wish = match wish(request, &self.context.config.registrar, flow) {
+        let core = by_core.then_some(account.as_str());
+        let wish = match wish(request, &self.context.config.registrar, flow, core) {
             Ok(wish) => wish,
             Err(reply) => return Registered::refused(reply),
         };
@@ -134,15 +139,26 @@ impl Registrar {
         {
             return error.into();
         }
+        // RFC 3327 §5.3: who asked learns by which way he is reached.
+        let reply = wish
+            .path
+            .iter()
+            .fold(listing(&bindings, now), |reply, hop| {
+                reply.with("Path", hop.clone())
+            });
         Registered {
-            reply: listing(&bindings, now),
+            reply,
             changed: Some((account, refreshed)),
         }
     }
 
     /// Steps 1 and 3 to 5: the domain must be served here, the sender must show that he may do it, and the
-    /// user must exist.
-    async fn address_of_record(&self, request: &Message) -> Result<String, Registered> {
+    /// user must exist. Tells besides whether the operator's core registers him.
+    async fn address_of_record(
+        &self,
+        request: &Message,
+        flow: &Flow,
+    ) -> Result<(String, bool), Registered> {
         let context = &self.context;
         let refuse = |status| Err(Registered::refused(Reply::new(status)));
         match context
@@ -160,12 +176,20 @@ impl Registrar {
         };
         match context.domains.addressee(to.uri.to_string().as_bytes()) {
             Addressee::User(account) => {
-                // Steps 3 and 4: before anything is told of the user.
-                if let Err(reply) = guard::registration(context, request, &account).await {
+                let core = &context.config.trust.core;
+                let is_third_party = !core.is_empty() && is_third_party(request);
+                let by_core = is_third_party && core.contains(&flow.remote.ip());
+                if is_third_party && !by_core {
+                    return Err(Registered::refused(Reply::because(403, "Not The Core")));
+                }
+                // Steps 3 and 4: before anything is told of the user. The core has seen to it already.
+                if !by_core
+                    && let Err(reply) = guard::registration(context, request, &account).await
+                {
                     return Err(Registered::refused(reply));
                 }
                 match context.parts.store.has_account(&account).await {
-                    Ok(true) => Ok(account),
+                    Ok(true) => Ok((account, by_core)),
                     Ok(false) => refuse(404),
                     Err(error) => Err(error.into()),
                 }
@@ -192,11 +216,33 @@ impl Registrar {
             host.as_deref() == Some(&ip)
         };
         let listen = &self.context.config.listen;
-        listen.udp.iter().chain(&listen.tcp).any(own)
+        let all = [
+            &listen.udp,
+            &listen.tcp,
+            &listen.tls,
+            &listen.ws,
+            &listen.wss,
+        ];
+        all.into_iter().flatten().any(own)
     }
 }
 
-fn wish(request: &Message, config: &RegistrarConfig, flow: &Flow) -> Result<Wish, Reply> {
+/// Whether somebody else registers the user (RFC 3261 §10.2, From).
+fn is_third_party(request: &Message) -> bool {
+    let (Some(Ok(from)), Some(Ok(to))) = (request.typed::<FromField>(), request.typed::<To>())
+    else {
+        return false;
+    };
+    !from.uri.equivalent(&to.uri)
+}
+
+/// What a REGISTER wants; `core`: the account, where the operator's core registers its user.
+fn wish(
+    request: &Message,
+    config: &RegistrarConfig,
+    flow: &Flow,
+    core: Option<&str>,
+) -> Result<Wish, Reply> {
     let cseq = match request.typed::<CSeq>() {
         Some(Ok(cseq)) => cseq.number,
         _ => return Err(Reply::new(400)),
@@ -233,6 +279,13 @@ fn wish(request: &Message, config: &RegistrarConfig, flow: &Flow) -> Result<Wish
         call_id,
         cseq,
         source: flow.to_string(),
+        target: core.map(str::to_owned),
+        path: request
+            .typed_all::<Path>()
+            .into_iter()
+            .flatten()
+            .map(|hop| hop.to_string())
+            .collect(),
         change,
     })
 }
@@ -307,6 +360,12 @@ fn apply(
             updated_at: now,
             expires_at: now.plus_seconds(i64::from(wanted.seconds)),
             source: wish.source.clone(),
+            target: wish.target.clone(),
+            // An application server hands everything for the user to his S-CSCF (3GPP TS 24.229 §5.7.3).
+            route: match &wish.target {
+                Some(_) => vec![loose(&wanted.uri)],
+                None => wish.path.clone(),
+            },
         };
         match place {
             Some(place) => bindings.insert(place, binding),
@@ -317,6 +376,16 @@ fn apply(
         return Err(Reply::because(403, "Too Many Contacts"));
     }
     Ok((bindings, refreshed))
+}
+
+/// A Route value that leads by that URI.
+fn loose(uri: &Uri) -> String {
+    let is_loose = uri.as_sip().is_some_and(|sip| sip.params.has("lr"));
+    if is_loose {
+        format!("<{uri}>")
+    } else {
+        format!("<{uri};lr>")
+    }
 }
 
 /// Step 8: the 200 lists every binding with what is left of its life.
@@ -369,7 +438,7 @@ mod tests {
             min_expires_s: 60,
             ..RegistrarConfig::default()
         };
-        wish(&builder.build().unwrap(), &config, &flow)
+        wish(&builder.build().unwrap(), &config, &flow, None)
     }
 
     fn applied(before: &[Binding], cseq: u32, fields: &[&str]) -> Result<Vec<String>, u16> {
@@ -391,6 +460,30 @@ mod tests {
         apply(Vec::new(), &register(5, &fields).unwrap(), NOW, 9)
             .unwrap()
             .0
+    }
+
+    #[test]
+    fn who_is_on_the_way_is_remembered() {
+        let fields = [
+            "Contact: <sip:bob@192.0.2.4>",
+            "Path: <sip:p2.example.org;lr>, <sip:p1.example.org;lr;ob>",
+        ];
+        let wish = register(1, &fields).unwrap();
+        let (bindings, _) = apply(Vec::new(), &wish, NOW, 3).unwrap();
+        assert_eq!(
+            bindings[0].route,
+            ["<sip:p2.example.org;lr>", "<sip:p1.example.org;lr;ob>"]
+        );
+        assert_eq!(bindings[0].target, None);
+    }
+
+    #[test]
+    fn what_the_core_registers_goes_to_the_core() {
+        let mut wish = register(1, &["Contact: <sip:scscf1.example.org:5090>"]).unwrap();
+        wish.target = Some("sip:bob@example.org".into());
+        let (bindings, _) = apply(Vec::new(), &wish, NOW, 3).unwrap();
+        assert_eq!(bindings[0].route, ["<sip:scscf1.example.org:5090;lr>"]);
+        assert_eq!(bindings[0].target.as_deref(), Some("sip:bob@example.org"));
     }
 
     #[test]

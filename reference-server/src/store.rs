@@ -54,6 +54,11 @@ pub struct Binding {
     pub expires_at: Timestamp,
     /// Where the REGISTER came from, as `udp 192.0.2.1:5060`.
     pub source: String,
+    /// Request-URI of what is sent there, where that is not the contact: the address of record of a user whom
+    /// the operator's core registered.
+    pub target: Option<String>,
+    /// Route of what is sent there: the Path of the REGISTER (RFC 3327 §5.3), or the core itself.
+    pub route: Vec<String>,
 }
 
 /// A message on its way into the store.

@@ -201,6 +201,8 @@ async fn a_held_record_is_nobodys_before_it_is_released() {
         updated_at: now,
         expires_at: Timestamp::from_seconds(99),
         source: "udp 192.0.2.1:5060".into(),
+        target: None,
+        route: Vec::new(),
     };
     store.set_bindings(BOB, vec![binding]).await.unwrap();
     let content = store.new_content();

@@ -5,7 +5,8 @@
 
 Without names the bundles are run, which have every variant in them; with names, each named variant alone. A line for
 each run tells what came of its cases; the exit status is 1 if anything was found. Besides, the server as it is is reached
-over one transport alone: over:tls, over:ws, over:wss.
+over one transport alone (over:tls, over:ws, over:wss), and from other places: place:core is an S-CSCF that registers
+users with an application server, place:proxy goes through Kamailio as outbound proxy, place:pool has six accounts for all cases, place:silence and place:lapse let users go offline otherwise than by a de-registration.
 
     --alone        every variant by itself, which takes a quarter of an hour
     --undeclared   the profile says nothing of the choice, and it cannot be set: what depends on it must be
@@ -17,9 +18,11 @@ over one transport alone: over:tls, over:ws, over:wss.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +36,10 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 REFERENCE = os.path.join(ROOT, "scenarios", "profiles", "reference", "profile.yaml")
 # Transports over which the whole suite is run.
 OVER = ["over:tls", "over:ws", "over:wss"]
+# Where the tester stands, and how users come and go.
+PLACES = ["place:core", "place:proxy", "place:pool", "place:silence", "place:lapse"]
+# Cases that must pass wherever the tester stands.
+ENOUGH = 1000
 # Longer than any run takes where nothing hangs.
 PATIENCE = 240
 
@@ -93,6 +100,77 @@ def over(transport):
     return text
 
 
+def place(name):
+    """The profile of the server as it is, with the tester in another place."""
+    with open(REFERENCE, encoding="utf-8") as reference:
+        text = reference.read()
+    changes = {
+        # The harness is the S-CSCF of an operator's core, the server an application server behind it.
+        "core": [
+            ("  transport: udp\n", "  transport: udp\n  registration: third-party\n"),
+            ("          sip: { t1_ms: 100 }\n",
+             '          sip: { t1_ms: 100 }\n          trust: { peers: true, core: ["127.0.0.1"] }\n'),
+        ],
+        # Who goes offline is out of reach, and his binding stays. The server needs 64 times T1 to see it.
+        "silence": [
+            ("  transport: udp\n", "  transport: udp\n  offline: silence\n"),
+            ("  timers: { t1: 100ms, answer: 6400ms,", "  timers: { t1: 100ms, answer: 20s,"),
+            ("  offline.trigger: not-registered\n", "  offline.trigger: unreachable\n"),
+            ("        - offline.trigger\n", ""),
+            ("          sip: { t1_ms: 100 }\n",
+             "          sip: { t1_ms: 60 }\n          policy: { offline.trigger: unreachable }\n"),
+        ],
+        # Everything goes through Kamailio as outbound proxy; the server knows its way back by Path.
+        "proxy": [
+            ('  target: { udp: "127.0.0.1:${port.sip}", tcp: "127.0.0.1:${port.sip}" }\n',
+             '  outbound-proxy: { udp: "127.0.0.1:@PROXY@", tcp: "127.0.0.1:@PROXY@" }\n'),
+            ('"127.0.0.1:${port.sip}"', '"127.0.0.1:@SERVER@"'),
+            ("    ports: [sip, control, msrp, msrps]\n", "    ports: [control, msrp, msrps]\n"),
+            ("    instances: 8\n", "    instances: 1\n"),
+        ],
+        # Six accounts for all cases.
+        "pool": [
+            ("  accounts: { provision: control, ", '  accounts: { pattern: "user-${n}", count: 6, provision: control, '),
+        ],
+        "lapse": [("  transport: udp\n", "  transport: udp\n  offline: { lapse: 2s }\n")],
+    }[name]
+    for old, new in [("name: reference\n", f"name: place-{name}\n"), *changes]:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+@contextlib.contextmanager
+def proxy(folder):
+    """Kamailio before a server; gives the ports of both."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = one.getsockname()[1], other.getsockname()[1]
+    with open(os.path.join(HERE, "proxy.cfg"), encoding="utf-8") as template:
+        text = template.read().replace("@PROXY@", str(ports[0])).replace("@SERVER@", str(ports[1]))
+    config, log = os.path.join(folder, "proxy.cfg"), os.path.join(folder, "proxy.log")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(text)
+    with open(log, "wb") as said:
+        running = subprocess.Popen(["kamailio", "-f", config, "-m", "256", "-M", "16", "-DD", "-E",
+                                    "-w", folder, "-P", os.path.join(folder, "proxy.pid")], stdout=said, stderr=said)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", ports[0]), 1):
+                break
+            if running.poll() is not None:
+                with open(log, encoding="utf-8", errors="replace") as said:
+                    raise RuntimeError("Kamailio has ended:\n" + "".join(said.readlines()[-10:]))
+            time.sleep(0.05)
+        yield ports
+    finally:
+        running.terminate()
+        try:
+            running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
 def findings(out):
     """Cases by verdict, and what was found, from the record of a run."""
     with open(os.path.join(out, "run.json"), encoding="utf-8") as record:
@@ -106,13 +184,28 @@ def findings(out):
 
 
 def try_variant(args, work, names):
+    if names != ["place:proxy"]:
+        return try_profile(args, work, names, {})
+    with tempfile.TemporaryDirectory() as folder, proxy(folder) as (first, server):
+        tried = try_profile(args, work, names, {"@PROXY@": str(first), "@SERVER@": str(server)})
+        if not tried[0]:
+            with open(os.path.join(folder, "proxy.log"), encoding="utf-8", errors="replace") as log:
+                print("".join(log.readlines()[-20:]), file=sys.stderr)
+        return tried
+
+
+def try_profile(args, work, names, ports):
     title = "+".join(names) or "as it is"
     folder = os.path.join(work, re.sub(r"[^a-z0-9]+", "-", title)[:80])
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "profile.yaml")
     with open(path, "w", encoding="utf-8") as file:
-        alone = over(names[0].removeprefix("over:")) if names and names[0] in OVER else None
-        file.write(alone or profile(names, not args.undeclared))
+        kind, _, which = names[0].partition(":") if names else ("", "", "")
+        alone = {"over": over, "place": place}.get(kind)
+        text = alone(which) if alone else profile(names, not args.undeclared)
+        for name, port in ports.items():
+            text = text.replace(name, port)
+        file.write(text)
     out = os.path.join(folder, "reports")
     command = [args.imspec, "run", "--profile", path, "--scenarios", os.path.join(ROOT, "scenarios", "suite"),
                "--seed", "1", "--quiet", "--out", out, *args.case]
@@ -132,8 +225,10 @@ def try_variant(args, work, names):
     reported = set().union(*(VARIANTS[name][4] for name in names if name in VARIANTS))
     wrong = [finding for finding in found
              if finding["kind"] not in harmless and finding["requirement"] not in reported]
+    # Who stands elsewhere sees less, and not nothing.
+    is_idle = bool(names) and names[0] in PLACES and not args.case and counts.get("pass", 0) < ENOUGH
     is_right = status in (0, 1) and bool(counts) and not counts.get("error") \
-        and not wrong and not broken
+        and not wrong and not broken and not is_idle
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     line = f"{'conforms' if is_right else 'WRONG   '}  {took:5.1f} s  {title}: {verdicts or status}"
     if not is_right:
@@ -156,7 +251,7 @@ def main():
         for name, (about, *_) in VARIANTS.items():
             print(f"{name:22}{about}")
         return 0
-    unknown = [name for name in args.names if name not in VARIANTS and name not in OVER]
+    unknown = [name for name in args.names if name not in VARIANTS and name not in OVER + PLACES]
     if unknown:
         parser.error(f"no such variant: {', '.join(unknown)}; --list shows them")
     missing = set(VARIANTS) - {name for bundle in BUNDLES for name in bundle}
@@ -168,7 +263,7 @@ def main():
         # Only what is a PICS value can be left undeclared.
         runs = [[name] for name, (*_, pics, _) in VARIANTS.items() if pics or not args.undeclared]
     else:
-        runs = BUNDLES + [[name] for name in OVER]
+        runs = BUNDLES + [[name] for name in OVER + PLACES]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
         work = os.path.abspath(args.out) if args.out else folder
         tried = [pool.submit(try_variant, args, work, names) for names in runs]

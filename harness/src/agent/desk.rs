@@ -33,6 +33,8 @@ pub(super) use invite::{Accepted, Calling, Invited};
 
 /// Events that one case may write; what arrives beyond them is dropped.
 const EVENTS: usize = 50_000;
+/// Lost requests that are remembered.
+const LOST: usize = 10_000;
 /// Octets of messages that one case may keep.
 const OCTETS: usize = 128 * 1024 * 1024;
 
@@ -103,6 +105,10 @@ pub struct Desk {
     strangers: HashSet<String>,
     /// What no event tells.
     secrets: Secrets,
+    /// Users, and which of their devices, that are out of reach; whether what was for them was told of.
+    away: Vec<(String, Option<String>, bool)>,
+    /// Requests of which a copy was lost because its recipient was out of reach.
+    lost: HashSet<ServerKey>,
 }
 
 /// What makes a response belong to a request (RFC 3261 §17.1.3).
@@ -215,6 +221,8 @@ impl Desk {
             loose: Vec::new(),
             strangers: HashSet::new(),
             secrets: Secrets::default(),
+            away: Vec::new(),
+            lost: HashSet::new(),
         }
     }
 
@@ -231,6 +239,22 @@ impl Desk {
     /// The trace, for good.
     pub fn take_trace(&mut self) -> Trace {
         std::mem::take(&mut self.trace)
+    }
+
+    /// Puts a trace back that was taken.
+    pub(super) fn put_trace(&mut self, trace: Trace) {
+        self.trace = trace;
+    }
+
+    /// Sessions that stand.
+    pub(super) fn standing_calls(&self) -> Vec<Arc<Call>> {
+        let mut calls: Vec<Arc<Call>> = Vec::new();
+        for call in self.calls.values().filter(|call| call.ended().is_none()) {
+            if !calls.iter().any(|known| Arc::ptr_eq(known, call)) {
+                calls.push(Arc::clone(call));
+            }
+        }
+        calls
     }
 
     /// Writes an event; returns its id.
@@ -427,6 +451,9 @@ impl Desk {
                 return Vec::new();
             }
         };
+        if message.is_request() && self.is_away(place, &message) {
+            return Vec::new();
+        }
         if let Some(status) = message.status() {
             return self
                 .response(place, packet, &message, status)
@@ -434,6 +461,47 @@ impl Desk {
                 .collect();
         }
         self.request(place, packet, &message, from)
+    }
+
+    /// A device of a user, or all of them, hears nothing any more: what is for it is lost, as in a network without
+    /// coverage. Answers to what it says itself still arrive.
+    pub fn leaves(&mut self, user: &str, device: Option<&str>) {
+        self.returns(user, device);
+        let away = (user.to_owned(), device.map(str::to_owned), false);
+        self.away.push(away);
+    }
+
+    /// A device of a user is in reach again; gives whether it was not.
+    pub fn returns(&mut self, user: &str, device: Option<&str>) -> bool {
+        let before = self.away.len();
+        self.away.retain(|(whose, which, _)| {
+            whose != user
+                || device.is_some() && which.as_deref().is_some_and(|one| Some(one) != device)
+        });
+        self.away.len() < before
+    }
+
+    /// Whether a request is for somebody who is out of reach; the first such is told of.
+    fn is_away(&mut self, place: &Place, message: &Message) -> bool {
+        let gone = self.away.iter_mut().find(|(user, device, _)| {
+            *user == place.user && device.as_ref().is_none_or(|one| *one == place.device)
+        });
+        let Some((_, _, told)) = gone else {
+            return false;
+        };
+        let first = !std::mem::replace(told, true);
+        if self.lost.len() < LOST {
+            self.lost.insert(ServerKey::of(place, message));
+        }
+        if first {
+            let text = format!(
+                "a {} for {} was lost: he is out of reach",
+                message.method().unwrap_or_default(),
+                place.user
+            );
+            self.note(None, EventKind::Note { text });
+        }
+        true
     }
 
     /// Whether the trace has room for so many octets more.
@@ -550,6 +618,9 @@ impl Desk {
             packet.retransmission = !is_ack;
             self.note(None, EventKind::Received(packet));
             return again.into_iter().collect();
+        }
+        if self.lost.contains(&key) && !self.is_awaited(place, message) {
+            return self.came_late(&key, message, to, from);
         }
         let event = self.note(None, EventKind::Received(packet));
         if method == "ACK" {
@@ -671,6 +742,39 @@ impl Desk {
             return Vec::new();
         }
         let octets = message::answer(message, 404, &[], from);
+        vec![Reply::TurnAway { octets, to }]
+    }
+
+    /// Whether a `receive` still to come takes a request.
+    fn is_awaited(&self, place: &Place, message: &Message) -> bool {
+        if message.method() == Some("INVITE") {
+            self.find_invite_claim(place).is_some()
+        } else {
+            self.find_claim(place, message).is_some()
+        }
+    }
+
+    /// Takes a copy of what was sent when its recipient was out of reach, and nobody waits for: when it was sent it
+    /// may have been right, so it is no evidence now.
+    fn came_late(
+        &mut self,
+        key: &ServerKey,
+        message: &Message,
+        to: SocketAddr,
+        from: SocketAddr,
+    ) -> Vec<Reply> {
+        let method = message.method().unwrap_or_default();
+        if method == "ACK" {
+            return Vec::new();
+        }
+        let text = format!(
+            "a {method} of which copies were lost while {} was out of reach came late, and is not judged",
+            key.place.user
+        );
+        self.note(None, EventKind::Note { text });
+        // A session is not begun for it; a message is taken, or it would come again.
+        let status = if method == "INVITE" { 480 } else { 200 };
+        let octets = message::answer(message, status, &[], from);
         vec![Reply::TurnAway { octets, to }]
     }
 

@@ -119,6 +119,23 @@ impl Endpoint {
         self.core.contact()
     }
 
+    /// A URI that leads here and names nobody: that of a server of the operator's core.
+    pub fn core(&self) -> String {
+        let parameter = self.core.place.transport.uri_parameter();
+        format!("sip:{}{parameter}", self.core.host)
+    }
+
+    /// The URI of the next hop.
+    pub fn server(&self) -> String {
+        let parameter = self.core.place.transport.uri_parameter();
+        format!("sip:{}{parameter}", self.core.target)
+    }
+
+    /// A Route value that leads by the next hop.
+    pub fn first_route(&self) -> String {
+        format!("<{};lr>", self.server())
+    }
+
     /// A Via value with a fresh branch; `rport` asks for answers on the way back (RFC 3581).
     pub fn via(&self) -> String {
         let protocol = self.core.place.transport.via_name();

@@ -152,6 +152,7 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         settable: &settable,
         domain: &profile.pixit.domain,
         transport: profile.pixit.transport.as_str(),
+        few: profile.few(),
         seed,
     };
     let whole = plan::plan(&scenarios, &selection, &context);

@@ -127,6 +127,7 @@ async fn ended(visit: &Visit, call: &Arc<Call>) {
 fn invitation(visit: &Visit, endpoint: &Endpoint, call: &Arc<Call>) -> Result<Invitation, String> {
     let (from, to) = (visit.user("alice")?, visit.user("dave")?);
     let mut own = visit::own(endpoint, from, &to.uri(), "INVITE", 1);
+    own.extend(visit.agents().opening(endpoint, from, true));
     own.push(("Contact", format!("<{}>", endpoint.contact())));
     own.push(("Content-Type", "application/sdp".to_owned()));
     let offer = call.offer(&Described::default());

@@ -2,7 +2,7 @@
 
 use super::visit::{Heard, Visit};
 use super::{Complaint, Doctor, advice};
-use crate::sut::profile::Provision;
+use crate::sut::profile::{Provision, Registration};
 use crate::sut::{Instance, NewAccount};
 
 /// How long a registration is asked for.
@@ -12,6 +12,10 @@ impl Doctor<'_> {
     /// Makes the accounts, where the harness must.
     pub(super) async fn provision(&mut self, instance: &Instance, visit: &Visit) {
         let pixit = &self.profile.pixit;
+        if let (Some(few), Provision::None) = (self.profile.few(), &pixit.accounts) {
+            let said = format!("{} listed, which cases share", few.len());
+            return self.ok("accounts", said);
+        }
         if pixit.accounts == Provision::None {
             let said = "every user part is taken for an account";
             return self.not_promised("accounts", said);
@@ -44,6 +48,9 @@ impl Doctor<'_> {
         let mut said = heard.line().unwrap_or_default();
         if let Some(granted) = heard.granted() {
             said = format!("{said}, for {granted} s");
+        }
+        if let Registration::ThirdParty { .. } = visit.agents().standing().registration {
+            said = format!("{said}, to a REGISTER of the S-CSCF");
         }
         self.held_against("register", "auth.register", said, &heard);
     }

@@ -14,7 +14,7 @@ use crate::bundled;
 use crate::plan::{self, Selection};
 use crate::scenario::load::{Files, ScenarioFile, load_suite};
 use crate::scenario::{CaseUser, Known};
-use crate::sut::profile::Transport;
+use crate::sut::profile::{Registration, Transport};
 use crate::sut::{Instance, Profile};
 
 /// Agents belong to a case; this one has users and does nothing.
@@ -26,6 +26,7 @@ const SHOWN: usize = 120;
 /// A few users, and the agents that act for them.
 pub(crate) struct Visit {
     agents: Agents,
+    instance: Arc<Instance>,
     users: Vec<CaseUser>,
     transport: Transport,
     within: Duration,
@@ -46,6 +47,8 @@ pub(crate) struct Heard {
     pub(crate) asked: Option<Message>,
     /// Whatever else the agents noticed.
     pub(crate) notes: Vec<String>,
+    /// A program did what was wanted, in the place of a request.
+    pub(crate) done: bool,
 }
 
 impl Heard {
@@ -56,12 +59,13 @@ impl Heard {
 
     /// Whether it is a success.
     pub(crate) fn is_good(&self) -> bool {
-        matches!(self.status(), Some(200..300))
+        self.done || matches!(self.status(), Some(200..300))
     }
 
     /// `403 Forbidden`
     pub(crate) fn line(&self) -> Option<String> {
-        self.response.as_ref().map(status_line)
+        let by_program = self.done.then(|| "a program did it".to_owned());
+        self.response.as_ref().map(status_line).or(by_program)
     }
 
     /// A header field of the final response.
@@ -114,9 +118,11 @@ impl Visit {
             msrp: Arc::clone(&profile.pixit.msrp),
             logins: profile.pixit.logins.clone(),
             nonce_life: None,
+            standing: Arc::clone(&profile.pixit.standing),
         };
         Ok(Self {
             agents: Agents::new(Arc::new(case), stamp, surroundings),
+            instance: Arc::clone(instance),
             users,
             transport,
             within: profile.pixit.timers.answer,
@@ -175,19 +181,57 @@ impl Visit {
 
     /// Registers a user for so many seconds; without a number his bindings are only asked for.
     pub(crate) async fn register(&self, role: &str, expires: Option<u32>) -> Heard {
+        if let (Registration::Command { .. }, Some(expires)) =
+            (&self.agents.standing().registration, expires)
+        {
+            return self.bring(role, expires).await;
+        }
         self.attempt(async {
             let user = self.user(role)?;
             let endpoint = self.endpoint(role).await?;
             let number = fastrand::u32(1..1_000_000);
             let mut own = own(&endpoint, user, &user.uri(), "REGISTER", number);
+            let mut uri = format!("sip:{}", user.domain);
+            let mut contact = endpoint.contact();
+            if let Some((server, core)) = self.agents.as_core(&endpoint) {
+                for (name, value) in &mut own {
+                    if *name == "From" {
+                        *value = format!("<{core}>;tag={}", agent::tag());
+                    }
+                }
+                (uri, contact) = (server, core);
+            }
+            own.extend(self.agents.registering(&endpoint));
             if let Some(expires) = expires {
-                own.push(("Contact", format!("<{}>", endpoint.contact())));
+                own.push(("Contact", format!("<{contact}>")));
                 own.push(("Expires", expires.to_string()));
             }
-            let draft = Draft::new("REGISTER", format!("sip:{}", user.domain), own);
+            let draft = Draft::new("REGISTER", uri, own);
             Ok((endpoint, draft))
         })
         .await
+    }
+
+    /// Has a program of the profile bring a user online, or offline.
+    async fn bring(&self, role: &str, expires: u32) -> Heard {
+        let brought = async {
+            let user = self.user(role)?;
+            let endpoint = self.endpoint(role).await?;
+            let expires = expires.to_string();
+            let (account, contact) = (user.uri(), endpoint.contact());
+            let brought = self.instance.bring(&account, &contact, &expires);
+            brought.await.map_err(|why| why.to_string())
+        };
+        match brought.await {
+            Ok(()) => Heard {
+                done: true,
+                ..Heard::default()
+            },
+            Err(why) => Heard {
+                no_way: Some(why),
+                ..Heard::default()
+            },
+        }
     }
 
     /// Sends a message in pager mode.
@@ -197,6 +241,7 @@ impl Visit {
             let endpoint = self.endpoint(from).await?;
             let uri = recipient.uri();
             let mut own = own(&endpoint, sender, &uri, "MESSAGE", 1);
+            own.extend(self.agents.opening(&endpoint, sender, true));
             own.push(("Content-Type", "text/plain".to_owned()));
             let draft = Draft::new("MESSAGE", uri, own).body(text.as_bytes().to_vec());
             Ok((endpoint, draft))
@@ -350,9 +395,18 @@ fn challenge(response: &Message) -> Option<Challenge> {
 fn case(profile: &Profile) -> Result<crate::scenario::Case, String> {
     let catalogue = bundled::catalogue().map_err(|why| why.to_string())?;
     let keys = crate::catalogue::PicsKeys::bundled().map_err(|why| why.to_string())?;
+    // Who has fewer accounts has fewer users.
+    let roles = ["dave", "carol", "bob"];
+    let lacking = 4_usize.saturating_sub(profile.few().map_or(4, <[String]>::len));
+    let users = roles
+        .iter()
+        .take(lacking)
+        .fold(USERS.to_owned(), |users, role| {
+            users.replace(&format!(", {role}: offline"), "")
+        });
     let file = ScenarioFile {
         name: "visit.yaml".into(),
-        text: USERS.into(),
+        text: users,
         files: Files::None,
     };
     let known = Known::new(&catalogue, &keys);
@@ -362,6 +416,7 @@ fn case(profile: &Profile) -> Result<crate::scenario::Case, String> {
         settable: &profile.settable(),
         domain: &profile.pixit.domain,
         transport: profile.pixit.transport.as_str(),
+        few: profile.few(),
         seed: fastrand::u64(..),
     };
     let plan = plan::plan(&scenarios, &Selection::all(), &context);

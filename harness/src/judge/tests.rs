@@ -85,6 +85,7 @@ impl Story {
             settable: &BTreeSet::new(),
             domain: "example.org",
             transport: "udp",
+            few: None,
             seed: 1,
         };
         let planned = plan::plan(&[Arc::new(scenario)], &Selection::all(), &context);

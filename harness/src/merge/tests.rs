@@ -49,6 +49,7 @@ impl Bench {
             settable: &self.profile.settable(),
             domain: &self.profile.pixit.domain,
             transport: self.profile.pixit.transport.as_str(),
+            few: None,
             seed: 7,
         };
         let plan = plan::plan(&self.scenarios, &selection, &context);

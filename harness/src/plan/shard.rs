@@ -93,6 +93,7 @@ mod tests {
             settable: &profile.settable(),
             domain: &profile.pixit.domain,
             transport: profile.pixit.transport.as_str(),
+            few: None,
             seed: 7,
         };
         plan::plan(&suite, &selection, &context)

@@ -120,6 +120,7 @@ async fn attempt(
         settable: &settable,
         domain: &profile.pixit.domain,
         transport: profile.pixit.transport.as_str(),
+        few: None,
         seed: bench.seed,
     };
     let plan = plan::plan(&bench.scenarios, selection, &context);

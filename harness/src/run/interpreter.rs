@@ -4,9 +4,11 @@
 //! a request arrived, how long to wait. Whether things are as they must be is judged later from the trace.
 
 mod observe;
+mod presence;
 mod request;
 mod session;
 mod steer;
+mod sweep;
 
 pub(in crate::run) use steer::{known_waits, period};
 mod templates;
@@ -51,6 +53,8 @@ struct Memory {
     devices: HashMap<(String, String), Transport>,
     /// Call-ID and last `CSeq` of each device's registrations (RFC 3261 §10.2).
     registrations: HashMap<(String, String), (String, u32)>,
+    /// Contacts that were registered, by role.
+    bound: BTreeMap<String, Vec<String>>,
     /// Sum of the waits so far.
     waited: Duration,
     /// Period at which the server sweeps for what has expired.
@@ -205,7 +209,7 @@ impl<'c> Interpreter<'c> {
     async fn act(&self, step: &Step, work: &mut Work<'_>) -> Result<Done, Trouble> {
         let path = &step.path;
         match &step.verb {
-            Verb::Register(register) => self.register(path, register).await,
+            Verb::Register(register) => self.register(path, register, work).await,
             Verb::Message(message) => self.message(path, message).await,
             Verb::Raw(raw) => self.raw(path, raw).await,
             Verb::Invite(invite) => self.invite(path, invite).await,
@@ -287,8 +291,8 @@ impl<'c> Interpreter<'c> {
         }
     }
 
-    /// Accounts and first registrations.
-    async fn set_up(&self) -> Result<(), Trouble> {
+    /// Makes the accounts.
+    pub(super) async fn provide(&self) -> Result<(), SetError> {
         let wanted = |user: &&CaseUser| user.state != UserState::Absent;
         let logins = self.profile.pixit.logins.as_ref();
         let accounts: Vec<NewAccount> = self
@@ -301,6 +305,11 @@ impl<'c> Interpreter<'c> {
                 password: logins.map(|logins| logins.of(user).1),
             })
             .collect();
+        self.instance.provision(&accounts).await
+    }
+
+    /// Accounts and first registrations.
+    async fn set_up(&self) -> Result<(), Trouble> {
         if !self.instance.knows_absent_users()
             && let Some(user) = self
                 .case
@@ -313,8 +322,8 @@ impl<'c> Interpreter<'c> {
                 user.role
             )));
         }
-        let provisioned = self.instance.provision(&accounts).await;
-        provisioned.map_err(|e| Trouble::unset("the accounts could not be made", &e))?;
+        let provided = self.provide().await;
+        provided.map_err(|e| Trouble::unset("the accounts could not be made", &e))?;
         for user in self
             .case
             .users
@@ -367,6 +376,16 @@ impl<'c> Interpreter<'c> {
             self.agents.note(Some(&step.path), kind);
         }
         Ok(())
+    }
+
+    /// Contacts that were registered for a role.
+    pub(super) fn bound(&self, role: &str) -> Vec<String> {
+        self.memory().bound.get(role).cloned().unwrap_or_default()
+    }
+
+    /// All contacts that were registered, by role.
+    pub(super) fn all_bound(&self) -> BTreeMap<String, Vec<String>> {
+        self.memory().bound.clone()
     }
 
     fn user(&self, role: &str) -> Result<&'c CaseUser, Trouble> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::housekeeping::{self, House};
 use super::interpreter::{self, Interpreter};
 use super::timeline::Timeline;
 use super::{Events, RunEvent, RunOptions};
@@ -46,6 +47,8 @@ struct Shared {
 enum Halt {
     Interrupted,
     Died(String),
+    /// There is no clean account for it.
+    Impossible(String),
 }
 
 /// Runs a lane on a server of its own, which is started for it unless it is `ready`.
@@ -208,23 +211,18 @@ async fn run_case(
         policy,
         jobs,
     } = shared;
-    let clock = Arc::clone(&instance);
-    let stamp = Stamp {
-        begun: setting.begun,
-        store: Arc::new(move || clock.clock.now()),
-    };
-    let surroundings = Surroundings {
-        targets: instance.targets.clone(),
-        dialer: instance.dialer.clone(),
-        timers: setting.profile.pixit.timers,
-        msrp: Arc::clone(&setting.profile.pixit.msrp),
-        logins: setting.profile.pixit.logins.clone(),
-        nonce_life: policy
-            .get("auth.nonce_s")
-            .or_else(|| setting.profile.pics.get("auth.nonce_s"))
-            .and_then(interpreter::period),
-    };
+    let stamp = stamp(setting, &instance);
+    let surroundings = surroundings(setting, &instance, &policy);
     let agents = Agents::new(Arc::clone(&case), stamp, surroundings);
+    let mut lease = None;
+    let mut bound = BTreeMap::new();
+    let house = House {
+        setting,
+        case: &case,
+        instance: &instance,
+        timeline: &timeline,
+        policy: &policy,
+    };
     if !policy.is_empty() {
         // What the server was told for this lane counts as declared, and the judge must know it.
         let values = (*policy).clone();
@@ -238,37 +236,51 @@ async fn run_case(
             &case, &agents, &instance, &timeline, profile, options, &policy,
         );
         let work = async {
+            if let Some(pool) = &instance.pool {
+                // Who waits for accounts keeps no clock waiting.
+                activity.rest();
+                let taken = pool.take(&housekeeping::accounts(&case)).await;
+                activity.resume();
+                match taken {
+                    Ok(taken) => lease = Some(taken),
+                    Err(why) => return Some(Halt::Impossible(why)),
+                }
+            }
             let place = jobs.acquire_owned().await.ok();
             setting.events.tell(RunEvent::CaseStarted {
                 case_id: case.id.clone(),
             });
+            // What cannot be made is told by the case itself.
+            if let (Some(lease), Ok(())) = (&lease, interpreter.provide().await) {
+                if let Err(why) = house.clean(lease, &BTreeMap::new()).await {
+                    return Some(Halt::Impossible(why));
+                }
+                lease.begin();
+            }
             interpreter.run(&mut activity, place).await;
+            None
         };
-        tokio::select! {
+        let halt = tokio::select! {
             biased;
-            () = work => None,
+            ended = work => ended,
             halt = halted => Some(halt),
-        }
+        };
+        bound.extend(interpreter.all_bound());
+        halt
     };
-    match halt {
-        None => {}
-        Some(Halt::Interrupted) => {
-            let outcome = Outcome::NotReached {
-                why: INTERRUPTED.to_owned(),
-            };
-            interpreter::cut_short(&mut agents.desk(), &outcome);
-        }
-        Some(Halt::Died(how)) => {
-            agents.note(
-                None,
-                EventKind::Process {
-                    action: "died".into(),
-                },
-            );
-            interpreter::cut_short(&mut agents.desk(), &Outcome::Broken { why: how });
-        }
+    let is_over = halt.is_none();
+    if let Some(halt) = halt {
+        cut(&agents, halt);
+    }
+    if lease.is_some() && is_over {
+        // A session that stands may put something into an account when another case has it.
+        agents.leave().await;
     }
     let trace = agents.finish().await;
+    if is_over {
+        house.leave(lease.as_ref(), &bound).await;
+    }
+    drop(lease);
     drop(activity);
     let duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     setting.events.tell(RunEvent::CaseFinished {
@@ -276,6 +288,52 @@ async fn run_case(
         trace,
         duration_us,
     });
+}
+
+/// Notes why a case was cut short.
+fn cut(agents: &Agents, halt: Halt) {
+    let outcome = match halt {
+        Halt::Interrupted => Outcome::NotReached {
+            why: INTERRUPTED.to_owned(),
+        },
+        Halt::Died(why) => {
+            let action = "died".into();
+            agents.note(None, EventKind::Process { action });
+            Outcome::Broken { why }
+        }
+        Halt::Impossible(why) => Outcome::Impossible { why },
+    };
+    interpreter::cut_short(&mut agents.desk(), &outcome);
+}
+
+/// How the events of a case are stamped.
+pub(super) fn stamp(setting: &Setting, instance: &Arc<Instance>) -> Stamp {
+    let clock = Arc::clone(instance);
+    Stamp {
+        begun: setting.begun,
+        store: Arc::new(move || clock.clock.now()),
+    }
+}
+
+/// What the agents of a case need to know.
+pub(super) fn surroundings(
+    setting: &Setting,
+    instance: &Instance,
+    policy: &BTreeMap<String, Value>,
+) -> Surroundings {
+    let pixit = &setting.profile.pixit;
+    Surroundings {
+        targets: instance.targets.clone(),
+        dialer: instance.dialer.clone(),
+        timers: pixit.timers,
+        msrp: Arc::clone(&pixit.msrp),
+        logins: pixit.logins.clone(),
+        nonce_life: policy
+            .get("auth.nonce_s")
+            .or_else(|| setting.profile.pics.get("auth.nonce_s"))
+            .and_then(interpreter::period),
+        standing: Arc::clone(&pixit.standing),
+    }
 }
 
 /// Waits for a reason to cut a case short.

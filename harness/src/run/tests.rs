@@ -67,6 +67,7 @@ fn planned(profile: &Profile, scenario: &str) -> Plan {
         settable: &profile.settable(),
         domain: &profile.pixit.domain,
         transport: profile.pixit.transport.as_str(),
+        few: None,
         seed: fastrand::u64(..),
     };
     let plan = plan::plan(&scenarios, &Selection::all(), &context);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use imspec_reports::record::UtcTime;
@@ -12,16 +13,19 @@ use super::clock::{self, StoreClock};
 use super::control::Control;
 use super::places::Places;
 use super::policy::{self, Policy, SetError};
+use super::pool::Pool;
 use super::probe;
 use super::process::{ByCommands, Child, Life, Process};
 use super::profile::{
     ClockAdapter, Database, Login, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready,
-    StoreAdapter, Transport,
+    Registration, StoreAdapter, Transport,
 };
 use super::program::Program;
 use super::store::{self, Store};
 use super::whereabouts::{self, Whereabouts};
 use crate::link::Dialer;
+use crate::scenario::CaseUser;
+use crate::scenario::model::UserState;
 
 /// How long a server that runs already may take to answer.
 const REACH: Duration = Duration::from_secs(4);
@@ -30,6 +34,52 @@ const STARTS: usize = 3;
 
 /// How long a server whose clock is moved through itself stays down in real time at most.
 const SHORT: Duration = Duration::from_secs(5);
+
+/// The store adapter of a profile.
+fn store_of(profile: &Profile, places: &Places) -> Result<Option<Box<dyn Store>>, SetUpError> {
+    let fill = |text: &str| places.fill(text).map_err(not_set_up);
+    let control = |url: &str| fill(url).and_then(|url| Control::new(&url).map_err(not_set_up));
+    let path = |text: &str| fill(text).map(|path| profile.folder.join(path));
+    let program = |words: &[String]| Program::new(words, places);
+    Ok(match &profile.adapters.store {
+        StoreAdapter::None => None,
+        StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
+        StoreAdapter::Program(words) => Some(Box::new(store::ByProgram::new(program(words)))),
+        StoreAdapter::Sql { database, query } => {
+            let query = query.clone();
+            let login = |login: &Login| login.filled(places).map_err(not_set_up);
+            Some(match database {
+                Database::Sqlite(file) => Box::new(store::Sqlite::new(&path(file)?, query)),
+                Database::Postgres(server) => {
+                    let (address, password) = login(server)?;
+                    let store = store::Postgres::new(&address, password.as_deref(), query);
+                    Box::new(store.map_err(not_set_up)?)
+                }
+                Database::Mysql(server) => {
+                    let (url, password) = login(server)?;
+                    let store = store::Mysql::new(&url, password.as_deref(), query);
+                    Box::new(store.map_err(not_set_up)?)
+                }
+            })
+        }
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn not_set_up(what: String) -> SetUpError {
+    SetUpError {
+        what: format!("the adapters of the profile could not be set up: {what}"),
+        tried: "the values under `pixit` and `adapters`".into(),
+        check: "the profile".into(),
+    }
+}
+
+/// What stands for an account in the words of a program.
+fn of_account(account: &str) -> [(&str, &str); 3] {
+    let bare = account.split_once(':').map_or(account, |(_, bare)| bare);
+    let (user, domain) = bare.split_once('@').unwrap_or((bare, ""));
+    [("account", account), ("user", user), ("domain", domain)]
+}
 
 /// Why no case can be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +107,14 @@ pub struct Instance {
     pub policy: Box<dyn Policy>,
     /// Accounts are made here, where that is needed.
     accounts: Option<Accounts>,
+    /// The accounts, where it has only a few.
+    pub pool: Option<Arc<Pool>>,
+    /// Cleans one of them.
+    clean: Option<Program>,
+    /// Removes an account that was made.
+    remove: Option<Program>,
+    /// Programs that bring a user online and offline, where the profile has some.
+    presence: Option<(Program, Program)>,
     /// What starts and ends it, where the profile says how.
     process: Option<tokio::sync::Mutex<Box<dyn Process>>>,
     places: Places,
@@ -133,9 +191,47 @@ impl Instance {
         }
     }
 
+    /// Has a program clean an account; `None` where the profile has none.
+    pub async fn clean(&self, account: &str) -> Option<Result<(), SetError>> {
+        let program = self.clean.as_ref()?;
+        let ran = program.run(&of_account(account)).await;
+        Some(ran.map(drop).map_err(SetError::from))
+    }
+
+    /// Removes the accounts of a case, where the profile says how.
+    ///
+    /// # Errors
+    /// What the program says.
+    pub async fn unprovision(&self, users: &[CaseUser]) -> Result<(), SetError> {
+        let Some(program) = &self.remove else {
+            return Ok(());
+        };
+        for user in users.iter().filter(|user| user.state != UserState::Absent) {
+            program.run(&of_account(&user.uri())).await?;
+        }
+        Ok(())
+    }
+
+    /// Has a program bring a user online, so that he is reached at `contact` for so many seconds; offline for 0.
+    ///
+    /// # Errors
+    /// What the program says; or that the profile has none.
+    pub async fn bring(&self, account: &str, contact: &str, expires: &str) -> Result<(), SetError> {
+        let Some((online, offline)) = &self.presence else {
+            return Err(SetError::Failed(
+                "the profile has no program for that".into(),
+            ));
+        };
+        let mut words = of_account(account).to_vec();
+        words.extend([("contact", contact), ("expires", expires)]);
+        let program = if expires == "0" { offline } else { online };
+        program.run(&words).await?;
+        Ok(())
+    }
+
     /// Whether an address without an account can be had.
     pub fn knows_absent_users(&self) -> bool {
-        self.accounts.is_some()
+        self.accounts.is_some() || self.pool.is_some()
     }
 
     /// Ends the server and starts it again, with `down` of store time passing in between. `told` hears of
@@ -223,38 +319,12 @@ impl Instance {
         places: &Places,
         process: Option<Box<dyn Process>>,
     ) -> Result<Self, SetUpError> {
-        let failed = |what: String| SetUpError {
-            what: format!("the adapters of the profile could not be set up: {what}"),
-            tried: "the values under `pixit` and `adapters`".into(),
-            check: "the profile".into(),
-        };
+        let failed = not_set_up;
         let fill = |text: &str| places.fill(text).map_err(failed);
         let control = |url: &str| fill(url).and_then(|url| Control::new(&url).map_err(failed));
-        let path = |text: &str| fill(text).map(|path| profile.folder.join(path));
         let program = |words: &[String]| Program::new(words, places);
         let adapters = &profile.adapters;
-        let store: Option<Box<dyn Store>> = match &adapters.store {
-            StoreAdapter::None => None,
-            StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
-            StoreAdapter::Program(words) => Some(Box::new(store::ByProgram::new(program(words)))),
-            StoreAdapter::Sql { database, query } => {
-                let query = query.clone();
-                let login = |login: &Login| login.filled(places).map_err(failed);
-                Some(match database {
-                    Database::Sqlite(file) => Box::new(store::Sqlite::new(&path(file)?, query)),
-                    Database::Postgres(server) => {
-                        let (address, password) = login(server)?;
-                        let store = store::Postgres::new(&address, password.as_deref(), query);
-                        Box::new(store.map_err(failed)?)
-                    }
-                    Database::Mysql(server) => {
-                        let (url, password) = login(server)?;
-                        let store = store::Mysql::new(&url, password.as_deref(), query);
-                        Box::new(store.map_err(failed)?)
-                    }
-                })
-            }
-        };
+        let store = store_of(profile, places)?;
         // A server that imspec started shares our clock.
         let ours = matches!(adapters.process, ProcessAdapter::Command(_)) && process.is_some();
         let clock = clock_of(profile, places, ours).map_err(failed)?;
@@ -271,8 +341,19 @@ impl Instance {
         };
         let accounts = match (&profile.pixit.accounts, adapters.control_url()) {
             (Provision::Control, Some(url)) => Some(Accounts::Control(control(url)?)),
-            (Provision::Program(words), _) => Some(Accounts::Program(program(words))),
+            (Provision::Program { make, .. }, _) => Some(Accounts::Program(program(make))),
             _ => None,
+        };
+        let remove = match &profile.pixit.accounts {
+            Provision::Program { remove, .. } => remove.as_deref().map(program),
+            Provision::None | Provision::Control => None,
+        };
+        let few = profile.pixit.pool.as_ref();
+        let clean = few.and_then(|few| few.clean.as_deref()).map(program);
+        let pool = few.map(|few| Pool::new(&few.names));
+        let presence = match &profile.pixit.standing.registration {
+            Registration::Command { online, offline } => Some((program(online), program(offline))),
+            Registration::Register | Registration::ThirdParty { .. } => None,
         };
         let (alive, unchanging) = watch::channel(Life::Running);
         let Whereabouts { targets, dialer } = whereabouts::find(profile, places).await?;
@@ -283,6 +364,10 @@ impl Instance {
             clock: StoreClock::new(clock),
             policy,
             accounts,
+            pool,
+            clean,
+            remove,
+            presence,
             life: process
                 .as_ref()
                 .map_or(unchanging, |process| process.life()),

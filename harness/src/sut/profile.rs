@@ -3,6 +3,7 @@
 
 mod contradiction;
 mod decode;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use crate::agent::Logins;
 use crate::document::{Diagnostic, Diagnostics, Node, NodeKind, Source, Span, tree};
 pub use crate::link::Transport;
 use crate::scenario::Pics;
+pub use standing::{Offline, Registration, Standing};
 
 /// What stands in place of a secret.
 const MASK: &str = "***";
@@ -69,6 +71,10 @@ pub struct Pixit {
     pub msrp: Arc<Msrp>,
     /// User names and passwords of the accounts, where they have some.
     pub logins: Option<Arc<Logins>>,
+    /// The accounts that cases share, where the server has only a few.
+    pub pool: Option<Few>,
+    /// Where the agents stand.
+    pub standing: Arc<Standing>,
 }
 
 /// MSRP of the user agents.
@@ -113,7 +119,21 @@ pub enum Provision {
     /// Through the control API.
     Control,
     /// By a program that makes one account.
-    Program(Vec<String>),
+    Program {
+        /// Makes it.
+        make: Vec<String>,
+        /// Removes it when its case is over.
+        remove: Option<Vec<String>>,
+    },
+}
+
+/// The accounts of a server that has only a few.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Few {
+    /// Their user parts.
+    pub names: Vec<String>,
+    /// A program that cleans one.
+    pub clean: Option<Vec<String>>,
 }
 
 /// How the two ends of a connection under TLS know each other (RFC 5922). Texts may hold `${…}`.
@@ -511,6 +531,11 @@ impl Profile {
         }
     }
 
+    /// The accounts that cases share, where there are only a few.
+    pub fn few(&self) -> Option<&[String]> {
+        self.pixit.pool.as_ref().map(|few| few.names.as_slice())
+    }
+
     /// For the run record: everything declared, and the kinds of the adapters.
     pub fn record(&self) -> ProfileRecord {
         let pixit = &self.pixit;
@@ -531,12 +556,16 @@ impl Profile {
                 .iter()
                 .map(|(transport, at)| (transport.target(), at.clone().into())),
         );
+        let standing = pixit.standing.entries().into_iter();
+        entries.extend(standing.map(|(key, value)| (key, value.into())));
         let provision = match &pixit.accounts {
             Provision::None => "none",
             Provision::Control => "control",
-            Provision::Program(_) => "command",
+            Provision::Program { .. } => "command",
         };
         entries.push(("accounts.provision", provision.into()));
+        let few = pixit.pool.as_ref();
+        entries.extend(few.map(|few| ("accounts.list", few.names.join(" ").into())));
         if let Some(logins) = &pixit.logins {
             entries.push(("accounts.username", logins.username.clone().into()));
             entries.push(("accounts.password", MASK.into()));

@@ -33,12 +33,13 @@ const QUEUE: usize = 4096;
 /// Messages expired in one go, so that a great sweep does not hold up the senders.
 const SWEEP: usize = 256;
 /// Raised when the schema changes in a way that an older server cannot read.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 /// What brings a file from each version to the next, from 0, which is an empty file.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("schema.sql"),
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
 ];
 
 /// Work done in the transaction, or not at all where there is none; what it gives is called after the
@@ -274,7 +275,7 @@ impl Store for SqliteStore {
         let account = account.to_owned();
         self.read(move |db| {
             let mut query = db.prepare_cached(
-                "SELECT contact, q, call_id, cseq, bound_at, updated_at, expires_at, source
+                "SELECT contact, q, call_id, cseq, bound_at, updated_at, expires_at, source, target, route
                  FROM binding JOIN account ON account.id = binding.account
                  WHERE aor = ?1 ORDER BY binding.id",
             )?;
@@ -288,6 +289,12 @@ impl Store for SqliteStore {
                     updated_at: Timestamp::from_micros(row.get(5)?),
                     expires_at: Timestamp::from_micros(row.get(6)?),
                     source: row.get(7)?,
+                    target: row.get(8)?,
+                    route: row
+                        .get::<_, String>(9)?
+                        .lines()
+                        .map(str::to_owned)
+                        .collect(),
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -304,7 +311,8 @@ impl Store for SqliteStore {
                 .execute([id])?;
             let mut insert = db.prepare_cached(
                 "INSERT INTO binding (account, contact, q, call_id, cseq, bound_at, updated_at,
-                 expires_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                 expires_at, source, target, route)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?;
             for binding in bindings {
                 insert.execute(params![
@@ -317,6 +325,8 @@ impl Store for SqliteStore {
                     binding.updated_at.micros(),
                     binding.expires_at.micros(),
                     binding.source,
+                    binding.target,
+                    binding.route.join("\n"),
                 ])?;
             }
             Ok(())

@@ -32,7 +32,8 @@ pub mod uri;
 pub mod via;
 
 pub use address::{
-    Contact, From, NameAddr, PAssertedIdentity, PPreferredIdentity, RecordRoute, ReplyTo, Route, To,
+    Contact, From, NameAddr, PAssertedIdentity, PPreferredIdentity, Path, RecordRoute, ReplyTo,
+    Route, ServiceRoute, To,
 };
 pub use cseq::CSeq;
 pub use date::{SipDate, Weekday};

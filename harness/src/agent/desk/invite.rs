@@ -265,7 +265,7 @@ impl Desk {
     }
 
     /// The first `receive` still to come that takes an INVITE, or decides about it.
-    fn find_invite_claim(&self, place: &Place) -> Option<usize> {
+    pub(super) fn find_invite_claim(&self, place: &Place) -> Option<usize> {
         self.claims.iter().position(|claim| {
             claim.state == ClaimState::Open
                 && claim.is_at(&place.user, &place.device)

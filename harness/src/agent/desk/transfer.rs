@@ -239,6 +239,7 @@ mod tests {
             settable: &BTreeSet::new(),
             domain: "example.org",
             transport: "udp",
+            few: None,
             seed: 1,
         };
         let planned = plan::plan(&[Arc::new(scenario)], &Selection::all(), &context);

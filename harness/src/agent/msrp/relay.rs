@@ -339,6 +339,7 @@ mod tests {
                 msrp: Arc::new(msrp),
                 logins: None,
                 nonce_life: None,
+                standing: Arc::default(),
             };
             let stamp = Stamp {
                 begun: Instant::now(),
@@ -421,6 +422,7 @@ mod tests {
             settable: &std::collections::BTreeSet::new(),
             domain: "example.org",
             transport: Transport::Udp.as_str(),
+            few: None,
             seed: 1,
         };
         let plan = plan::plan(&scenarios, &Selection::all(), &context);

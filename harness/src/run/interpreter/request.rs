@@ -10,91 +10,14 @@ use super::{Done, Flow, Interpreter, Trouble, statuses};
 use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing, Shape, Showing};
 use crate::evidence::packet_of;
 use crate::scenario::model::{
-    ContactChoice, Content, CredentialsChoice, Expect, HeaderValue, MessageStep, Raw, Register,
-    StatusPattern,
+    Content, CredentialsChoice, Expect, HeaderValue, MessageStep, Raw, StatusPattern,
 };
 use crate::scenario::{CaseUser, Template};
 
-/// Lifetime of the registrations of users that are online from the start.
-const ONLINE: &str = "3600";
+/// Where Route stands among the header fields that the harness writes: behind Via and Max-Forwards.
+pub(super) const BEHIND_MAX_FORWARDS: usize = 2;
 
 impl Interpreter<'_> {
-    pub(super) async fn register(&self, path: &str, step: &Register) -> Result<Done, Trouble> {
-        let user = self.user(&step.user)?;
-        let transport = self.transport(step.transport.as_ref(), path)?;
-        let endpoint = self.endpoint(user, &step.device, transport).await?;
-        let expires = self.text(&step.expires, path)?;
-        let contact = match &step.contact {
-            ContactChoice::Own => Some(format!("<{}>", endpoint.contact())),
-            ContactChoice::None => None,
-            ContactChoice::All => Some("*".to_owned()),
-            ContactChoice::Literal(template) => Some(self.text(template, path)?),
-        };
-        let given = self.given(&step.headers, path)?;
-        let octets = self
-            .registration(user, &step.device, &endpoint, contact, &expires)
-            .given(given)
-            .octets();
-        let save = self.save(step.save.as_ref(), path)?;
-        let out = Outgoing {
-            step: path.to_owned(),
-            octets,
-            copies: 1,
-            retransmit: true,
-            within: self.profile.pixit.timers.answer,
-            save,
-            hop: None,
-            credentials: self.showing(&step.credentials, path)?,
-            guarded: self.guards("auth.register"),
-            call: None,
-        };
-        self.exchange(&endpoint, out, step.expect.as_ref(), true)
-            .await
-    }
-
-    /// Registers a user that is online before the first step.
-    pub(super) async fn go_online(&self, user: &CaseUser) -> Result<(), Trouble> {
-        let path = format!("users.{}", user.role);
-        self.agents.note(
-            Some(&path),
-            EventKind::StepStarted {
-                verb: "register".into(),
-            },
-        );
-        let endpoint = self.endpoint(user, "main", None).await?;
-        let contact = Some(format!("<{}>", endpoint.contact()));
-        let octets = self
-            .registration(user, "main", &endpoint, contact, ONLINE)
-            .octets();
-        let within = self.profile.pixit.timers.answer;
-        let out = Outgoing {
-            step: path.clone(),
-            octets,
-            copies: 1,
-            retransmit: true,
-            within,
-            save: None,
-            hop: None,
-            credentials: Showing::Own,
-            guarded: self.guards("auth.register"),
-            call: None,
-        };
-        let done = self.exchange(&endpoint, out, None, true).await?;
-        self.agents.note(
-            Some(&path),
-            EventKind::StepEnded {
-                outcome: done.outcome,
-            },
-        );
-        match done.flow {
-            Flow::On => Ok(()),
-            Flow::End(why) => Err(Trouble::Impossible(format!(
-                "`{}` could not be registered before the first step: {why}",
-                user.role
-            ))),
-        }
-    }
-
     pub(super) async fn message(&self, path: &str, step: &MessageStep) -> Result<Done, Trouble> {
         let (from, to) = (self.user(&step.from)?, self.user(&step.to)?);
         let transport = self.transport(step.transport.as_ref(), path)?;
@@ -106,7 +29,7 @@ impl Interpreter<'_> {
                 Some(template) => self.octets(template, path)?,
                 None => to.uri().into_bytes(),
             };
-            let mut own = own_headers(&endpoint, from, &to.uri(), &agent::call_id(), 1, "MESSAGE");
+            let mut own = self.opening(&endpoint, from, &to.uri(), "MESSAGE");
             let mut body = Bytes::new();
             if let Some(content) = &step.body {
                 if let Some(media_type) = &content.media_type {
@@ -136,6 +59,13 @@ impl Interpreter<'_> {
     }
 
     pub(super) async fn raw(&self, path: &str, step: &Raw) -> Result<Done, Trouble> {
+        if self.agents.standing().proxied {
+            return Err(Trouble::Impossible(
+                "what a proxy makes of octets that are sent as they are says nothing about the server \
+                 (`pixit.outbound-proxy`)"
+                    .into(),
+            ));
+        }
         let user = self.user(&step.user)?;
         let transport = self.transport(step.transport.as_ref(), path)?;
         let endpoint = self.endpoint(user, &step.device, transport).await?;
@@ -162,7 +92,7 @@ impl Interpreter<'_> {
     }
 
     /// Sends a request, waits for its final response, and decides whether the case can go on with that.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         endpoint: &Arc<Endpoint>,
         out: Outgoing,
@@ -323,31 +253,29 @@ impl Interpreter<'_> {
             .map_err(|_| Trouble::Impossible(format!("`{text}` is no number")))
     }
 
-    fn registration(
+    /// The header fields that the harness writes into a request that begins something.
+    pub(super) fn opening(
         &self,
-        user: &CaseUser,
-        device: &str,
         endpoint: &Endpoint,
-        contact: Option<String>,
-        expires: &str,
-    ) -> Draft {
-        let (call_id, number) = {
-            let mut memory = self.memory();
-            let key = (user.role.clone(), device.to_owned());
-            let known = memory
-                .registrations
-                .entry(key)
-                .or_insert_with(|| (agent::call_id(), 0));
-            known.1 = known.1.max(self.agents.number_of(&known.0)) + 1;
-            known.clone()
-        };
-        let mut own = own_headers(endpoint, user, &user.uri(), &call_id, number, "REGISTER");
-        if let Some(contact) = contact {
-            own.push(("Contact", contact));
-            // A query asks for nothing, so it names no lifetime (RFC 3261 §10.2.3).
-            own.push(("Expires", expires.to_owned()));
-        }
-        Draft::new("REGISTER", format!("sip:{}", user.domain), own)
+        from: &CaseUser,
+        to: &str,
+        method: &str,
+    ) -> Vec<(&'static str, String)> {
+        let mut own = own_headers(endpoint, from, to, &agent::call_id(), 1, method);
+        let place = self.agents.opening(endpoint, from, self.asserts());
+        own.splice(BEHIND_MAX_FORWARDS..BEHIND_MAX_FORWARDS, place);
+        own
+    }
+
+    /// Whether an identity that the agents assert is wanted: where the server believes nobody it says nothing.
+    fn asserts(&self) -> bool {
+        let memory = self.memory();
+        let key = "identity.trust";
+        let value = memory
+            .policy
+            .get(key)
+            .or_else(|| self.profile.pics.get(key));
+        value.and_then(serde_json::Value::as_str) != Some("none")
     }
 
     /// The octets of an earlier request with a new branch in the top Via.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use imspec_reports::record::{EventKind, Outcome};
 use tokio::time::Instant;
 
-use super::request::{expected, fits, own_headers};
+use super::request::{expected, fits};
 use super::{Done, Flow, Interpreter, Trouble, statuses};
 use crate::agent::msrp::{
     ChunkPlan, Content as Load, Cut, Cutting, Drawn, Frames, Load as Cargo, Parcel, Shipment,
@@ -49,7 +49,7 @@ impl Interpreter<'_> {
                     Some(template) => self.octets(template, path)?,
                     None => to.clone().into_bytes(),
                 };
-                let mut own = own_headers(&endpoint, from, &to, &agent::call_id(), 1, "INVITE");
+                let mut own = self.opening(&endpoint, from, &to, "INVITE");
                 own.push(("Contact", format!("<{}>", endpoint.contact())));
                 (endpoint, call, None, Draft::new("INVITE", uri, own))
             }

@@ -182,7 +182,7 @@ impl Interpreter<'_> {
 
     /// On a clock that cannot be moved: whether the case's waits fit the time budget. A case that will not
     /// get to its end is given up at its first wait, not after an hour of waiting.
-    fn afford(&self, deadline: UtcTime) -> Result<(), Trouble> {
+    pub(super) fn afford(&self, deadline: UtcTime) -> Result<(), Trouble> {
         let us = deadline.unix_us.saturating_sub(self.timeline.now().unix_us);
         let now = Duration::from_micros(u64::try_from(us).unwrap_or(0));
         let waited = {

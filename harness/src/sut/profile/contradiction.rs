@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{ClockAdapter, Database, PolicyAdapter, ProcessAdapter, Profile, Ready, StoreAdapter};
+use super::{
+    ClockAdapter, Database, Offline, PolicyAdapter, ProcessAdapter, Profile, Ready, Registration,
+    StoreAdapter,
+};
 use crate::catalogue::pics::{plain, same};
 use crate::catalogue::{PicsKeys, PicsType};
 use crate::document::suggest::closest;
@@ -56,12 +59,16 @@ impl Profile {
         court.expiry();
         court.observation();
         court.credentials();
+        court.standing();
         court.addresses();
         court.sql();
         court.process();
         Ok(court.found)
     }
 }
+
+/// Most scenarios have no more users with accounts.
+const USERS: usize = 3;
 
 /// Where the parts of a profile meet.
 struct Court<'a> {
@@ -393,6 +400,56 @@ impl Court<'_> {
         }
     }
 
+    /// Where the tester stands, against what the provider declares.
+    fn standing(&mut self) {
+        let standing = &self.profile.pixit.standing;
+        let by_core = matches!(standing.registration, Registration::ThirdParty { .. });
+        if by_core && self.is("auth.register", "digest") && !self.can_set("auth.register") {
+            self.against(
+                "auth.register",
+                &["pixit", "registration"],
+                "an S-CSCF shows no credentials to a server behind it",
+                "`auth.register: none`, or `registration: register`",
+            );
+        }
+        if standing.trusted && self.is("identity.trust", "none") && !self.can_set("identity.trust")
+        {
+            let side = if self.at(&["pixit", "side"]).is_some() {
+                "side"
+            } else {
+                "registration"
+            };
+            self.against(
+                "identity.trust",
+                &["pixit", side],
+                "on the trusted side identities are asserted, and nobody is believed",
+                "`identity.trust: senders`, or `side: user`",
+            );
+        }
+        if standing.offline == Offline::Silence
+            && self.is("offline.trigger", "not-registered")
+            && !self.can_set("offline.trigger")
+        {
+            self.against(
+                "offline.trigger",
+                &["pixit", "offline"],
+                "who is out of reach stays registered, and messages for him are not deferred",
+                "`offline.trigger: unreachable`, or another way to go offline",
+            );
+        }
+        if let Some(few) = self.profile.few()
+            && few.len() < USERS
+        {
+            let at = ["list", "pattern"].map(|key| self.span_of(&["pixit", "accounts", key]));
+            let [list, pattern] = at;
+            let span = if list == (0..0) { pattern } else { list };
+            let title = format!("{} accounts, and many cases have {USERS} users", few.len());
+            let mistake = Diagnostic::warning(self.source, &span, title)
+                .expected("cases with more users than accounts are inconclusive");
+            self.found.push(mistake);
+        }
+    }
+
     /// A query against the columns that are read from it.
     fn sql(&mut self) {
         let StoreAdapter::Sql { query, .. } = &self.profile.adapters.store else {
@@ -673,6 +730,15 @@ mod tests {
     fn addresses_that_cannot_meet() {
         insta::assert_snapshot!(found(
             "name: x\nsut: { product: X }\npixit:\n  target: { udp: \"192.0.2.7:5060\", tcp: \"[2001:db8::7]:5060\" }\n  domain: \"sip:example.org\"\n  timers: { t1: 500ms, answer: 100ms }\n  msrp: { ca: no-such.pem }\n"
+        ));
+    }
+
+    #[test]
+    fn places_of_the_tester_that_cannot_be() {
+        insta::assert_snapshot!(found(
+            "name: x\nsut: { product: X }\npixit:\n  target: { udp: \"127.0.0.1:5060\" }\n  domain: example.org\n  \
+             registration: third-party\n  offline: silence\n  accounts: { list: [one, two] }\n\
+             pics: { auth.register: digest, identity.trust: none, offline.trigger: not-registered }\n"
         ));
     }
 

@@ -1,5 +1,8 @@
 //! From the tree of a profile file to a [`Profile`], with every mistake that it holds.
 
+mod few;
+mod standing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -10,9 +13,9 @@ use imspec_wire::msrp::Uri;
 use regex::Regex;
 
 use super::{
-    Adapters, ClockAdapter, Command, Commands, Database, FileContent, Login, Msrp, Password, Pixit,
-    PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, Relay, StoreAdapter, Timers, Tls,
-    Transport,
+    Adapters, ClockAdapter, Command, Commands, Database, Few, FileContent, Login, Msrp, Password,
+    Pixit, PolicyAdapter, ProcessAdapter, Profile, Provision, Ready, Relay, StoreAdapter, Timers,
+    Tls, Transport,
 };
 use crate::agent::Logins;
 use crate::document::suggest::{closest, one_of};
@@ -32,6 +35,9 @@ const OF_COMMANDS: [(&str, &[&str]); 3] = [
     ("clock", &["by_ms", "by_s", "to"]),
     ("policy", &["key", "value"]),
 ];
+
+/// References that only the programs know which bring users online.
+const OF_PRESENCE: &[&str] = &["account", "user", "domain", "contact", "expires"];
 
 const fn required(name: &'static str) -> Key {
     Key {
@@ -143,7 +149,11 @@ impl Decoder<'_> {
 
     fn pixit(&mut self, node: &Node) -> Option<Pixit> {
         let keys = [
-            required("target"),
+            optional("target"),
+            optional("outbound-proxy"),
+            optional("registration"),
+            optional("offline"),
+            optional("side"),
             optional("resolver"),
             required("domain"),
             optional("accounts"),
@@ -156,9 +166,9 @@ impl Decoder<'_> {
         let fields = self.fields("`pixit`", &node.span, node, &keys)?;
         let transports = Transport::ALL.map(|transport| optional(transport.as_str()));
         let keys: Vec<_> = [optional("domain")].into_iter().chain(transports).collect();
-        let target = fields
-            .get("target")
-            .and_then(|node| self.fields("`target`", &node.span, node, &keys));
+        let next_hop = self.next_hop(node, &fields);
+        let proxied = fields.get("outbound-proxy").is_some();
+        let target = next_hop.and_then(|(what, node)| self.fields(what, &node.span, node, &keys));
         let mut targets = BTreeMap::new();
         for transport in Transport::ALL {
             let node = target.as_ref().and_then(|t| t.get(transport.as_str()));
@@ -201,7 +211,9 @@ impl Decoder<'_> {
             .map_or_else(|| Some(Tls::default()), |node| self.tls(node));
         let accounts = fields
             .get("accounts")
-            .map_or(Some((Provision::None, None)), |node| self.accounts(node));
+            .map_or(Some((Provision::None, None, None)), |node| {
+                self.accounts(node)
+            });
         let bind = match fields.get("bind") {
             None => Some(IpAddr::from([127, 0, 0, 1])),
             Some(node) => self.ip(node),
@@ -209,11 +221,12 @@ impl Decoder<'_> {
         let msrp = fields
             .get("msrp")
             .map_or_else(|| Some(Msrp::default()), |node| self.msrp(node));
+        let standing = self.standing(&fields, proxied);
         let timers = fields
             .get("timers")
             .map_or_else(|| Some(Timers::default()), |node| self.timers(node));
         let domain = fields.get("domain").and_then(|node| self.text(node));
-        let (accounts, logins) = accounts?;
+        let (accounts, logins, pool) = accounts?;
         Some(Pixit {
             targets,
             located,
@@ -221,24 +234,83 @@ impl Decoder<'_> {
             domain: domain?,
             accounts,
             logins: logins.map(Arc::new),
+            pool,
             transport: transport?,
             bind: bind?,
             tls: Arc::new(tls?),
             timers: timers?,
             msrp: Arc::new(msrp?),
+            standing: Arc::new(standing?),
         })
     }
 
-    fn accounts(&mut self, node: &Node) -> Option<(Provision, Option<Logins>)> {
+    /// Where what the agents send goes, and by which key the profile says so.
+    fn next_hop<'n>(
+        &mut self,
+        pixit: &Node,
+        fields: &Fields<'n>,
+    ) -> Option<(&'static str, &'n Node)> {
+        match (fields.get("target"), fields.get("outbound-proxy")) {
+            (Some(node), None) => Some(("`target`", node)),
+            (None, Some(node)) => Some(("`outbound-proxy`", node)),
+            (None, None) => {
+                self.wrong(
+                    &pixit.span,
+                    "`pixit` does not say where the server is",
+                    "`target: { udp: \"host:port\" }`, or `outbound-proxy` with the same",
+                );
+                None
+            }
+            (Some(_), Some(proxy)) => {
+                let title = "`target` and `outbound-proxy` are both the next hop";
+                self.wrong(
+                    &proxy.span,
+                    title,
+                    "what the agents send goes to one of them",
+                )
+                .help("behind a proxy leave `target` out: the proxy knows where the server is");
+                None
+            }
+        }
+    }
+
+    fn accounts(&mut self, node: &Node) -> Option<(Provision, Option<Logins>, Option<Few>)> {
         let keys = [
-            required("provision"),
+            optional("provision"),
+            optional("list"),
+            optional("pattern"),
+            optional("count"),
+            optional("clean"),
             optional("username"),
             optional("password"),
         ];
         let fields = self.fields("`accounts`", &node.span, node, &keys)?;
-        let provision = fields
-            .get("provision")
-            .and_then(|node| self.provision(node));
+        let Ok(pool) = self.few(&fields) else {
+            return None;
+        };
+        let provision = match fields.get("provision") {
+            Some(node) => self.provision(node),
+            None if pool.is_some() => Some(Provision::None),
+            None => {
+                let title = "`accounts` does not say which accounts there are";
+                self.wrong(&node.span, title, "`provision`, `list`, or `pattern`");
+                None
+            }
+        };
+        if let (
+            Some(_),
+            Some(Provision::Program {
+                remove: Some(_), ..
+            }),
+        ) = (&pool, &provision)
+        {
+            let title = "accounts that cases share are not removed after one of them";
+            self.wrong(
+                &node.span,
+                title,
+                "leave out `remove`, or `list` and `pattern`",
+            );
+        }
         let username = match fields.get("username") {
             None => "${user}".to_owned(),
             Some(node) => self.of_user(node)?,
@@ -260,7 +332,7 @@ impl Decoder<'_> {
                 password: self.of_user(node)?,
             }),
         };
-        Some((provision?, logins))
+        Some((provision?, logins, pool))
     }
 
     fn provision(&mut self, node: &Node) -> Option<Provision> {
@@ -268,8 +340,14 @@ impl Decoder<'_> {
             let known = [("none", Provision::None), ("control", Provision::Control)];
             return self.choice(node, &known);
         }
-        let fields = self.fields("`provision`", &node.span, node, &[required("command")])?;
-        self.command(fields.get("command")?).map(Provision::Program)
+        let keys = [required("command"), optional("remove")];
+        let fields = self.fields("`provision`", &node.span, node, &keys)?;
+        let make = self.command(fields.get("command")?)?;
+        let remove = match fields.get("remove") {
+            None => None,
+            Some(node) => Some(self.command(node)?),
+        };
+        Some(Provision::Program { make, remove })
     }
 
     /// Text in which `${user}` and `${domain}` may stand.
@@ -957,6 +1035,14 @@ impl Decoder<'_> {
         }
         texts.retain(|(_, span)| !of_users.iter().any(|(_, own)| own == span));
         let mut known = Vec::new();
+        let presence = fields
+            .get("pixit")
+            .and_then(|node| node.get("registration"));
+        if let Some(node) = presence.and_then(|node| node.get("command")) {
+            let mut own = Vec::new();
+            scalars(node, &mut own);
+            known.extend(own.into_iter().map(|(_, span)| (span, OF_PRESENCE)));
+        }
         for (name, more) in OF_COMMANDS {
             let mut own = Vec::new();
             if let Some(node) = adapter(name).and_then(|node| node.get("command")) {

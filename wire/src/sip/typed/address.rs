@@ -98,6 +98,14 @@ address_header!(
     RecordRoute, "Record-Route", true
 );
 address_header!(
+    /// Path (RFC 3327 §4).
+    Path, "Path", true
+);
+address_header!(
+    /// Service-Route (RFC 3608 §5).
+    ServiceRoute, "Service-Route", true
+);
+address_header!(
     /// Reply-To (RFC 3261 §20.31).
     ReplyTo, "Reply-To", false
 );

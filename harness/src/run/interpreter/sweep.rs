@@ -1,0 +1,202 @@
+//! Cleans an account of a small pool before another case gets it: what waits in it is fetched, and nothing of it is
+//! judged; what was registered is removed.
+
+use std::time::Duration;
+
+use imspec_reports::record::{EventKind, StoredMessage};
+use imspec_wire::sip::typed::Contact;
+use tokio::time::{Instant, sleep};
+
+use super::presence::Wish;
+use super::{Flow, Interpreter, Trouble};
+use crate::agent::Showing;
+use crate::scenario::CaseUser;
+use crate::sut::profile::Registration;
+use crate::sut::store::Account;
+
+/// Lifetime of the registration by which messages are fetched.
+const BRIEF: &str = "120";
+/// Shortest silence after which nothing more is expected of a server whose store cannot be seen.
+const HUSH: Duration = Duration::from_millis(500);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Interpreter<'_> {
+    /// Cleans the account of a user of this case, which has no steps. `bound`: contacts that may still be registered.
+    ///
+    /// # Errors
+    /// What cannot be removed, in words.
+    pub(in crate::run) async fn sweep(
+        &self,
+        user: &CaseUser,
+        bound: &[String],
+    ) -> Result<(), String> {
+        let by_program = self.instance.clean(&user.uri()).await;
+        if let Some(cleaned) = by_program {
+            cleaned.map_err(|why| format!("it could not be cleaned: {why}"))?;
+        } else {
+            if self.kept(user).await?.is_none_or(|kept| kept > 0) {
+                self.fetch(user).await.map_err(said)?;
+            }
+            self.unbind(user, bound).await?;
+        }
+        match self.kept(user).await? {
+            Some(kept) if kept > 0 => Err(format!(
+                "{kept} messages stay in it; give `pixit.accounts.clean`, a program that removes them"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many messages are in the store; `None` where it cannot be seen.
+    async fn kept(&self, user: &CaseUser) -> Result<Option<usize>, String> {
+        let Some(store) = &self.instance.store else {
+            return Ok(None);
+        };
+        let account = Account {
+            uri: user.uri(),
+            user: user.name.clone(),
+            domain: user.domain.clone(),
+        };
+        let records: Vec<StoredMessage> = store
+            .read(&account)
+            .await
+            .map_err(|why| format!("whether something is left in it cannot be seen: {why}"))?;
+        Ok(Some(records.len()))
+    }
+
+    /// Registers the user and takes what comes, until nothing does.
+    async fn fetch(&self, user: &CaseUser) -> Result<(), Trouble> {
+        self.bring_online(user, BRIEF).await?;
+        let timers = self.profile.pixit.timers;
+        let hush = timers.quiet.max(HUSH);
+        let most = Instant::now() + timers.answer + timers.delivery * 2;
+        let mut last = Instant::now();
+        let mut events = self.events();
+        // At first it may take as long as any delivery where the store shows that there is something.
+        loop {
+            sleep(LOOK).await;
+            let now = Instant::now();
+            let count = self.events();
+            if count != events {
+                (events, last) = (count, now);
+            }
+            let left = self.kept(user).await.map_err(Trouble::Impossible)?;
+            let done = match left {
+                Some(kept) => kept == 0,
+                None => now - last >= hush,
+            };
+            if done || now >= most {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends whatever registration there is.
+    async fn unbind(&self, user: &CaseUser, bound: &[String]) -> Result<(), String> {
+        let contacts: Vec<String> = match self.agents.standing().registration {
+            Registration::Register => vec!["*".to_owned()],
+            // An S-CSCF names itself; each case had one of its own.
+            Registration::ThirdParty { .. } => {
+                let own = self.bound(&user.role);
+                bound.iter().cloned().chain(own).collect()
+            }
+            Registration::Command { .. } => {
+                return self.bring_online(user, "0").await.map_err(said);
+            }
+        };
+        for contact in contacts {
+            let is_all = contact == "*";
+            if let Err(why) = self.register_as(user, Some(contact), "0").await {
+                let one_by_one = is_all && self.unbind_each(user).await.is_ok();
+                if !one_by_one {
+                    return Err(format!(
+                        "its registrations could not be removed: {}",
+                        said(why)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where a server does not take `Contact: *`.
+    async fn unbind_each(&self, user: &CaseUser) -> Result<(), Trouble> {
+        self.register_as(user, None, "0").await?;
+        let path = sweeping(user);
+        let listed = self.agents.view(|view| {
+            let response = crate::evidence::message_of(view.took(&path)?)?;
+            let contacts = response.typed_all::<Contact>().into_iter().flatten();
+            let uris = contacts.filter_map(|contact| match contact {
+                Contact::Address(address) => Some(format!("<{}>", address.uri)),
+                Contact::Star => None,
+            });
+            Some(uris.collect::<Vec<_>>())
+        });
+        for contact in listed.unwrap_or_default() {
+            self.register_as(user, Some(contact), "0").await?;
+        }
+        Ok(())
+    }
+
+    async fn bring_online(&self, user: &CaseUser, expires: &str) -> Result<(), Trouble> {
+        let endpoint = self.endpoint(user, "main", None).await?;
+        if let Registration::Command { .. } = self.agents.standing().registration {
+            self.by_program(user, &endpoint, expires).await?;
+            return Ok(());
+        }
+        let contact = self.own_contact(&endpoint);
+        self.register_as(user, Some(contact), expires).await
+    }
+
+    async fn register_as(
+        &self,
+        user: &CaseUser,
+        contact: Option<String>,
+        expires: &str,
+    ) -> Result<(), Trouble> {
+        let path = sweeping(user);
+        let endpoint = self.endpoint(user, "main", None).await?;
+        let wish = Wish {
+            path: &path,
+            user,
+            device: "main",
+            contact,
+            expires,
+            given: Vec::new(),
+            save: None,
+            credentials: Showing::Own,
+        };
+        let out = self.registration(&endpoint, wish);
+        let done = self.exchange(&endpoint, out, None, true).await?;
+        match done.flow {
+            Flow::On => Ok(()),
+            Flow::End(why) => Err(Trouble::Impossible(why)),
+        }
+    }
+
+    /// How much has happened, but for what we do ourselves.
+    fn events(&self) -> usize {
+        let desk = self.agents.desk();
+        let arrived = desk.trace().events.iter();
+        arrived
+            .filter(|event| {
+                matches!(
+                    event.kind,
+                    EventKind::Received(_) | EventKind::Transfer(_) | EventKind::Sent(_)
+                )
+            })
+            .count()
+    }
+}
+
+/// The path of what is done to an account that no case has.
+fn sweeping(user: &CaseUser) -> String {
+    format!("pool.{}", user.role)
+}
+
+fn said(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Impossible(why) | Trouble::Broken(why) => why,
+    }
+}
