@@ -96,6 +96,49 @@ fn a_black_box_without_adapters_is_judged_by_the_wire() {
 }
 
 #[test]
+fn cases_share_the_few_accounts_of_a_black_box() {
+    let bench = Bench::new();
+    let names = ["one", "two", "three"];
+    let accounts = names.map(|name| format!("\"sip:{name}@example.org\""));
+    let server = Server::start(&bench, &format!("accounts: [{}]\n", accounts.join(", ")));
+    let profile = bench.black_box(server.udp, None, "");
+    let text = std::fs::read_to_string(&profile).unwrap();
+    let text = text.replace("provision: none", &format!("list: [{}]", names.join(", ")));
+    std::fs::write(&profile, text).unwrap();
+    let path = profile.to_str().unwrap().to_owned();
+    // Of these some leave messages behind on purpose, and none may find what another has left.
+    let args = [
+        "run",
+        "DL-02",
+        "DL-03",
+        "PG-02",
+        "--profile",
+        &path,
+        "--out",
+        "out",
+    ];
+    for _ in 0..2 {
+        bench.imspec(&args).expect(0);
+        let record = bench.record();
+        assert!(findings(&record, "nonconformity").is_empty());
+        let pass = cases(&record)
+            .iter()
+            .filter(|case| case["verdict"] == "pass")
+            .count();
+        assert!(pass >= 2, "{pass} of {}", cases(&record).len());
+        for case in cases(&record) {
+            for (role, uri) in case["trace"]["users"].as_object().unwrap() {
+                let uri = uri.as_str().unwrap();
+                let known = names
+                    .iter()
+                    .any(|name| uri == format!("sip:{name}@example.org"));
+                assert!(known, "{role}: {uri}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_server_that_loses_subject_is_caught_on_the_wire_alone() {
     let bench = Bench::new();
     let server = Server::start(&bench, "");

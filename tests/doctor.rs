@@ -79,6 +79,35 @@ fn a_wrong_password() {
     insta::assert_snapshot!(diagnosis(&bench, 4, &[server.udp.port()]));
 }
 
+/// An application server that knows four users, and believes who sends from there.
+fn behind(bench: &Bench, core: &str) -> Server {
+    let users = ["one", "two", "three", "four"].map(|user| format!("\"sip:{user}@example.org\""));
+    let config = format!(
+        "accounts: [{}]\ntrust: {{ core: [\"{core}\"] }}\n",
+        users.join(", ")
+    );
+    Server::start(bench, &config)
+}
+
+const BY_CORE: &str =
+    "  registration: third-party\n  accounts: { list: [one, two, three, four] }\n";
+
+#[test]
+fn an_application_server() {
+    let bench = Bench::new();
+    let server = behind(&bench, "127.0.0.1");
+    profile(&bench, &udp(server.udp), BY_CORE, "");
+    insta::assert_snapshot!(diagnosis(&bench, 0, &[server.udp.port()]));
+}
+
+#[test]
+fn an_application_server_that_believes_another_core() {
+    let bench = Bench::new();
+    let server = behind(&bench, "192.0.2.9");
+    profile(&bench, &udp(server.udp), BY_CORE, "");
+    insta::assert_snapshot!(diagnosis(&bench, 4, &[server.udp.port()]));
+}
+
 #[test]
 fn no_password_where_one_is_wanted() {
     let bench = Bench::new();

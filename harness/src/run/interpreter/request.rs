@@ -129,6 +129,7 @@ impl Interpreter<'_> {
                 let flow = if !steers || may_be_silent {
                     Flow::On
                 } else {
+                    self.was_it_the_proxy()?;
                     let only = self.provisional(&path);
                     let only = only.map_or_else(String::new, |status| {
                         format!(", and {status} is all that came: the server has it and does not finish it")
@@ -141,6 +142,19 @@ impl Interpreter<'_> {
                 })
             }
         }
+    }
+
+    /// Behind a proxy nobody can tell who kept silent: a proxy that does not like a request may drop it, and for one
+    /// that is not INVITE it says nothing where the server says nothing (RFC 4320 §4.2).
+    pub(super) fn was_it_the_proxy(&self) -> Result<(), Trouble> {
+        if self.agents.standing().proxied {
+            return Err(Trouble::Impossible(
+                "no final response came, and behind an outbound proxy nobody can tell whether the server or the proxy \
+                 kept silent"
+                    .into(),
+            ));
+        }
+        Ok(())
     }
 
     /// The last provisional response to a step.

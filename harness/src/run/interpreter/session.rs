@@ -104,7 +104,13 @@ impl Interpreter<'_> {
                     expected(step.expect.as_ref())
                 )))
             }
-            Awaited::Silence => Ok(silent(begun, step.expect.as_ref())),
+            Awaited::Silence => {
+                let done = silent(begun, step.expect.as_ref());
+                if done.flow != Flow::On {
+                    self.was_it_the_proxy()?;
+                }
+                Ok(done)
+            }
         }
     }
 
