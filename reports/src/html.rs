@@ -13,6 +13,7 @@ mod pack;
 mod view;
 
 use std::borrow::Cow;
+use std::io::{self, Write};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -26,9 +27,9 @@ pub enum Error {
     /// A mistake in a template.
     #[error("the HTML report cannot be written: {0:#}")]
     Template(#[from] minijinja::Error),
-    /// Traces that cannot be packed.
-    #[error("the traces cannot be packed for the HTML report: {0}")]
-    Pack(#[from] std::io::Error),
+    /// Traces that cannot be packed, or a file that cannot be written.
+    #[error("the HTML report cannot be written: {0}")]
+    Pack(#[from] io::Error),
 }
 
 const TEMPLATES: [(&str, &str); 3] = [
@@ -46,6 +47,13 @@ const PACKS: &str = "<!--packs-->";
 
 /// The record as a page.
 pub fn render(record: &RunRecord) -> Result<String, Error> {
+    let mut page = Vec::new();
+    write(record, &mut page)?;
+    Ok(String::from_utf8(page).map_err(io::Error::other)?)
+}
+
+/// The same, written as it is made: the page of ten thousand cases is large enough not to stand in memory.
+pub fn write(record: &RunRecord, out: &mut dyn Write) -> Result<(), Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(
@@ -69,28 +77,20 @@ pub fn render(record: &RunRecord) -> Result<String, Error> {
     let links = view::Links::of(record);
     let page = environment.get_template("report.html")?;
     let page = page.render(Serde(view::Page::of(record, &links)))?;
-    let packs = pack::all(&record.cases, &links)?;
     // The packs stand last, so that everything that can be read without them is there before they are.
-    let Some((before, after)) = page.rsplit_once(PACKS) else {
-        return Ok(page);
-    };
-    let size = page.len()
-        + packs
-            .iter()
-            .map(|pack| pack.octets.len() + 64)
-            .sum::<usize>();
-    let mut whole = String::with_capacity(size);
-    whole.push_str(before);
-    for pack in packs {
-        let (first, octets) = (pack.first, pack.octets);
-        whole.push_str("<script type=\"text/plain\" class=\"pack\" data-first=\"");
-        whole.push_str(&first.to_string());
-        whole.push_str("\">");
-        whole.push_str(&octets);
-        whole.push_str("</script>\n");
-    }
-    whole.push_str(after);
-    Ok(whole)
+    let (before, after) = page.rsplit_once(PACKS).unwrap_or((&page, ""));
+    out.write_all(before.as_bytes())?;
+    pack::all(&record.cases, &links, &mut |pack| {
+        let first = pack.first;
+        write!(
+            out,
+            "<script type=\"text/plain\" class=\"pack\" data-first=\"{first}\">"
+        )?;
+        out.write_all(pack.octets.as_bytes())?;
+        out.write_all(b"</script>\n")
+    })?;
+    out.write_all(after.as_bytes())?;
+    Ok(())
 }
 
 /// Text as it stands in an element as well as in an attribute in quotes.

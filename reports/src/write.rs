@@ -1,7 +1,7 @@
 //! Reports on disk.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
@@ -24,9 +24,11 @@ pub fn write_all(record: &RunRecord, dir: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn write_some(record: &RunRecord, dir: &Path, names: &[&str]) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).map_err(|e| about(&e, dir))?;
     let write = |name: &str| {
-        let octets = render(record, name)?;
         let path = dir.join(name);
-        replace(&path, &octets)?;
+        replace_with(&path, |file| match name {
+            "report.html" => html::write(record, file).map_err(io::Error::other),
+            _ => file.write_all(&render(record, name)?),
+        })?;
         Ok(path)
     };
     // Side by side: the page and the record of a whole suite are megabytes each.
@@ -61,10 +63,22 @@ pub fn render(record: &RunRecord, name: &str) -> io::Result<Vec<u8>> {
 
 /// Writes a file so that it is there complete or not at all.
 pub fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
+    replace_with(path, |file| file.write_all(octets))
+}
+
+fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
     let beside = PathBuf::from(beside);
-    let done = fs::write(&beside, octets).and_then(|()| fs::rename(&beside, path));
+    let written = fs::File::create(&beside).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()
+    });
+    let done = written.and_then(|()| fs::rename(&beside, path));
     if done.is_err() {
         // The first error is the one to tell; the rest of a file is only litter.
         let _ = fs::remove_file(&beside);

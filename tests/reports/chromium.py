@@ -118,6 +118,7 @@ class Chromium:
         pathlib.Path(path).write_bytes(base64.b64decode(octets))
 
     def pdf(self, path):
+        self.call("Emulation.setEmulatedMedia", media="print")
         octets = self.call("Page.printToPDF", printBackground=False, preferCSSPageSize=True)["data"]
         pathlib.Path(path).write_bytes(base64.b64decode(octets))
 

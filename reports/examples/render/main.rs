@@ -4,6 +4,8 @@
 //! With a number of cases the record's own are repeated until there are so many; the larger record is written beside
 //! the first, so that reading it is measured, too. What it takes is shown, not judged.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -41,12 +43,13 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     let record = imspec_reports::read(Path::new(path))?;
     let read = began.elapsed();
     let began = Instant::now();
-    let page = html::render(&record)?;
+    let page = format!("{path}.html");
+    html::write(&record, &mut BufWriter::new(File::create(&page)?))?;
     let rendered = began.elapsed();
     println!(
         "{} cases: read in {read:.2?}, rendered in {rendered:.2?}, page of {} octets, at most {} in memory",
         record.cases.len(),
-        page.len(),
+        std::fs::metadata(&page)?.len(),
         peak().unwrap_or_default()
     );
     Ok(())

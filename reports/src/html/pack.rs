@@ -4,7 +4,7 @@
 //! a pack (some dozens of cases) when the first case in it is opened.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,38 +28,58 @@ pub(super) struct Pack {
     pub(super) octets: String,
 }
 
-/// All cases, packed on as many threads as there are processors.
-pub(super) fn all(cases: &[CaseRecord], links: &Links<'_>) -> std::io::Result<Vec<Pack>> {
+/// Cases that are packed at once; then what is ready is passed on, and forgotten.
+const BATCH: usize = 1_024;
+/// A run of more cases is packed in haste: its page is larger, and is there in seconds all the same.
+const MANY: usize = 4_000;
+
+/// All cases in their order, packed on as many threads as there are processors.
+pub(super) fn all(
+    cases: &[CaseRecord],
+    links: &Links<'_>,
+    take: &mut dyn FnMut(Pack) -> io::Result<()>,
+) -> io::Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = cases.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = cases
-            .chunks(share)
-            .enumerate()
-            .map(|(n, cases)| scope.spawn(move || some(n * share, cases, links)))
-            .collect();
-        let mut packs = Vec::new();
-        for worker in workers {
-            let broke = |_| Err(std::io::Error::other("a thread that packs traces broke"));
-            packs.extend(worker.join().unwrap_or_else(broke)?);
-        }
-        Ok(packs)
-    })
+    let level = Compression::new(if cases.len() > MANY { 1 } else { 6 });
+    for (n, batch) in cases.chunks(BATCH).enumerate() {
+        let share = batch.len().div_ceil(threads).max(1);
+        let packs: io::Result<Vec<Vec<Pack>>> = std::thread::scope(|scope| {
+            let shares = batch.chunks(share).enumerate();
+            let workers: Vec<_> = shares
+                .map(|(m, cases)| {
+                    let first = n * BATCH + m * share;
+                    scope.spawn(move || some(first, cases, links, level))
+                })
+                .collect();
+            let broke = |_| Err(io::Error::other("a thread that packs traces broke"));
+            let packs = workers
+                .into_iter()
+                .map(|it| it.join().unwrap_or_else(broke));
+            packs.collect()
+        });
+        packs?.into_iter().flatten().try_for_each(&mut *take)?;
+    }
+    Ok(())
 }
 
-fn some(first: usize, cases: &[CaseRecord], links: &Links<'_>) -> std::io::Result<Vec<Pack>> {
+fn some(
+    first: usize,
+    cases: &[CaseRecord],
+    links: &Links<'_>,
+    level: Compression,
+) -> io::Result<Vec<Pack>> {
     let mut packs = Vec::new();
     let mut open = Open::default();
     let mut begins = first;
     for (n, case) in cases.iter().enumerate() {
         open.add(body::whole(case, links));
         if open.size >= FULL {
-            packs.push(std::mem::take(&mut open).close(begins)?);
+            packs.push(std::mem::take(&mut open).close(begins, level)?);
             begins = first + n + 1;
         }
     }
     if !open.cases.is_empty() {
-        packs.push(open.close(begins)?);
+        packs.push(open.close(begins, level)?);
     }
     Ok(packs)
 }
@@ -98,13 +118,13 @@ impl Open {
         self.cases.push(indices);
     }
 
-    fn close(self, first: usize) -> std::io::Result<Pack> {
+    fn close(self, first: usize, level: Compression) -> io::Result<Pack> {
         let written = Written {
             p: &self.pieces,
             c: &self.cases,
         };
         let json = serde_json::to_vec(&written)?;
-        let mut deflate = DeflateEncoder::new(Vec::new(), Compression::new(5));
+        let mut deflate = DeflateEncoder::new(Vec::new(), level);
         deflate.write_all(&json)?;
         Ok(Pack {
             first,

@@ -12,15 +12,11 @@ use crate::record::Verdict;
 
 /// Where the lanes begin: protocol time and store time stand left of them.
 const GUTTER: usize = 168;
-/// Between two lanes.
-const LANE: usize = 176;
 /// From the gutter to the first lane, and from the last lane to the edge.
 const MARGIN: usize = 64;
 const HEAD: usize = 40;
 const ROW: usize = 34;
 const STEP: usize = 30;
-/// Room for a label between two lanes, in characters.
-const LETTERS: usize = 26;
 
 /// What an event's arrow leads to; nothing for an arrow that is no link.
 pub type Target<'t> = dyn Fn(u32) -> Option<String> + 't;
@@ -35,14 +31,15 @@ pub fn draw(
     let rows = shown(ladder, limit);
     let drawn: usize = rows.iter().map(|row| row.map_or(STEP, height)).sum();
     let bottom = HEAD + 16 + drawn;
-    let width = GUTTER + 2 * MARGIN + LANE * ladder.lanes.len().saturating_sub(1);
+    let grid = Grid::of(ladder);
+    let width = grid.x(ladder.lanes.len().saturating_sub(1)) + MARGIN;
     let mut pieces = vec![format!(
         "<svg class=\"ladder\" viewBox=\"0 0 {width} {bottom}\" width=\"{width}\" height=\"{bottom}\" role=\"group\" aria-label=\"{}\">",
         text(&escape::line(&format!("Message ladder of {name}")))
     )];
     let mut head = String::new();
     for (index, lane) in ladder.lanes.iter().enumerate() {
-        let x = x(index);
+        let x = grid.x(index);
         let class = match lane.party {
             Party::Agent => "agent",
             Party::Server => "sut",
@@ -76,8 +73,27 @@ pub fn draw(
     pieces
 }
 
-fn x(lane: usize) -> usize {
-    GUTTER + MARGIN + lane * LANE
+/// Where the lanes stand: the more there are, the closer.
+struct Grid {
+    /// Between two lanes.
+    lane: usize,
+    /// Room for a label between two lanes, in characters.
+    letters: usize,
+}
+
+impl Grid {
+    fn of(ladder: &Ladder<'_>) -> Self {
+        let (lane, letters) = match ladder.lanes.len() {
+            0..=3 => (176, 24),
+            4 => (140, 19),
+            _ => (128, 17),
+        };
+        Self { lane, letters }
+    }
+
+    fn x(&self, lane: usize) -> usize {
+        GUTTER + MARGIN + lane * self.lane
+    }
 }
 
 fn height(row: &Row<'_>) -> usize {
@@ -170,6 +186,7 @@ fn draw_row(
 
 /// The arrow or the mark of a row, with its words.
 fn picture(row: &Row<'_>, ladder: &Ladder<'_>, sign: &str) -> String {
+    let grid = Grid::of(ladder);
     let odd = if row.unexpected { ", unexpected" } else { "" };
     let label = format!("{sign}{}{odd}", row.label);
     match row.shape {
@@ -179,7 +196,7 @@ fn picture(row: &Row<'_>, ladder: &Ladder<'_>, sign: &str) -> String {
             line,
             again,
         } => {
-            let (a, b) = (x(from), x(to));
+            let (a, b) = (grid.x(from), grid.x(to));
             let kind = match line {
                 Line::Sip => "sip",
                 Line::Msrp => "msrp",
@@ -191,7 +208,7 @@ fn picture(row: &Row<'_>, ladder: &Ladder<'_>, sign: &str) -> String {
             } else {
                 format!("M{}-4l-8 4 8 4z", b + 8)
             };
-            let letters = LETTERS * from.abs_diff(to).max(1);
+            let letters = grid.letters * from.abs_diff(to).max(1);
             format!(
                 "<path class=\"{kind}{dashed}\" d=\"M{a} 0H{b}\"/><path class=\"tip {kind}\" d=\"{tip}\"/><text class=\"label\" x=\"{}\" y=\"-6\">{}</text>",
                 usize::midpoint(a, b),
@@ -199,15 +216,16 @@ fn picture(row: &Row<'_>, ladder: &Ladder<'_>, sign: &str) -> String {
             )
         }
         Shape::Mark { lane } => {
-            let at = x(lane);
-            // At the right edge the words stand left of the lane.
-            let last = lane + 1 == ladder.lanes.len() && lane > 0;
+            let at = grid.x(lane);
+            // Words that have no room at the right of the lane stand at its left.
+            let after = grid.letters * (ladder.lanes.len() - 1 - lane) + 8;
+            let last = lane > 0 && label.chars().count() > after;
             let room = if last {
                 lane
             } else {
                 ladder.lanes.len() - lane
             };
-            let label = cut(&label, LETTERS * room.max(1));
+            let label = cut(&label, grid.letters * room.max(1));
             let (anchor, place) = if last {
                 ("end", at - 10)
             } else {
