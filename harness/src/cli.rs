@@ -47,7 +47,7 @@ enum Sub {
     Run(run::Args),
     /// Join the records of the shards of a run
     Merge(merge::Args),
-    /// Render a recorded run again: pages, formats for programs, the ladder of a case, a capture for Wireshark
+    /// Render a recorded run again: page, ladder of a case, capture, other formats
     Report(report::Args),
     /// Start the reference server
     Serve(serve::Args),
