@@ -66,6 +66,7 @@ impl Doctor<'_> {
             StoreAdapter::Control(_) => "control API",
             StoreAdapter::Program(_) => "program",
             StoreAdapter::Sql { .. } => "query",
+            StoreAdapter::Imap { .. } => "mailbox",
         };
         let deadline = Instant::now() + self.profile.pixit.timers.store;
         let records = loop {

@@ -45,6 +45,13 @@ fn store_of(profile: &Profile, places: &Places) -> Result<Option<Box<dyn Store>>
         StoreAdapter::None => None,
         StoreAdapter::Control(url) => Some(Box::new(store::ByControl::new(control(url)?))),
         StoreAdapter::Program(words) => Some(Box::new(store::ByProgram::new(program(words)))),
+        StoreAdapter::Imap { server, boxes } => {
+            let (address, password) = server.filled(places).map_err(not_set_up)?;
+            let boxes = (**boxes).clone();
+            Some(Box::new(store::Imap::new(
+                &address, password, boxes, places,
+            )))
+        }
         StoreAdapter::Sql { database, query } => {
             let query = query.clone();
             let login = |login: &Login| login.filled(places).map_err(not_set_up);

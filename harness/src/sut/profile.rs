@@ -17,7 +17,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::places::Places;
-use super::store::Query;
+use super::store::{Mailboxes, Query};
 use crate::agent::Logins;
 use crate::document::{Diagnostic, Diagnostics, Node, NodeKind, Source, Span, tree};
 pub use crate::link::Transport;
@@ -204,6 +204,13 @@ pub enum StoreAdapter {
         /// What is asked.
         query: Query,
     },
+    /// Mailboxes, by IMAP.
+    Imap {
+        /// Where, and the password.
+        server: Login,
+        /// What is read there.
+        boxes: Box<Mailboxes>,
+    },
 }
 
 /// A database of the server. All texts may hold `${…}`, `${env.NAME}` included.
@@ -240,22 +247,18 @@ impl Login {
     /// Where a variable is not set or a file cannot be read; neither address nor password is repeated.
     pub(super) fn filled(&self, places: &Places) -> Result<(String, Option<String>), String> {
         let address = places.fill_secret(&self.address);
-        let address =
-            address.map_err(|why| format!("the address of the store's database: {why}"))?;
+        let address = address.map_err(|why| format!("the address of the store: {why}"))?;
         let password = match &self.password {
             None => None,
             Some(Password::Text(text)) => Some(
                 places
                     .fill_secret(text)
-                    .map_err(|why| format!("the password of the store's database: {why}"))?,
+                    .map_err(|why| format!("the password of the store: {why}"))?,
             ),
             Some(Password::File(name)) => {
                 let path = places.profile.join(places.fill(name)?);
                 let text = std::fs::read_to_string(&path).map_err(|e| {
-                    format!(
-                        "`adapters.store.sql.password-file`: {}: {e}",
-                        path.display()
-                    )
+                    format!("`password-file` of the store: {}: {e}", path.display())
                 })?;
                 Some(text.lines().next().unwrap_or_default().to_owned())
             }
@@ -673,6 +676,7 @@ impl Adapters {
             StoreAdapter::Control(_) => "control",
             StoreAdapter::Program(_) => "command",
             StoreAdapter::Sql { .. } => "sql",
+            StoreAdapter::Imap { .. } => "imap",
         };
         let clock = match self.clock {
             ClockAdapter::Real { .. } => "real",

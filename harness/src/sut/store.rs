@@ -1,6 +1,7 @@
 //! Store adapters: read what the server holds for an account, in the one record model of
 //! [`imspec_reports::record::stored`]. What an adapter cannot read it leaves *unknown*.
 
+mod imap;
 pub(crate) mod json;
 mod sql;
 
@@ -10,6 +11,7 @@ use super::Pending;
 use super::control::Control;
 use super::program::Program;
 
+pub use imap::{Imap, Mailboxes};
 pub use sql::{Columns, Mysql, Postgres, Query, Source, Sqlite};
 
 /// An account as the adapters name it.

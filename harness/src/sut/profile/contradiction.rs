@@ -520,6 +520,9 @@ impl Court<'_> {
                     };
                     shared.push((vec!["adapters", "store", "sql", key], address));
                 }
+                StoreAdapter::Imap { server, .. } => {
+                    shared.push((vec!["adapters", "store", "imap", "server"], &server.address));
+                }
                 StoreAdapter::None | StoreAdapter::Program(_) => {}
             }
             match &adapters.clock {

@@ -24,7 +24,7 @@ use crate::document::{
 };
 use crate::scenario::{Pics, duration};
 use crate::sut::places;
-use crate::sut::store::{Columns, Query, Source as Origin};
+use crate::sut::store::{Columns, Mailboxes, Query, Source as Origin};
 
 /// Most servers side by side.
 const MOST_INSTANCES: usize = 64;
@@ -549,7 +549,7 @@ impl Decoder<'_> {
         match self.kind(
             node,
             "store adapter",
-            &["none", "control", "sql", "command"],
+            &["none", "control", "sql", "command", "imap"],
         )? {
             ("command", inner) => self.command(inner?).map(StoreAdapter::Program),
             ("control", inner) => self
@@ -557,6 +557,7 @@ impl Decoder<'_> {
                 .map(|fields| fields.0)
                 .map(StoreAdapter::Control),
             ("sql", inner) => self.sql(inner?),
+            ("imap", inner) => self.imap(inner?),
             _ => Some(StoreAdapter::None),
         }
     }
@@ -586,6 +587,66 @@ impl Decoder<'_> {
                 columns: columns?,
                 headers_complete,
             },
+        })
+    }
+
+    fn imap(&mut self, node: &Node) -> Option<StoreAdapter> {
+        let keys = [
+            required("server"),
+            required("login"),
+            optional("password"),
+            optional("password-file"),
+            optional("mailbox"),
+            required("columns"),
+            optional("states"),
+            optional("headers-complete"),
+        ];
+        let fields = self.fields("`imap`", &node.span, node, &keys)?;
+        let server = fields.get("server").and_then(|node| self.filled(node));
+        let login = fields.get("login").and_then(|node| self.filled(node));
+        let mailbox = fields
+            .get("mailbox")
+            .map_or(Some("INBOX".to_owned()), |node| self.filled(node));
+        let password = match (fields.get("password"), fields.get("password-file")) {
+            (Some(node), _) => Some(Password::Text(self.filled(node)?)),
+            (None, Some(node)) => Some(Password::File(self.filled(node)?)),
+            (None, None) => None,
+        };
+        let table = fields.get("columns")?;
+        let columns = self.columns(table)?;
+        for entry in table.as_map().unwrap_or_default() {
+            if let Some(name) = entry.value.as_text()
+                && !Mailboxes::gives(name)
+            {
+                let title = format!("a message in a mailbox gives no `{name}`");
+                self.wrong(&entry.value.span, title, Mailboxes::GIVES);
+            }
+        }
+        let mut states = Vec::new();
+        if let Some(node) = fields.get("states") {
+            for entry in self.entries(node, "`states`", "flags and the states that they show")? {
+                let known = ["waiting", "delivering", "delivered", "expired", "deleted"];
+                let state = self.choice(&entry.value, &known.map(|name| (name, name)));
+                if let (Some(flag), Some(state)) = (entry.key.as_text(), state) {
+                    states.push((flag.to_owned(), state.to_owned()));
+                }
+            }
+        }
+        let headers_complete = fields
+            .get("headers-complete")
+            .map_or(Some(false), |node| self.truth(node))?;
+        Some(StoreAdapter::Imap {
+            server: Login {
+                address: server?,
+                password,
+            },
+            boxes: Box::new(Mailboxes {
+                login: login?,
+                mailbox: mailbox?,
+                columns,
+                states,
+                headers_complete,
+            }),
         })
     }
 
@@ -1050,7 +1111,27 @@ impl Decoder<'_> {
             }
             known.extend(own.into_iter().map(|(_, span)| (span, more)));
         }
+        if let Some(node) = adapter("store").and_then(|node| node.get("imap")) {
+            let mut own = Vec::new();
+            for node in ["login", "mailbox"]
+                .map(|key| node.get(key))
+                .into_iter()
+                .flatten()
+            {
+                scalars(node, &mut own);
+            }
+            known.extend(own.into_iter().map(|(_, span)| (span, OF_COMMANDS[0].1)));
+        }
         let mut of_sql = Vec::new();
+        if let Some(node) = adapter("store").and_then(|node| node.get("imap")) {
+            for node in ["server", "password"]
+                .map(|key| node.get(key))
+                .into_iter()
+                .flatten()
+            {
+                scalars(node, &mut of_sql);
+            }
+        }
         if let Some(node) = adapter("store").and_then(|node| node.get("sql")) {
             let may_be_secret = ["postgres", "mysql", "password"].map(|key| node.get(key));
             for node in may_be_secret.into_iter().flatten() {

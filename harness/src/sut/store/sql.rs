@@ -81,7 +81,7 @@ impl Columns {
 }
 
 /// What a row holds in one column, as text where it is neither text nor octets; `None` is `NULL`.
-type Cell = Option<Vec<u8>>;
+pub(super) type Cell = Option<Vec<u8>>;
 
 /// The rows of one read.
 struct Rows<'a> {
@@ -124,7 +124,7 @@ impl<'a> Rows<'a> {
 }
 
 /// One row as a record.
-fn record(
+pub(super) fn record(
     columns: &Columns,
     headers_complete: bool,
     row: &BTreeMap<&str, Cell>,
@@ -249,7 +249,7 @@ fn mode(cell: Field<Vec<u8>>) -> Result<Field<Mode>, String> {
 }
 
 /// Header lines of a block, folded lines kept with the field that they continue (RFC 3261 §7.3.1).
-fn lines_of(block: &[u8]) -> Vec<StoredHeader> {
+pub(super) fn lines_of(block: &[u8]) -> Vec<StoredHeader> {
     let mut fields: Vec<Vec<u8>> = Vec::new();
     for line in block.split_inclusive(|&octet| octet == b'\n') {
         match fields.last_mut() {
@@ -322,6 +322,11 @@ fn instant(cell: Field<Vec<u8>>, field: &str) -> Result<Field<UtcTime>, String> 
     UtcTime::parse(&text).map(Field::Known).map_err(|e| {
         format!("the store holds no time that can be read for `{field}`: `{text}`: {e}")
     })
+}
+
+/// A state by its name.
+pub(super) fn state_named(name: &str) -> Result<Field<State>, String> {
+    state(Field::Known(name.as_bytes().to_vec()))
 }
 
 fn state(cell: Field<Vec<u8>>) -> Result<Field<State>, String> {
