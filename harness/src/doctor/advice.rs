@@ -3,6 +3,7 @@
 use super::Complaint;
 use super::visit::Heard;
 use crate::sut::Profile;
+use crate::sut::profile::Registration;
 
 /// Why a request has not succeeded. `method` as on the wire, `user` as it shows itself.
 pub(super) fn of_request(profile: &Profile, method: &str, user: &str, heard: &Heard) -> Complaint {
@@ -16,7 +17,18 @@ pub(super) fn of_request(profile: &Profile, method: &str, user: &str, heard: &He
         Some(server) => format!("{method} is answered with {line} ({server})"),
         None => format!("{method} is answered with {line}"),
     };
+    let by_core = matches!(
+        profile.pixit.standing.registration,
+        Registration::ThirdParty { .. }
+    );
     match status {
+        401 | 403 | 407 if by_core && method == "REGISTER" => {
+            let bind = profile.pixit.bind;
+            let from = format!(
+                "that the server takes third-party REGISTERs from {bind}: its list of trusted addresses, or of S-CSCFs"
+            );
+            Complaint::new(said, &[&from])
+        }
         401 | 407 => refused_credentials(profile, &line, user, heard),
         403 | 404 | 410 | 604 => {
             let domain = format!("`pixit.domain` is `{domain}`: does the server serve it?");

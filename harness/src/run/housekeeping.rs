@@ -47,7 +47,11 @@ impl House<'_> {
         let users = self.case.users.iter();
         let users: Vec<CaseUser> = users
             .filter(|user| unclean.contains(&user.name))
-            .cloned()
+            // The case may want a transport that the profile does not have.
+            .map(|user| CaseUser {
+                transport: self.setting.profile.pixit.transport.as_str().to_owned(),
+                ..user.clone()
+            })
             .collect();
         if users.is_empty() {
             return Ok(());
