@@ -111,7 +111,7 @@ fn cases_share_the_few_accounts_of_a_black_box() {
         "run",
         "DL-02",
         "DL-03",
-        "PG-02",
+        "DL-37",
         "--profile",
         &path,
         "--out",
@@ -125,6 +125,8 @@ fn cases_share_the_few_accounts_of_a_black_box() {
             .iter()
             .filter(|case| case["verdict"] == "pass")
             .count();
+        let reasons = record["cases"].to_string();
+        assert!(!reasons.contains("given to no case any more"), "{reasons}");
         assert!(pass >= 2, "{pass} of {}", cases(&record).len());
         for case in cases(&record) {
             for (role, uri) in case["trace"]["users"].as_object().unwrap() {
