@@ -475,7 +475,7 @@ impl<'c> Interpreter<'c> {
     }
 
     /// How long a final response is waited for. Who may rightly say nothing says it as well in a quarter of the
-    /// time of a transaction: 16·T1, by when a request over UDP has gone out six times (RFC 3261 §17.1.2.2).
+    /// time of a transaction: 16·T1, by when a request over UDP has gone out five times (RFC 3261 §17.1.2.2).
     fn patience(
         &self,
         within: Option<&Template>,

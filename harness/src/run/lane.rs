@@ -251,7 +251,9 @@ async fn run_case(
                 case_id: case.id.clone(),
             });
             // What cannot be made is told by the case itself.
-            if let (Some(lease), Ok(())) = (&lease, interpreter.provide().await) {
+            if let Some(lease) = &lease
+                && interpreter.provide().await.is_ok()
+            {
                 if let Err(why) = house.clean(lease, &BTreeMap::new()).await {
                     return Some(Halt::Impossible(why));
                 }

@@ -15,6 +15,8 @@ use super::places::Places;
 
 /// How long one run may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the output of a program is read that has ended itself.
+const GRACE: Duration = Duration::from_millis(500);
 /// Largest answer that is read, in octets.
 const LARGEST: usize = 64 * 1024 * 1024;
 /// The reference that stands for a password, and what is shown in its place.
@@ -154,11 +156,26 @@ impl Program {
             .spawn()
             .map_err(|e| failed(&e))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (mut answer, mut complaint) = (Drained::default(), Drained::default());
         let whole = async {
-            let (answer, complaint) = tokio::join!(drain(stdout, LARGEST), drain(stderr, SHOWN));
-            (child.wait().await, answer, complaint)
+            let draining = async {
+                tokio::join!(
+                    drain(stdout, LARGEST, &mut answer),
+                    drain(stderr, SHOWN, &mut complaint)
+                )
+            };
+            tokio::pin!(draining);
+            tokio::select! {
+                biased;
+                _ = &mut draining => child.wait().await,
+                status = child.wait() => {
+                    // A server that it has started in the background may hold its output open for ever.
+                    let _ = tokio::time::timeout(GRACE, &mut draining).await;
+                    status
+                }
+            }
         };
-        let (status, answer, complaint) = tokio::time::timeout(self.within, whole)
+        let status = tokio::time::timeout(self.within, whole)
             .await
             .map_err(|_| failed(&format!("did not end within {} s", self.within.as_secs())))?;
         let status = status.map_err(|e| failed(&e))?;
@@ -187,19 +204,16 @@ impl Program {
     }
 }
 
+#[derive(Default)]
 struct Drained {
     octets: Vec<u8>,
     cut: bool,
 }
 
 /// Reads to the end, so that the writer never waits, and keeps the first octets.
-async fn drain(stream: Option<impl AsyncRead + Unpin>, most: usize) -> Drained {
-    let mut drained = Drained {
-        octets: Vec::new(),
-        cut: false,
-    };
+async fn drain(stream: Option<impl AsyncRead + Unpin>, most: usize, drained: &mut Drained) {
     let Some(mut stream) = stream else {
-        return drained;
+        return;
     };
     let mut piece = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = stream.read(&mut piece).await {
@@ -207,7 +221,6 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>, most: usize) -> Drained {
         drained.cut |= length > room;
         drained.octets.extend_from_slice(&piece[..length.min(room)]);
     }
-    drained
 }
 
 #[cfg(all(test, unix))]

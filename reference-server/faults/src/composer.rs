@@ -171,22 +171,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "keeps-route",
         "F-357",
-        &["RFC3261-8.1.1.7"],
+        &["RFC3261-16.4-route"],
         "A deferred message is delivered with the Route of its sender's request.",
     )
     .seed(|parts| {
         delivering(parts, |_, request, octets| carried(request, &octets, &["Route"]))
-    }),
-    Fault::new(
-        "records-its-route",
-        "F-358",
-        &["RFC3428-9-record-route"],
-        "A deferred MESSAGE is delivered with a Record-Route of the server's.",
-    )
-    .seed(|parts| {
-        delivering(parts, |_, _, octets| {
-            rewrite::with_field(&octets, "Record-Route", "<sip:127.0.0.1:5060;lr>")
-        })
     }),
     Fault::new(
         "cseq-too-large",

@@ -91,7 +91,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new(
         "interrupted-counts-as-announced",
         "F-352",
-        &["DM-STORE-20", "RFC4975-7.3.1"],
+        &["RFC4975-7.3.1-length"],
         "What an interrupted chunk announced and did not bring is NULs, whoever brings it afterwards.",
     )
     .seed(|parts| tapped(parts, Announced::default())),

@@ -264,7 +264,8 @@ impl Interpreter<'_> {
                 Contact::Star => None,
             });
             let of_field = || message.typed::<Expires>()?.ok().map(|it| u64::from(it.0));
-            of_contacts.min().or_else(of_field)
+            // Among them is the one that was asked for, and when the last one is over that one is.
+            of_contacts.max().or_else(of_field)
         };
         lifetimes(&response)
     }

@@ -14,8 +14,8 @@ use crate::scenario::CaseUser;
 use crate::sut::profile::Registration;
 use crate::sut::store::Account;
 
-/// Lifetime of the registration by which messages are fetched.
-const BRIEF: &str = "120";
+/// Lifetime of the registration by which messages are fetched: less than an hour may be refused (RFC 3261 §10.3).
+const LIFETIME: &str = "3600";
 /// Shortest silence after which nothing more is expected of a server whose store cannot be seen.
 const HUSH: Duration = Duration::from_millis(500);
 /// Pause between two looks.
@@ -67,13 +67,13 @@ impl Interpreter<'_> {
 
     /// Registers the user and takes what comes, until nothing does.
     async fn fetch(&self, user: &CaseUser) -> Result<(), Trouble> {
-        self.bring_online(user, BRIEF).await?;
+        self.bring_online(user, LIFETIME).await?;
         let timers = self.profile.pixit.timers;
         let hush = timers.quiet.max(HUSH);
         let most = Instant::now() + timers.answer + timers.delivery * 2;
         let mut last = Instant::now();
         let mut events = self.events();
-        // At first it may take as long as any delivery where the store shows that there is something.
+        let before = events;
         loop {
             sleep(LOOK).await;
             let now = Instant::now();
@@ -84,6 +84,8 @@ impl Interpreter<'_> {
             let left = self.kept(user).await.map_err(Trouble::Impossible)?;
             let done = match left {
                 Some(kept) => kept == 0,
+                // The first one may take as long as any delivery.
+                None if count == before => now - last >= timers.delivery.max(hush),
                 None => now - last >= hush,
             };
             if done || now >= most {

@@ -130,7 +130,12 @@ impl Process for ByCommands {
 
     fn leave(&mut self) -> Pending<'_, Result<(), String>> {
         Box::pin(async {
-            let runs = *self.life.borrow() == Life::Running;
+            let seemed = *self.life.borrow() == Life::Running;
+            // A command that took too long, or was interrupted, may have done its work all the same.
+            let runs = match &self.running {
+                Some(running) => runs(running).await.unwrap_or(seemed),
+                None => seemed,
+            };
             match self.found {
                 Some(true) if !runs => self.started().await,
                 Some(false) if runs => self.ended(false).await,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
 use imap_proto::{AttributeValue, MessageSection, Response, ResponseCode, SectionPath, Status};
 use imspec_reports::record::{StoredHeader, StoredMessage};
 use imspec_wire::cpim;
@@ -27,6 +28,10 @@ const AT_ONCE: usize = 8;
 const LARGEST: usize = 256 * 1024 * 1024;
 /// Fields that are instants.
 const INSTANTS: [&str; 3] = ["received-at", "stored-at", "expire-at"];
+/// Ends the name of a source of which an instant is read: the same header field may be kept as a header field, too.
+const AS_INSTANT: &str = ", as an instant";
+/// Deepest nesting of a response that is read; none of ours has more than a few.
+const DEEPEST: usize = 32;
 
 /// Where the messages of an account are, and what they hold.
 #[derive(Debug, Clone, Default)]
@@ -89,9 +94,14 @@ impl Imap {
     pub(crate) fn new(
         server: &str,
         password: Option<String>,
-        boxes: Mailboxes,
+        mut boxes: Mailboxes,
         places: &Places,
     ) -> Self {
+        for field in INSTANTS {
+            if let Some(Source::Column(name)) = boxes.columns.fields.get_mut(field) {
+                name.push_str(AS_INSTANT);
+            }
+        }
         Self {
             server: server.to_owned(),
             password: password.unwrap_or_default(),
@@ -136,8 +146,8 @@ impl Imap {
                 answer.said
             )));
         }
-        let name =
-            quoted(&mailbox).ok_or_else(|| self.told("a mailbox with a name beyond ASCII"))?;
+        let name = quoted(&mailbox_name(&mailbox))
+            .ok_or_else(|| self.told("a mailbox that cannot be named"))?;
         let answer = session.ask(&format!("EXAMINE {name}"), |_| Ok(())).await;
         let answer = answer.map_err(|why| self.told(&why))?;
         if answer.missing {
@@ -194,16 +204,13 @@ impl Imap {
             found.map(|line| line.value.0.to_vec())
         };
         let mut cells: BTreeMap<&str, Cell> = BTreeMap::new();
-        let sources = columns
-            .fields
-            .iter()
-            .map(|(field, source)| (field.as_str(), source));
-        let sources = sources.chain(columns.headers.iter().map(|(_, source)| ("", source)));
-        for (field, source) in sources {
+        let sources = columns.fields.values();
+        for source in sources.chain(columns.headers.iter().map(|(_, source)| source)) {
             let Source::Column(name) = source else {
                 continue;
             };
-            let cell: Cell = match name.as_str() {
+            let source_of_instant = name.strip_suffix(AS_INSTANT);
+            let cell: Cell = match source_of_instant.unwrap_or(name) {
                 "uid" => row.uid.map(|uid| uid.to_string().into_bytes()),
                 "internal-date" => row
                     .internal_date
@@ -236,7 +243,7 @@ impl Imap {
                     _ => find(other.strip_prefix("header.").unwrap_or(other)),
                 },
             };
-            let cell = if INSTANTS.contains(&field) {
+            let cell = if source_of_instant.is_some() {
                 cell.map(|text| instant(&text))
             } else {
                 cell
@@ -352,6 +359,9 @@ impl Session {
         if self.octets.is_empty() {
             return Ok(None);
         }
+        if nests_too_deep(&self.octets) {
+            return Err(unreadable(&self.octets));
+        }
         match Response::parse(&self.octets) {
             Ok((rest, response)) => {
                 let length = self.octets.len() - rest.len();
@@ -381,6 +391,9 @@ impl Session {
             let mut answer = None;
             while length < self.octets.len() {
                 let rest = &self.octets[length..];
+                if nests_too_deep(rest) {
+                    return Err(unreadable(rest));
+                }
                 match Response::parse(rest) {
                     Ok((
                         left,
@@ -433,6 +446,69 @@ impl Session {
         self.octets.extend_from_slice(&piece[..length]);
         Ok(())
     }
+}
+
+/// Whether lists stand deeper in each other than the parser, which calls itself for each, can be trusted with.
+fn nests_too_deep(octets: &[u8]) -> bool {
+    let (mut at, mut depth, mut line, mut is_quoted) = (0, 0_usize, 0, false);
+    while let Some(octet) = octets.get(at) {
+        match octet {
+            b'\\' if is_quoted => at += 1,
+            b'"' => is_quoted = !is_quoted,
+            b'(' if !is_quoted => depth += 1,
+            b')' if !is_quoted => depth = depth.saturating_sub(1),
+            b'\n' => {
+                match literal(&octets[line..at]) {
+                    // What is in it is no syntax, and the line goes on behind it.
+                    Some(length) => at = at.saturating_add(length),
+                    None => depth = 0,
+                }
+                is_quoted = false;
+                line = at.saturating_add(1);
+            }
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+        at = at.saturating_add(1);
+    }
+    false
+}
+
+/// The length of the literal that a line announces at its end (RFC 3501 §4.3).
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"\r")?.strip_suffix(b"}")?;
+    let digits = &line[line.iter().rposition(|octet| *octet == b'{')? + 1..];
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The name of a mailbox as it goes over the wire (RFC 3501 §5.1.3).
+fn mailbox_name(name: &str) -> String {
+    const MODIFIED: base64::engine::GeneralPurpose = base64::engine::GeneralPurpose::new(
+        &base64::alphabet::IMAP_MUTF7,
+        base64::engine::general_purpose::NO_PAD,
+    );
+    let is_plain = |c: &char| (' '..='~').contains(c);
+    let mut written = String::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let length = |wanted: bool| {
+            let end = rest.char_indices().find(|(_, c)| is_plain(c) != wanted);
+            end.map_or(rest.len(), |(at, _)| at)
+        };
+        let end = length(is_plain(&first));
+        if is_plain(&first) {
+            written.push_str(&rest[..end].replace('&', "&-"));
+        } else {
+            let units = rest[..end].encode_utf16().flat_map(u16::to_be_bytes);
+            written.push('&');
+            written.push_str(&MODIFIED.encode(units.collect::<Vec<_>>()));
+            written.push('-');
+        }
+        rest = &rest[end..];
+    }
+    written
 }
 
 fn unreadable(octets: &[u8]) -> String {
@@ -518,11 +594,42 @@ mod tests {
                 fields: fields
                     .map(|(name, source)| (name.to_owned(), source))
                     .into(),
-                headers: vec![("Content-Type".into(), column("cpim.content.Content-Type"))],
+                headers: vec![
+                    ("Content-Type".into(), column("cpim.content.Content-Type")),
+                    // The same field of which an instant is read.
+                    ("Date".into(), column("header.Date")),
+                ],
             },
             states: vec![("\\Seen".into(), "delivered".into())],
             headers_complete: false,
         }
+    }
+
+    #[test]
+    fn names_of_mailboxes_are_written_as_imap_wants_them() {
+        for (name, written) in [
+            ("im/bob", "im/bob"),
+            ("a_b&c", "a_b&-c"),
+            ("~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"),
+            ("é&é", "&AOk-&-&AOk-"),
+        ] {
+            assert_eq!(mailbox_name(name), written);
+        }
+    }
+
+    #[test]
+    fn lists_nest_only_so_deep_and_literals_are_no_lists() {
+        let deep = "(".repeat(1000);
+        assert!(nests_too_deep(
+            format!("* 1 FETCH (BODYSTRUCTURE {deep}").as_bytes()
+        ));
+        let kept = format!("* 1 FETCH (BODY[] {{1000}}\r\n{deep} FLAGS (\\Seen))\r\n");
+        assert!(!nests_too_deep(kept.as_bytes()));
+        assert!(!nests_too_deep(format!("* OK \"{deep}\"\r\n").as_bytes()));
+        assert!(nests_too_deep(format!("* X {{1}}\r\n({deep}").as_bytes()));
+        assert!(!nests_too_deep(
+            "* 1 FETCH (FLAGS ())\r\n".repeat(100).as_bytes()
+        ));
     }
 
     /// A server that says these lines, one block a command, and gives what it was asked.
@@ -607,7 +714,7 @@ mod tests {
         assert_eq!(first.expire.known().unwrap().seconds, Some(600));
         assert_eq!(first.headers[0].value[..], *b"text/plain");
         let names: Vec<_> = first.headers.iter().map(|it| it.name.as_str()).collect();
-        assert_eq!(names, ["Content-Type", "From", "X-Expires", "Date"]);
+        assert_eq!(names, ["Content-Type", "Date", "From", "X-Expires"]);
         assert_eq!(
             (&first.state, &second.state),
             (
