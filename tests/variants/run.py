@@ -142,7 +142,7 @@ def place(name):
         "pool": [
             ("  accounts: { provision: control, ", '  accounts: { pattern: "user-${n}", count: 6, provision: control, '),
         ],
-        "lapse": [("  transport: udp\n", "  transport: udp\n  offline: { lapse: 2s }\n")],
+        "lapse": [("  transport: udp\n", "  transport: udp\n  offline: { lapse: 30s }\n")],
     }[name]
     for old, new in [("name: reference\n", f"name: place-{name}\n"), *changes]:
         assert old in text, old
