@@ -3,6 +3,7 @@
 //! A [`View`] answers "what was `sent`, what came back, what did the store hold" from the trace alone.
 //! The interpreter asks it while a case runs, the judge asks it afterwards, and so both see the same.
 
+pub mod binding;
 pub mod content;
 pub mod delivery;
 pub mod fields;

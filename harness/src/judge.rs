@@ -5,6 +5,7 @@ mod aspect;
 mod compare;
 mod delivered;
 mod invite;
+mod lapse;
 mod matcher;
 mod msrp;
 mod outcome;
@@ -353,12 +354,18 @@ impl Sheet<'_, '_> {
         }
     }
 
+    /// Why nothing that fails in this step is the SUT's fault: its time had come before.
+    fn excuse(&self, step: &Step) -> Option<String> {
+        let late = self.late.clone();
+        late.or_else(|| lapse::ran_out(self.view, &step.path))
+    }
+
     fn write(&mut self, entry: Entry<'_>, mut ruling: Ruling) {
         if ruling.verdict == Verdict::Fail
-            && let Some(why) = &self.late
+            && let Some(why) = self.excuse(entry.step)
         {
             ruling.verdict = Verdict::Inconclusive;
-            ruling.note = Some(why.clone());
+            ruling.note = Some(why);
         }
         let late = self.is_late(&entry, ruling.verdict);
         let catalogue = self.context.catalogue;

@@ -209,6 +209,35 @@ impl Story {
         self
     }
 
+    /// A user goes offline by the end of his registration, which takes `lapse_s`; `other` is bound besides.
+    fn lapses(&mut self, step: usize, lapse_s: i64, other: &str) -> &mut Self {
+        let head = "Via: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bK2\nFrom: <sip:bob@example.org>;tag=b\n\
+                    To: <sip:bob@example.org>\nCall-ID: c2\nCSeq: 2 REGISTER\nContact: <sip:bob@127.0.0.1:1>";
+        let asks = format!("REGISTER sip:example.org SIP/2.0\n{head}\nExpires: 1\n\n");
+        let comma = if other.is_empty() { "" } else { "," };
+        let says = format!("SIP/2.0 200 OK\n{head};expires=1{comma}{other}\n\n");
+        let verb = "register".into();
+        self.event(step, EventKind::StepStarted { verb });
+        self.event(step, EventKind::Sent(Self::packet("bob", &asks)));
+        let event = self.event(step, EventKind::Received(Self::packet("bob", &says)));
+        self.event(step, EventKind::Took { event });
+        self.elapses(step, lapse_s)
+    }
+
+    /// A step ends after store time has passed.
+    fn elapses(&mut self, step: usize, by_s: i64) -> &mut Self {
+        let now = |story: &Self| UtcTime {
+            unix_us: 1_800_000_000_000_000 + story.at_s * 1_000_000,
+        };
+        let from = now(self);
+        self.at_s += by_s;
+        let to = now(self);
+        self.event(step, EventKind::ClockMoved { from, to });
+        let outcome = Outcome::Done;
+        self.event(step, EventKind::StepEnded { outcome });
+        self
+    }
+
     fn judged(&self) -> Judgement {
         let catalogue = Catalogue::bundled().unwrap();
         judge(
@@ -534,6 +563,45 @@ fn a_case_that_was_too_slow_blames_nobody() {
             verdict,
             "acted {late_s} s after the message"
         );
+    }
+}
+
+#[test]
+fn what_ran_out_because_registrations_lapsed_blames_nobody() {
+    let steps = format!(
+        "{SEND}- register: {{ user: bob, expires: 0 }}\n- wait: WAIT\n- register: bob\n- receive: {{ at: bob, of: sent }}"
+    );
+    let tablet = "<sip:bob@127.0.0.1:2>;expires=20";
+    let until = "{ until: 61s, after: sent }";
+    for (expires, lapse_s, other, wait, verdict) in [
+        (60, 31, "", "10s", Verdict::Fail),
+        (60, 31, "", "40s", Verdict::Inconclusive),
+        // Without a lapse it would have run out just so.
+        (60, 31, "", "70s", Verdict::Fail),
+        (60, 31, "", until, Verdict::Fail),
+        (3600, 19, tablet, "0s", Verdict::Fail),
+        (3600, 31, tablet, "0s", Verdict::Inconclusive),
+    ] {
+        let mut story = Story::new(&steps.replace("WAIT", wait));
+        let declared = [
+            ("delivery.form", "message"),
+            ("delivery.trigger", "on-register"),
+        ];
+        let declared = declared.map(|(key, value)| (key.into(), value.into()));
+        story.pics.extend(declared);
+        let request = SENT.replace("Subject: Dinner", &format!("Expires: {expires}"));
+        story.sends(0, &request, ACCEPTED).lapses(1, lapse_s, other);
+        let waited_s = wait.trim_end_matches('s').parse().unwrap_or(61 - lapse_s);
+        let verb = "wait".into();
+        story.event(2, EventKind::StepStarted { verb });
+        story.elapses(2, waited_s).passes(3, "register");
+        let outcome = Outcome::TimedOut { after_ms: 5000 };
+        let verb = "receive".into();
+        story.event(4, EventKind::StepStarted { verb });
+        story.event(4, EventKind::StepEnded { outcome });
+        let judged = story.judged().verdict;
+        let given = format!("Expires {expires}, a lapse of {lapse_s} s, {other}, a wait of {wait}");
+        assert_eq!(judged, verdict, "{given}");
     }
 }
 

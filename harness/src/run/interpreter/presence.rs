@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imspec_reports::record::EventKind;
-use imspec_wire::sip::Message;
-use imspec_wire::sip::typed::{Contact, Expires};
 
 use super::request::{BEHIND_MAX_FORWARDS, own_headers};
 use super::{Done, Flow, Interpreter, Trouble, Work};
 use crate::agent::{self, Draft, Endpoint, Given, Outgoing, Showing};
+use crate::evidence::binding;
 use crate::scenario::CaseUser;
 use crate::scenario::model::{ContactChoice, CredentialsChoice, Register};
 use crate::sut::clock::{micros, signed};
@@ -251,23 +250,15 @@ impl Interpreter<'_> {
         }
     }
 
-    /// How long the registration holds that a step has made (RFC 3261 §10.2.4).
+    /// How long the registration holds that a step has made. Where a registrar writes contacts in its own way, the
+    /// longest of all: when that one is over, each is.
     fn granted(&self, path: &str) -> Option<u64> {
-        let response = self.agents.view(|view| {
-            let event = view.took(path)?;
-            crate::evidence::message_of(event)
-        })?;
-        let lifetimes = |message: &Message| {
-            let contacts = message.typed_all::<Contact>().into_iter();
-            let of_contacts = contacts.filter_map(|contact| match contact.ok()? {
-                Contact::Address(address) => address.params.get("expires")?.parse().ok(),
-                Contact::Star => None,
-            });
-            let of_field = || message.typed::<Expires>()?.ok().map(|it| u64::from(it.0));
-            // Among them is the one that was asked for, and when the last one is over that one is.
-            of_contacts.max().or_else(of_field)
-        };
-        lifetimes(&response)
+        let bindings = self.agents.view(|view| binding::bindings(view, path));
+        let own = bindings.iter().find(|binding| binding.own);
+        own.map_or_else(
+            || bindings.iter().filter_map(|other| other.lifetime).max(),
+            |own| own.lifetime,
+        )
     }
 
     pub(super) async fn by_program(
