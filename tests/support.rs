@@ -71,6 +71,7 @@ impl Bench {
             .args(args)
             .current_dir(self.folder.path())
             .env("NO_COLOR", "1")
+            .env_remove("COLUMNS")
             .env_remove("IMSPEC_LOG");
         command
     }

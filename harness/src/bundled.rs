@@ -19,9 +19,15 @@ pub fn suite(catalogue: &Catalogue) -> Result<Vec<Arc<Scenario>>, Diagnostics> {
     load::load_suite(&ScenarioFile::bundled(), &known(catalogue)?)
 }
 
-/// The scenarios of a file or folder, in the order of ids.
-pub fn suite_in(path: &Path, catalogue: &Catalogue) -> Result<Vec<Arc<Scenario>>, Diagnostics> {
-    load::load_suite(&ScenarioFile::read_all(&[path])?, &known(catalogue)?)
+/// The scenarios of a file or folder, in the order of ids; without one the bundled ones.
+pub fn suite_in(
+    path: Option<&Path>,
+    catalogue: &Catalogue,
+) -> Result<Vec<Arc<Scenario>>, Diagnostics> {
+    match path {
+        None => suite(catalogue),
+        Some(path) => load::load_suite(&ScenarioFile::read_all(&[path])?, &known(catalogue)?),
+    }
 }
 
 /// The profile of the reference server: starts this very binary with `serve`.

@@ -8,11 +8,13 @@ pub mod exit;
 pub mod explain;
 pub mod faults;
 pub mod init;
+pub mod judge;
 pub mod list;
 pub mod merge;
 pub mod report;
 pub mod run;
 pub mod schema;
+mod screen;
 pub mod serve;
 pub mod wire;
 
@@ -23,6 +25,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 pub use exit::ExitStatus;
+
+/// What ends a command early: the status, and what to tell.
+type Stop = (ExitStatus, String);
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -47,6 +52,8 @@ enum Sub {
     Run(run::Args),
     /// Join the records of the shards of a run
     Merge(merge::Args),
+    /// Judge a recorded run again, by the scenarios, requirements and waivers of today
+    Judge(judge::Args),
     /// Render a recorded run again: page, ladder of a case, capture, other formats
     Report(report::Args),
     /// Start the reference server
@@ -96,6 +103,7 @@ pub fn main() -> ExitStatus {
     let status = match &command.command {
         Sub::Run(args) => run::execute(args, &mut out),
         Sub::Merge(args) => merge::execute(args, &mut out),
+        Sub::Judge(args) => judge::execute(args, &mut out),
         Sub::Report(args) => report::execute(args, &mut out),
         Sub::Serve(args) => serve::execute(args, &mut out),
         Sub::List(args) => list::execute(args, &mut out),

@@ -28,8 +28,8 @@ use crate::catalogue::Catalogue;
 use crate::evidence::View;
 use crate::scenario::model::{Case, Pics, Step, Verb};
 
-pub(crate) use run::assemble;
 pub use run::{Judged, RunFacts, record};
+pub(crate) use run::{assemble, written};
 pub use weigh::{Weighed, weigh};
 
 use aspect::{Aspect, Store};

@@ -18,6 +18,7 @@
 //! - [`evidence`]: what a trace says about a name such as `sent`; used while running and while judging.
 //! - [`judge`]: verdicts as a pure function of trace, requirements and waivers.
 //! - [`campaign`]: runs a plan, judges what ends, and gives what came too late a second chance.
+//! - [`rejudge`]: judges a record again, by the scenarios, requirements and waivers of another day.
 //! - [`merge`]: joins the records of shards into the one that an unsplit run would have written.
 //! - [`prove`]: whether the suite catches the seeded faults of the reference server.
 //! - [`doctor`]: tries each thing that a profile promises.
@@ -40,6 +41,7 @@ pub mod link;
 pub mod merge;
 pub mod plan;
 pub mod prove;
+pub mod rejudge;
 pub mod run;
 pub mod scenario;
 pub mod sut;

@@ -306,6 +306,7 @@ fn facts(parts: &[Part], first: &Part, today: Date) -> RunFacts {
         duration_us: records().map(|record| record.duration_us).sum(),
         store_time_s: records().map(|record| record.store_time_s).sum(),
         interrupted: (!interrupted.is_empty()).then(|| interrupted.join(", ")),
+        judged_again: first.record.judged_again.clone(),
         plan: PlanRecord {
             seed: seed.filter(|_| records().all(|record| record.plan.seed == seed)),
             shard: None,

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::document::Diagnostic;
 use crate::scenario::decode;
 use crate::scenario::early::Early;
-use crate::scenario::model::{Case, Pics, Scenario, Step, UserState, Verb};
+use crate::scenario::model::{Case, Matcher, Pics, Scenario, Step, UserState, Verb};
 use crate::scenario::{Known, Written};
 use condition::Outcome;
 pub use selection::{Selection, SelectionError};
@@ -93,36 +93,30 @@ pub fn plan(scenarios: &[Arc<Scenario>], selection: &Selection, context: &Contex
             if !selection.wants_case(scenario, &id, &when) {
                 continue;
             }
-            let outcome = condition::look(&when, context.pics, context.settable);
-            let policy = match &outcome {
-                Outcome::Run(policy) => policy.clone(),
-                Outcome::NotApplicable(_) | Outcome::Undeclared(_) => BTreeMap::new(),
-            };
-            let made = make(scenario, &id, number, &choice, &policy, context);
-            let aside = match &outcome {
-                Outcome::NotApplicable(why) => Some((Verdict::NotApplicable, why.clone())),
-                Outcome::Undeclared(why) => Some((Verdict::Inconclusive, why.clone())),
-                Outcome::Run(_) => made.problem.map(|why| (Verdict::Inconclusive, why)),
-            };
+            let Looked {
+                case,
+                policy,
+                aside,
+            } = look(scenario, &id, number, &choice, &when, context);
             if let Some((verdict, reason)) = aside {
                 plan.set_aside.push(SetAside {
-                    case: made.case,
+                    case,
                     verdict,
                     reason,
                 });
-            } else if needs_own_server(&made.case.steps) {
+            } else if needs_own_server(&case.steps) {
                 exclusive.push(Lane {
                     policy,
                     exclusive: true,
-                    cases: vec![made.case],
+                    cases: vec![case],
                 });
             } else if let Some(lane) = shared.iter_mut().find(|lane| lane.policy == policy) {
-                lane.cases.push(made.case);
+                lane.cases.push(case);
             } else {
                 shared.push(Lane {
                     policy,
                     exclusive: false,
-                    cases: vec![made.case],
+                    cases: vec![case],
                 });
             }
         }
@@ -132,6 +126,51 @@ pub fn plan(scenarios: &[Arc<Scenario>], selection: &Selection, context: &Contex
     plan.lanes = shared;
     plan.lanes.append(&mut exclusive);
     plan
+}
+
+/// A case, and whether it is run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    /// The case.
+    pub case: Case,
+    /// PICS values to set before.
+    pub policy: BTreeMap<String, Value>,
+    /// Why it is not run.
+    pub aside: Option<(Verdict, String)>,
+}
+
+/// The case of this id as [`plan`] makes it; `None` where the scenario has no such case.
+pub fn one(scenario: &Arc<Scenario>, id: &str, context: &Context<'_>) -> Option<Looked> {
+    let mut choices = scenario.written.choices().into_iter().enumerate();
+    let (number, choice) = choices.find(|(_, choice)| case_id(scenario, choice) == id)?;
+    let when = scenario.conditions(&choice);
+    Some(look(scenario, id, number, &choice, &when, context))
+}
+
+fn look(
+    scenario: &Arc<Scenario>,
+    id: &str,
+    number: usize,
+    choice: &[usize],
+    when: &[(String, Matcher)],
+    context: &Context<'_>,
+) -> Looked {
+    let outcome = condition::look(when, context.pics, context.settable);
+    let policy = match &outcome {
+        Outcome::Run(policy) => policy.clone(),
+        Outcome::NotApplicable(_) | Outcome::Undeclared(_) => BTreeMap::new(),
+    };
+    let made = make(scenario, id, number, choice, &policy, context);
+    let aside = match outcome {
+        Outcome::NotApplicable(why) => Some((Verdict::NotApplicable, why)),
+        Outcome::Undeclared(why) => Some((Verdict::Inconclusive, why)),
+        Outcome::Run(_) => made.problem.map(|why| (Verdict::Inconclusive, why)),
+    };
+    Looked {
+        case: made.case,
+        policy,
+        aside,
+    }
 }
 
 struct Made {
@@ -250,6 +289,19 @@ fn misfit(diagnostic: &Diagnostic) -> String {
 pub fn case_ids(scenario: &Scenario) -> impl Iterator<Item = String> {
     let choices = scenario.written.choices().into_iter();
     choices.map(|choice| case_id(scenario, &choice))
+}
+
+/// The ids of the cases of a scenario that are asked for.
+pub fn wanted(scenario: &Scenario, selection: &Selection) -> Vec<String> {
+    if !selection.wants(scenario) {
+        return Vec::new();
+    }
+    let choices = scenario.written.choices().into_iter();
+    let cases = choices.map(|choice| (case_id(scenario, &choice), scenario.conditions(&choice)));
+    cases
+        .filter(|(id, when)| selection.wants_case(scenario, id, when))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 /// `PG-05[transport=tcp,body=2]`

@@ -17,10 +17,11 @@
 //!
 //! Below them, in the order in which they build on each other: [`escape`] makes foreign text safe to show,
 //! [`excerpt`] shows the place in a message, [`event`] describes what happened, [`failure`] joins findings
-//! that are one failure to a reader, [`summary`] counts, [`outcome`] is for those who know pass and fail only,
+//! that are one failure to a reader, [`summary`] counts, [`change`] holds a record against another, [`outcome`] is for those who know pass and fail only,
 //! [`ladder`] puts the messages of a case in one picture.
 
 pub mod annotations;
+pub mod change;
 pub mod clause;
 pub mod ctrf;
 pub mod escape;

@@ -34,6 +34,7 @@ fn head(page: &mut String, record: &RunRecord, counts: &Summary) {
         record.started.to_seconds(),
     ];
     facts.extend(summary::part(record));
+    facts.extend(summary::judged_again(record));
     line(page, &facts.join(" · "));
     if let Some(why) = &record.interrupted {
         line(

@@ -46,6 +46,9 @@ pub struct RunRecord {
     pub store_time_s: f64,
     /// Whether the run was ended before all cases were done, and by what.
     pub interrupted: Option<String>,
+    /// Who judged it again, and when; its verdicts, plan and requirements are those of that day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_again: Option<JudgedAgain>,
     /// What was planned, and which part of it this record holds.
     pub plan: PlanRecord,
     /// The server under test as its profile describes it.
@@ -63,6 +66,15 @@ pub struct RunRecord {
     pub readings: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// Accepted findings, in the order of their file.
     pub waivers: Vec<WaiverRecord>,
+}
+
+/// A second judgement of a record, without the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JudgedAgain {
+    /// Version of imspec that judged.
+    pub tool: String,
+    /// When, real time.
+    pub at: UtcTime,
 }
 
 /// One server under test.
@@ -128,6 +140,10 @@ pub struct CaseRecord {
     pub covers: Vec<String>,
     /// Where the scenario stands.
     pub source: Location,
+    /// Fingerprint of the scenario's text, by which a later judge knows whether it was changed; empty where the
+    /// record does not tell.
+    #[serde(default)]
+    pub text: String,
     /// Matrix values of this case, in order.
     pub matrix: Vec<(String, serde_json::Value)>,
     /// The worst verdict of its checks.

@@ -172,6 +172,13 @@ pub fn part(record: &RunRecord) -> Option<String> {
     }
 }
 
+/// Who judged the record again, where somebody did.
+pub fn judged_again(record: &RunRecord) -> Option<String> {
+    let again = record.judged_again.as_ref()?;
+    let (tool, at) = (crate::escape::line(&again.tool), again.at.to_seconds());
+    Some(format!("judged again by imspec {tool} at {at}"))
+}
+
 /// A weight in words: `1 nonconformity`, `2 profile mismatches`.
 pub fn count_of(kind: FindingKind, count: usize) -> String {
     let (one, many) = match kind {

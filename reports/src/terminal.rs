@@ -4,6 +4,7 @@
 //! (pipes, `NO_COLOR`). Everything that came from elsewhere is escaped, so the only control octets in it are
 //! those styles and line ends.
 
+pub mod changes;
 pub mod ladder;
 mod message;
 mod page;
@@ -99,6 +100,7 @@ fn head(page: &mut Page, record: &RunRecord) {
         format!("· {}", record.started.to_seconds()),
     ];
     parts.extend(summary::part(record).map(|part| format!("· {part}")));
+    parts.extend(summary::judged_again(record).map(|again| format!("· {again}")));
     let mut line = vec![span(theme::BOLD, &profile.sut)];
     for part in parts {
         line.extend([plain(" "), glued(theme::DIM, part)]);
@@ -783,7 +785,7 @@ mod tests {
     use crate::sample;
 
     /// Removes what anstyle writes, and nothing else.
-    fn strip(text: &str) -> String {
+    pub(super) fn strip(text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
         while let Some(start) = rest.find("\x1b[") {

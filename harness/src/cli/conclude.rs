@@ -3,12 +3,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use imspec_reports::record::{FindingKind, ProtocolWeight, RunRecord, Verdict};
 use imspec_reports::terminal;
 
-use super::ExitStatus;
+use super::{ExitStatus, Stop, screen};
 
 /// How a record is weighed and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -42,7 +42,7 @@ pub(super) fn conclude(
     folder: &Path,
     manner: Manner,
     out: &mut dyn Write,
-) -> Result<ExitStatus, (ExitStatus, String)> {
+) -> Result<ExitStatus, Stop> {
     let broken = |why: std::io::Error| {
         (
             ExitStatus::HarnessError,
@@ -54,22 +54,28 @@ pub(super) fn conclude(
         record,
         &terminal::Options {
             quiet: manner.quiet,
-            ..terminal::Options::default()
+            width: screen::columns(),
         },
     );
     if !manner.quiet {
-        text.push_str("\nReports:\n");
-        for file in files {
-            let _ = writeln!(text, "  {}", file.display());
-        }
+        text.push_str(&list(&files));
     }
     // A reader that went away has what it wanted; the reports are on disk.
     let _ = out.write_all(text.as_bytes());
     Ok(status(record, manner))
 }
 
+/// The files that were written.
+pub(super) fn list(files: &[PathBuf]) -> String {
+    let mut text = "\nReports:\n".to_owned();
+    for file in files {
+        let _ = writeln!(text, "  {}", file.display());
+    }
+    text
+}
+
 /// The exit status: a broken harness says nothing about the SUT, so it comes first.
-fn status(record: &RunRecord, manner: Manner) -> ExitStatus {
+pub(super) fn status(record: &RunRecord, manner: Manner) -> ExitStatus {
     let has = |verdict: Verdict| record.cases.iter().any(|case| case.verdict == verdict);
     if record.interrupted.is_some() || has(Verdict::Error) {
         ExitStatus::HarnessError

@@ -60,11 +60,7 @@ struct Book {
 fn text(args: &Args) -> Result<String, String> {
     let wrong = |diagnostics: Diagnostics| diagnostics.render(true);
     let catalogue = bundled::catalogue().map_err(wrong)?;
-    let scenarios = match &args.scenarios {
-        None => bundled::suite(&catalogue),
-        Some(path) => bundled::suite_in(path, &catalogue),
-    }
-    .map_err(wrong)?;
+    let scenarios = bundled::suite_in(args.scenarios.as_deref(), &catalogue).map_err(wrong)?;
     let coverage = Coverage::of(scenarios.iter().map(Arc::as_ref));
     let book = Book {
         catalogue,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::ExitStatus;
+use super::{ExitStatus, Stop};
 use crate::catalogue::PicsKeys;
 use crate::init::{self, Accounts, Given, Learnt, Store};
 use crate::sut::profile::Transport;
@@ -76,8 +76,6 @@ impl std::fmt::Debug for Args {
             .finish_non_exhaustive()
     }
 }
-
-type Stop = (ExitStatus, String);
 
 fn invalid(why: impl Into<String>) -> Stop {
     (ExitStatus::InvalidInput, why.into())

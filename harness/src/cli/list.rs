@@ -57,11 +57,7 @@ fn text(args: &Args) -> Result<String, String> {
     if args.pics {
         return Ok(pics(&PicsKeys::bundled().map_err(wrong)?, args.json));
     }
-    let scenarios = match &args.scenarios {
-        None => bundled::suite(&catalogue),
-        Some(path) => bundled::suite_in(path, &catalogue),
-    }
-    .map_err(wrong)?;
+    let scenarios = bundled::suite_in(args.scenarios.as_deref(), &catalogue).map_err(wrong)?;
     if args.requirements {
         let coverage = Coverage::of(scenarios.iter().map(Arc::as_ref));
         return Ok(requirements(&catalogue, &coverage, args.json));

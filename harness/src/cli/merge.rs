@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use imspec_reports::json;
 
-use super::ExitStatus;
 use super::conclude::{Manner, conclude};
 use super::report::file_of;
+use super::{ExitStatus, Stop};
 use crate::bundled;
 use crate::merge::{Part, merge};
 
@@ -32,7 +32,7 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     })
 }
 
-fn perform(args: &Args, out: &mut dyn Write) -> Result<ExitStatus, (ExitStatus, String)> {
+fn perform(args: &Args, out: &mut dyn Write) -> Result<ExitStatus, Stop> {
     let invalid = |why: String| (ExitStatus::InvalidInput, format!("error: {why}"));
     let catalogue = bundled::catalogue().map_err(|why| invalid(why.to_string()))?;
     let parts = args.records.iter().map(|path| read(path));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use imspec_reports::record::{CaseRecord, RunRecord};
 use imspec_reports::{ladder, pcapng, terminal, write};
 
-use super::ExitStatus;
+use super::{ExitStatus, Stop, screen};
 use crate::document::suggest;
 
 /// Render a recorded run again: pages, formats for programs, the ladder of a case, a capture for Wireshark
@@ -69,9 +69,6 @@ impl Format {
     }
 }
 
-/// What ends the command early: the status, and what to tell.
-type Stop = (ExitStatus, String);
-
 /// Runs the command.
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     match perform(args, out) {
@@ -86,17 +83,10 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
 fn perform(args: &Args, out: &mut dyn Write) -> Result<(), Stop> {
     let invalid = |why: String| (ExitStatus::InvalidInput, format!("error: {why}"));
     let broken = |why: String| (ExitStatus::HarnessError, format!("error: {why}"));
-    let path = match &args.record {
-        Some(path) => file_of(path),
-        None => latest(Path::new("imspec-reports")).ok_or_else(|| {
-            invalid("there is no record below imspec-reports/: name the run.json of a run".into())
-        })?,
-    };
-    let record =
-        imspec_reports::read(&path).map_err(|why| invalid(format!("{}: {why}", path.display())))?;
+    let (path, record) = read(args.record.as_deref())?;
     if let Some(id) = &args.ladder {
         let case = case(&record, id).map_err(invalid)?;
-        let text = terminal::ladder::ladder(&record, case, columns());
+        let text = terminal::ladder::ladder(&record, case, screen::columns());
         // A reader that went away has what it wanted.
         let _ = out.write_all(text.as_bytes());
         return Ok(());
@@ -135,6 +125,20 @@ fn perform(args: &Args, out: &mut dyn Write) -> Result<(), Stop> {
     Ok(())
 }
 
+/// The record of this path, or of the latest run.
+pub(super) fn read(path: Option<&Path>) -> Result<(PathBuf, RunRecord), Stop> {
+    let invalid = |why: String| (ExitStatus::InvalidInput, format!("error: {why}"));
+    let path = match path {
+        Some(path) => file_of(path),
+        None => latest(Path::new("imspec-reports")).ok_or_else(|| {
+            invalid("there is no record below imspec-reports/: name the run.json of a run".into())
+        })?,
+    };
+    let record = imspec_reports::read(&path);
+    let record = record.map_err(|why| invalid(format!("{}: {why}", path.display())))?;
+    Ok((path, record))
+}
+
 fn case<'r>(record: &'r RunRecord, id: &str) -> Result<&'r CaseRecord, String> {
     ladder::find(&record.cases, id).ok_or_else(|| {
         let ids = record
@@ -170,21 +174,4 @@ fn latest(folder: &Path) -> Option<PathBuf> {
         Some((written, path))
     });
     dated.max().map(|(_, path)| path)
-}
-
-/// Columns of the terminal; without one a hundred, unless `COLUMNS` says otherwise.
-fn columns() -> usize {
-    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
-    of_terminal().or_else(told).unwrap_or(100)
-}
-
-#[cfg(unix)]
-fn of_terminal() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-}
-
-#[cfg(not(unix))]
-fn of_terminal() -> Option<usize> {
-    None
 }

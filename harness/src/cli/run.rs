@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use imspec_reports::record::{PlanRecord, Shard, UtcTime};
 use tokio::sync::watch;
 
-use super::ExitStatus;
 use super::conclude::{Manner, conclude};
+use super::{ExitStatus, Stop};
 use crate::bundled;
 use crate::campaign::{self, Results};
 use crate::catalogue::Catalogue;
@@ -60,9 +60,6 @@ pub struct Args {
     manner: Manner,
 }
 
-/// What ends a command early: the status, and what to tell.
-type Stop = (ExitStatus, String);
-
 /// Runs the command.
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     match prepare(args).and_then(|prepared| perform(args, prepared, out)) {
@@ -87,11 +84,8 @@ struct Prepared {
 fn prepare(args: &Args) -> Result<Prepared, Stop> {
     let invalid = |why: String| (ExitStatus::InvalidInput, why);
     let catalogue = bundled::catalogue().map_err(|why| invalid(why.to_string()))?;
-    let scenarios = match &args.scenarios {
-        None => bundled::suite(&catalogue),
-        Some(folder) => bundled::suite_in(folder, &catalogue),
-    }
-    .map_err(|why| invalid(why.to_string()))?;
+    let scenarios = bundled::suite_in(args.scenarios.as_deref(), &catalogue)
+        .map_err(|why| invalid(why.to_string()))?;
     let profile = match &args.profile {
         None => bundled::reference_profile(),
         Some(path) => Profile::load(&profile_file(path)),
@@ -99,13 +93,7 @@ fn prepare(args: &Args) -> Result<Prepared, Stop> {
     .map_err(|why| invalid(why.to_string()))?;
     let waivers = match &args.waivers {
         None => Vec::new(),
-        Some(file) => {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(file)
-                .map_err(|why| invalid(format!("error: {name}: {why}")))?;
-            let source = Arc::new(Source::new(name, text));
-            waiver::read(&source, &scenarios, &catalogue).map_err(|why| invalid(why.to_string()))?
-        }
+        Some(file) => waivers(file, &scenarios, &catalogue).map_err(invalid)?,
     };
     let selection = Selection::parse(&args.selection, &args.pics, &scenarios, &catalogue)
         .map_err(|why| invalid(format!("error: {why}")))?;
@@ -124,6 +112,18 @@ fn prepare(args: &Args) -> Result<Prepared, Stop> {
         selection,
         out,
     })
+}
+
+/// The waivers of a file; what is wrong with it is told in full.
+pub(super) fn waivers(
+    file: &Path,
+    scenarios: &[Arc<Scenario>],
+    catalogue: &Catalogue,
+) -> Result<Vec<Waiver>, String> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|why| format!("error: {name}: {why}"))?;
+    let source = Arc::new(Source::new(name, text));
+    waiver::read(&source, scenarios, catalogue).map_err(|why| why.to_string())
 }
 
 /// A folder stands for the `profile.yaml` in it.
@@ -216,6 +216,7 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         duration_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
         store_time_s: results.store_time_s,
         interrupted,
+        judged_again: None,
         plan: planned,
         profile: profile.record(),
         today: jiff::Zoned::now().date(),

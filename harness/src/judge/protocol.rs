@@ -330,6 +330,7 @@ mod tests {
                 line: 1,
                 column: 1,
             },
+            text: String::new(),
             matrix: Vec::new(),
             verdict: Verdict::Pass,
             reason: None,

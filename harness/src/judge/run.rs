@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imspec_reports::record::{
-    CaseRecord, Earlier, EventKind, FORMAT, Finding, FindingKind, PlanRecord, ProfileRecord,
-    RequirementRecord, RunRecord, Trace, UtcTime, Verdict,
+    CaseRecord, Earlier, EventKind, FORMAT, Finding, FindingKind, JudgedAgain, PlanRecord,
+    ProfileRecord, RequirementRecord, RunRecord, Trace, UtcTime, Verdict,
 };
 use jiff::civil::Date;
 
@@ -13,7 +13,7 @@ use super::protocol;
 use super::waive;
 use super::waiver::Waiver;
 use super::weigh::{Weighed, weigh};
-use super::{Context, JudgedCheck, Judgement, fold, judge, sentence};
+use super::{Context, Judgement, fold, judge, sentence};
 use crate::catalogue::Catalogue;
 use crate::plan::SetAside;
 use crate::scenario::Case;
@@ -31,6 +31,8 @@ pub struct RunFacts {
     pub store_time_s: f64,
     /// What ended it early.
     pub interrupted: Option<String>,
+    /// Who judges it again, where it is not judged for the first time.
+    pub judged_again: Option<JudgedAgain>,
     /// What was planned.
     pub plan: PlanRecord,
     /// The SUT.
@@ -67,6 +69,29 @@ impl Judged {
         }
     }
 
+    /// A case that is not judged, for this reason.
+    pub fn aside(
+        case: Arc<Case>,
+        trace: Trace,
+        duration_us: u64,
+        verdict: Verdict,
+        reason: String,
+    ) -> Self {
+        let judgement = Judgement {
+            verdict,
+            reason: Some(reason),
+            checks: Vec::new(),
+            late: false,
+        };
+        Self {
+            case,
+            trace,
+            duration_us,
+            judgement,
+            earlier: None,
+        }
+    }
+
     /// Puts a second run of the same case in the place of this one, unless that could not be run to its end, or
     /// showed nothing.
     pub fn replace(&mut self, second: Self) {
@@ -93,53 +118,25 @@ pub fn record(
     waivers: &[Waiver],
     catalogue: &Catalogue,
 ) -> RunRecord {
-    let mut cases = Vec::new();
-    let mut findings = Vec::new();
-    for judged in ran {
-        let judgement = judged.judgement;
-        let record = CaseRecord {
-            earlier: judged.earlier,
-            ..case_record(
-                &judged.case,
-                judgement.verdict,
-                judgement.reason,
-                judged.trace,
-                judged.duration_us,
-            )
-        };
-        find(&record, &judgement.checks, catalogue, &mut findings);
-        cases.push(CaseRecord {
-            checks: judgement
-                .checks
-                .into_iter()
-                .map(|judged| judged.check)
-                .collect(),
-            ..record
-        });
-    }
-    for aside in set_aside {
-        let case = &aside.case;
-        if aside.verdict == Verdict::Inconclusive {
-            for requirement in &case.scenario.covers {
-                findings.push(Finding {
-                    kind: FindingKind::NotDemonstrated,
-                    requirement: requirement.clone(),
-                    case: case.id.clone(),
-                    check: None,
-                    summary: aside.reason.clone(),
-                    waiver: None,
-                });
-            }
-        }
-        cases.push(case_record(
-            case,
-            aside.verdict,
-            Some(aside.reason.clone()),
-            Trace::default(),
-            0,
-        ));
-    }
+    let aside = set_aside.iter().map(|it| {
+        let (case, reason) = (Arc::new(it.case.clone()), it.reason.clone());
+        Judged::aside(case, Trace::default(), 0, it.verdict, reason)
+    });
+    let (cases, findings) = written(ran.into_iter().chain(aside), catalogue);
     assemble(facts, cases, findings, waivers, catalogue)
+}
+
+/// What the record tells about these cases, and what was found in them.
+pub(crate) fn written(
+    all: impl IntoIterator<Item = Judged>,
+    catalogue: &Catalogue,
+) -> (Vec<CaseRecord>, Vec<Finding>) {
+    let (mut cases, mut findings) = (Vec::new(), Vec::new());
+    for judged in all {
+        find(&judged, catalogue, &mut findings);
+        cases.push(case_record(judged));
+    }
+    (cases, findings)
 }
 
 /// Writes the record of these cases and findings, in whatever order they come. Everything else in a record
@@ -167,6 +164,7 @@ pub(crate) fn assemble(
         duration_us: facts.duration_us,
         store_time_s: facts.store_time_s,
         interrupted: facts.interrupted,
+        judged_again: facts.judged_again,
         plan: facts.plan,
         profile: facts.profile,
         requirements: requirements(&cases, catalogue),
@@ -180,38 +178,31 @@ pub(crate) fn assemble(
     record
 }
 
-fn case_record(
-    case: &Case,
-    verdict: Verdict,
-    reason: Option<String>,
-    trace: Trace,
-    duration_us: u64,
-) -> CaseRecord {
-    let scenario = &case.scenario;
+fn case_record(judged: Judged) -> CaseRecord {
+    let scenario = &judged.case.scenario;
+    let judgement = judged.judgement;
+    let checks = judgement.checks.into_iter();
     CaseRecord {
-        id: case.id.clone(),
+        id: judged.case.id.clone(),
         scenario: scenario.id.clone(),
         title: scenario.title.clone(),
         purpose: scenario.purpose.clone(),
         covers: scenario.covers.clone(),
         source: scenario.at.clone(),
-        matrix: case.matrix.clone(),
-        verdict,
-        reason,
-        earlier: None,
-        checks: Vec::new(),
-        trace,
-        duration_us,
+        text: scenario.fingerprint(),
+        matrix: judged.case.matrix.clone(),
+        verdict: judgement.verdict,
+        reason: judgement.reason,
+        earlier: judged.earlier,
+        checks: checks.map(|judged| judged.check).collect(),
+        trace: judged.trace,
+        duration_us: judged.duration_us,
     }
 }
 
-fn find(
-    case: &CaseRecord,
-    checks: &[JudgedCheck],
-    catalogue: &Catalogue,
-    findings: &mut Vec<Finding>,
-) {
-    for (index, judged) in checks.iter().enumerate() {
+fn find(judged: &Judged, catalogue: &Catalogue, findings: &mut Vec<Finding>) {
+    let (case, judgement) = (&judged.case, &judged.judgement);
+    for (index, judged) in judgement.checks.iter().enumerate() {
         for id in &judged.check.requirements {
             let Some(requirement) = catalogue.get(id) else {
                 continue;
@@ -226,6 +217,19 @@ fn find(
                 case: case.id.clone(),
                 check: u32::try_from(index).ok(),
                 summary: sentence(&judged.check),
+                waiver: None,
+            });
+        }
+    }
+    // It was not run to anything that could be judged.
+    if judgement.checks.is_empty() && judgement.verdict == Verdict::Inconclusive {
+        for requirement in &case.scenario.covers {
+            findings.push(Finding {
+                kind: FindingKind::NotDemonstrated,
+                requirement: requirement.clone(),
+                case: case.id.clone(),
+                check: None,
+                summary: judgement.reason.clone().unwrap_or_default(),
                 waiver: None,
             });
         }

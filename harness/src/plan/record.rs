@@ -25,17 +25,21 @@ pub fn describe(plan: &Plan, made: &Made<'_>) -> PlanRecord {
     let run = plan.cases().map(|case| case.id.as_str());
     let aside = plan.set_aside.iter().map(|it| it.case.id.as_str());
     let ids: Vec<&str> = run.chain(aside).collect();
-    let mut suite: Vec<&Arc<Scenario>> = made.scenarios.iter().collect();
-    suite.sort_by(|one, other| one.id.cmp(&other.id));
-    let texts = suite.iter().map(|scenario| scenario.written.source.text());
     PlanRecord {
-        suite: fingerprint::of(texts),
+        suite: of_suite(made.scenarios),
         catalogue: made.catalogue.fingerprint().to_owned(),
         selection: made.selection.words(),
         cases: u32::try_from(ids.len()).unwrap_or(u32::MAX),
         ids: of_ids(ids),
         ..PlanRecord::default()
     }
+}
+
+/// Fingerprint of the texts of a suite, in whatever order they come.
+pub fn of_suite(scenarios: &[Arc<Scenario>]) -> String {
+    let mut suite: Vec<&Arc<Scenario>> = scenarios.iter().collect();
+    suite.sort_by(|one, other| one.id.cmp(&other.id));
+    fingerprint::of(suite.iter().map(|it| it.written.source.text()))
 }
 
 /// Fingerprint of the ids of cases, in whatever order they come.

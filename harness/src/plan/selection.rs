@@ -95,6 +95,21 @@ impl Selection {
         })
     }
 
+    /// What gave these [`Self::words`], whether this suite has all of it or not.
+    pub fn of_words(words: &[String]) -> Self {
+        let mut again = Self::default();
+        for word in words {
+            match word.split_once('=') {
+                // `=` stands in the id of a case, too, but only behind a bracket.
+                Some((key, value)) if !key.contains('[') => {
+                    again.pics.push((key.to_owned(), value.to_owned()));
+                }
+                _ => again.patterns.push(word.clone()),
+            }
+        }
+        again
+    }
+
     fn nothing(
         &self,
         pattern: &str,

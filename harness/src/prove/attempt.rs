@@ -161,6 +161,7 @@ async fn attempt(
         duration_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         store_time_s: 0.0,
         interrupted: None,
+        judged_again: None,
         plan: PlanRecord::default(),
         profile: profile.record(),
         today: jiff::Zoned::now().date(),

@@ -38,6 +38,13 @@ pub struct Scenario {
     pub written: Arc<Written>,
 }
 
+impl Scenario {
+    /// Tells whether its text was changed.
+    pub fn fingerprint(&self) -> String {
+        crate::fingerprint::of([self.written.source.text()])
+    }
+}
+
 /// A user of a scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {

@@ -50,6 +50,7 @@ pub(crate) fn record() -> RunRecord {
         duration_us: 2_314_000,
         store_time_s: 2_692_800.0,
         interrupted: None,
+        judged_again: None,
         plan: plan(),
         profile: profile(),
         requirements: requirements(),
@@ -1129,6 +1130,7 @@ impl Script {
             ),
             covers: self.covers.iter().map(|&id| id.to_owned()).collect(),
             source: self.place(1),
+            text: "5a1c0e6b27d94f38".to_owned(),
             matrix: self.matrix,
             verdict,
             reason: self

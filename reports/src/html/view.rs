@@ -307,7 +307,7 @@ impl Page {
             tool: escape::line(&record.tool),
             format: record.format,
             started: record.started.to_seconds(),
-            part: summary::part(record),
+            part: summary::part(record).or_else(|| summary::judged_again(record)),
             seed: record.plan.seed,
             duration: summary::duration(record.duration_us),
             store_time: (record.store_time_s > 0.0)
