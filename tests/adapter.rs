@@ -14,10 +14,11 @@ mod support;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 use support::fake::{Fake, answer, is, obliging};
-use support::{Bench, Ended, free_port};
+use support::{Bench, Ended, Server, free_port, until};
 
 /// A server that takes every message and files it: one file of JSON a message, in a folder a user. It brings nothing.
 fn filing(bench: &Bench) -> Fake {
@@ -354,7 +355,7 @@ impl Kept {
         Self { bench, sip }
     }
 
-    fn imspec(&self, args: &[&str]) -> Ended {
+    fn command(&self, args: &[&str]) -> Command {
         let path = format!(
             "{}:{}",
             self.bench.path("bin").display(),
@@ -364,12 +365,11 @@ impl Kept {
         command
             .env("PATH", path)
             .env("IMSPEC", env!("CARGO_BIN_EXE_imspec"));
-        let output = command.output().unwrap();
-        Ended {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        command
+    }
+
+    fn imspec(&self, args: &[&str]) -> Ended {
+        self.command(args).output().unwrap().into()
     }
 
     fn pid(&self) -> Option<u32> {
@@ -395,7 +395,7 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(pid) = self.pid() {
-            let _ = std::process::Command::new("kill")
+            let _ = Command::new("kill")
                 .args(["-KILL", &pid.to_string()])
                 .status();
         }
@@ -464,7 +464,7 @@ fn a_container_over_ssh_is_restarted_by_scenarios() {
 fn a_server_that_ran_before_runs_afterwards() {
     let kept = Kept::new("{ systemctl: im-server }");
     let unit = kept.bench.path("bin/systemctl");
-    let started = std::process::Command::new(unit)
+    let started = Command::new(unit)
         .args(["start", "im-server"])
         .env("IMSPEC", env!("CARGO_BIN_EXE_imspec"))
         .status();
@@ -475,6 +475,96 @@ fn a_server_that_ran_before_runs_afterwards() {
     let pid = kept.pid().unwrap_or_else(|| panic!("{ended:?}"));
     assert!(Path::new(&format!("/proc/{pid}")).exists() || !Path::new("/proc/self").exists());
     assert!(std::net::UdpSocket::bind(("127.0.0.1", kept.sip)).is_err());
+}
+
+/// Who is interrupted leaves neither accounts nor a server behind, wherever he is at the time.
+#[test]
+fn an_interrupted_command_leaves_things_as_they_were() {
+    let commands: [&[&str]; 3] = [
+        &["doctor", "profile.yaml"],
+        &["adapter", "check", "profile.yaml", "--only", "store"],
+        &["run", "PG-01", "--profile", "profile.yaml", "--out", "out"],
+    ];
+    for args in commands {
+        let kept = Kept::new("{ systemctl: im-server }");
+        // The interruption comes while an account is made.
+        program(&kept.bench, "add.sh", "echo \"$1\" >>made; exec sleep 600");
+        program(&kept.bench, "remove.sh", "echo \"$1\" >>removed");
+        let text = kept.bench.read("profile.yaml").replace(
+            "provision: control",
+            "provision: { command: [./add.sh, \"${account}\"], remove: [./remove.sh, \"${account}\"] }",
+        );
+        kept.bench.write("profile.yaml", &text);
+        let mut command = kept.command(args);
+        let running = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = running.spawn().unwrap();
+        let lines = |name: &str| {
+            let text = std::fs::read_to_string(kept.bench.path(name)).unwrap_or_default();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        until("an account is made", || !lines("made").is_empty());
+        assert!(kept.pid().is_some());
+        let told = Command::new("kill")
+            .args(["-TERM", &running.id().to_string()])
+            .status();
+        assert!(told.unwrap().success());
+        let ended: Ended = running.wait_with_output().unwrap().into();
+        assert!(ended.status > 0, "{ended:?}");
+        let removed = lines("removed");
+        let made = lines("made");
+        assert!(
+            made.iter().all(|account| removed.contains(account)),
+            "{made:?} {removed:?}"
+        );
+        assert_eq!(
+            kept.pid(),
+            None,
+            "it did not run before, and does not run now: {ended:?}"
+        );
+    }
+}
+
+#[test]
+fn two_accounts_that_others_have_used_will_do() {
+    let bench = Bench::new();
+    let server = Server::start(
+        &bench,
+        "accounts: [\"sip:one@example.org\", \"sip:two@example.org\"]\n",
+    );
+    // What lies in them is no record of ours.
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for user in ["one", "two"] {
+        let at = socket.local_addr().unwrap();
+        let message = format!(
+            "MESSAGE sip:{user}@example.org SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK-{user}\r\nMax-Forwards: 70\r\n\
+             From: <sip:one@example.org>;tag={user}\r\nTo: <sip:{user}@example.org>\r\nCall-ID: {user}\r\nCSeq: 1 MESSAGE\r\n\
+             Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nold\r\n"
+        );
+        socket.send_to(message.as_bytes(), server.udp).unwrap();
+        let mut answer = [0; 2048];
+        let length = socket.recv(&mut answer).unwrap();
+        assert!(answer[..length].starts_with(b"SIP/2.0 202 "), "{user}");
+    }
+    let api = format!("{{ control: {{ url: \"http://{}\" }} }}", server.control);
+    profile(
+        &bench,
+        &server.udp.to_string(),
+        "",
+        &format!("  store: {api}\n  clock: {api}\n"),
+    );
+    let text = bench.read("profile.yaml").replace(
+        "  domain: example.org\n",
+        "  domain: example.org\n  accounts: { list: [one, two] }\n",
+    );
+    bench.write("profile.yaml", &text);
+    let check = || {
+        bench
+            .imspec(&["adapter", "check", "profile.yaml"])
+            .expect(0)
+    };
+    insta::assert_snapshot!(plain(&bench, &check()));
+    // It has left things behind itself.
+    check();
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn nothing_listens_so_nothing_is_run() {
     assert!(!bench.path("out").exists());
 }
 
-/// One REGISTER of the recipient loses its Contact on the way, which makes it a question: nothing comes.
+/// The REGISTER of the first recipient loses its Contact on the way, which makes it a question: nothing comes.
 #[test]
 fn what_came_too_late_once_has_a_second_chance_and_the_report_says_so() {
     const LATE: &str = "id: PG-902\ntitle: A delivery\npurpose: It may come late.\ncovers: [DM-DRV-01]\nusers: { alice: online, bob: offline }\nsteps:\n  - message: { from: alice, to: bob, body: \"late ${random.text(8)}\", save: sent }\n  - register: bob\n  - receive: { at: bob, of: sent, within: 500ms }\n";
@@ -316,10 +316,15 @@ fn what_came_too_late_once_has_a_second_chance_and_the_report_says_so() {
         let bench = Bench::new();
         bench.write("suite/PG-902.yaml", LATE);
         let server = Server::start(&bench, "");
-        let mut registered = 0;
+        let mut first = None;
         let relay = Relay::start(server.udp, move |octets| {
-            registered += usize::from(octets.starts_with(b"REGISTER"));
-            if registered == 2 && octets.starts_with(b"REGISTER") {
+            let text = String::from_utf8_lossy(&octets);
+            let is_for = text.starts_with("REGISTER ") && text.contains("\r\nTo: <sip:bob");
+            let call = text.lines().find(|line| line.starts_with("Call-ID: "));
+            let call = call.filter(|_| is_for).map(str::to_owned);
+            // Sent again by a busy machine it is the same.
+            first = first.take().or_else(|| call.clone());
+            if call.is_some() && call == first {
                 without_header(octets, "Contact")
             } else {
                 octets

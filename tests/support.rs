@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -77,12 +77,7 @@ impl Bench {
     }
 
     pub fn imspec(&self, args: &[&str]) -> Ended {
-        let output = self.command(args).output().unwrap();
-        Ended {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        self.command(args).output().unwrap().into()
     }
 
     /// A black-box profile of a server that is already there: no store, no clock, a fixed policy. The control
@@ -99,6 +94,16 @@ impl Bench {
             "name: black-box\nsut: {{ product: somebody's server }}\npixit:\n  target: {{ udp: \"{sip}\" }}\n  domain: example.org\n  accounts: {{ provision: {accounts} }}\n  timers: {{ t1: 100ms, answer: 6s, delivery: 2s, quiet: 100ms }}\npics: {{ accept.status: 202{pics} }}\nadapters:\n  store: none\n  clock: real\n  policy: {policy}\n  process: attach\n"
         );
         self.write("profile.yaml", &text)
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 

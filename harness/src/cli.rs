@@ -129,6 +129,22 @@ fn exit_help() -> String {
     text
 }
 
+/// Waits for Ctrl-C, or SIGTERM from a supervisor; for ever where neither can be heard. Whoever then puts things in
+/// order is not waited for by somebody who asks once more.
+async fn interrupted() {
+    if end_requested().await.is_err() {
+        return std::future::pending().await;
+    }
+    tokio::spawn(async {
+        if end_requested().await.is_ok() {
+            anstream::eprintln!(
+                "interrupted twice: the server may not be as it was found, and accounts may be left"
+            );
+            std::process::exit(ExitStatus::HarnessError.code().into());
+        }
+    });
+}
+
 /// Ctrl-C, or SIGTERM from a supervisor.
 async fn end_requested() -> std::io::Result<()> {
     #[cfg(unix)]

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use imspec_reports::record::StoredMessage;
 use serde::Serialize;
 
+use crate::sut::instance::unless;
 use crate::sut::places::Places;
+use crate::sut::policy;
 use crate::sut::profile::{ClockAdapter, ProcessAdapter};
 use crate::sut::store::Account;
 use crate::sut::{Instance, Profile};
@@ -61,15 +63,21 @@ pub struct Line {
     pub check: Vec<String>,
 }
 
-/// Tries everything. Each line is told as soon as it is known.
-pub async fn examine(profile: &Profile, tell: &mut (dyn FnMut(&Line) + '_)) -> Vec<Line> {
+/// Tries everything. Each line is told as soon as it is known. Gives nothing where `stop` comes first; the server is
+/// left as it was found all the same.
+pub async fn examine(
+    profile: &Profile,
+    tell: &mut (dyn FnMut(&Line) + '_),
+    stop: impl Future<Output = ()>,
+) -> Option<Vec<Line>> {
     let mut doctor = Doctor {
         profile,
         lines: Vec::new(),
         tell,
     };
-    doctor.all().await;
-    doctor.lines
+    let all = async |doctor: &mut Doctor<'_>, patient: &Patient| doctor.all(patient).await;
+    doctor.attend(&AFTER_START, stop, all).await?;
+    Some(doctor.lines)
 }
 
 /// What fails: what was seen, and what to look at.
@@ -99,39 +107,91 @@ const AFTER_START: [&str; 9] = [
     "target", "accounts", "register", "message", "store", "delivery", "session", "clock", "policy",
 ];
 
+/// A server that is up while it is examined.
+struct Patient {
+    /// The profile, without what could not be put in place.
+    sound: Profile,
+    places: Places,
+    instance: Arc<Instance>,
+    /// Whether its clock adapter is in place.
+    clock: bool,
+}
+
 impl Doctor<'_> {
-    async fn all(&mut self) {
-        // Whatever cannot be put in place is said here, and left out of what follows.
+    /// Puts the adapters in place, starts the server, does what is to be done with it, and leaves it as it was found.
+    /// What cannot be put in place is said here; `rest` is what then remains untried. Gives nothing where `stop` comes
+    /// first.
+    async fn attend(
+        &mut self,
+        rest: &[&str],
+        stop: impl Future<Output = ()>,
+        work: impl AsyncFnOnce(&mut Self, &Patient),
+    ) -> Option<()> {
+        let mut stop = std::pin::pin!(stop);
+        let assembled = unless(&mut stop, self.assembled(rest)).await?;
+        let Some((sound, places, mut instance, clock)) = assembled else {
+            return Some(());
+        };
+        let up = unless(&mut stop, self.launched(&mut instance)).await;
+        let patient = Patient {
+            sound,
+            places,
+            instance: Arc::new(instance),
+            clock,
+        };
+        let instance = &patient.instance;
+        let mut done = up.map(drop);
+        match up {
+            Some(true) => {
+                let policy = instance.policy.as_ref();
+                let before = policy.read().await.unwrap_or_default();
+                done = unless(stop, work(self, &patient)).await;
+                if done.is_none() {
+                    // A key may have been set to be taken back. Nobody is there to be told if that is not possible.
+                    let _ = policy::restore(policy, before).await;
+                }
+            }
+            Some(false) => self.not_tried(rest, "the server does not run"),
+            None => {}
+        }
+        instance.close().await;
+        done
+    }
+
+    /// The server with its adapters in place, and not started yet; whether its clock adapter is among them.
+    async fn assembled(&mut self, rest: &[&str]) -> Option<(Profile, Places, Instance, bool)> {
         let mut sound = self.profile.clone();
         let Some((process, places)) = self.process_prepared().await else {
-            return self.not_tried(&AFTER_START, "the server was not started");
+            self.not_tried(rest, "the server was not started");
+            return None;
         };
         let clock = self.clock_assembled(&mut sound, &places).await;
         self.addresses(&mut sound, &places).await;
-        let started = process.is_some();
-        let mut instance = match Instance::assemble(&sound, &places, process).await {
-            Ok(instance) => instance,
+        match Instance::assemble(&sound, &places, process).await {
+            Ok(instance) => Some((sound, places, instance, clock)),
             Err(why) => {
                 self.fails("adapters", Complaint::new(why.what, &[&why.check]));
-                return self.not_tried(&AFTER_START, "the adapters are not in place");
+                self.not_tried(rest, "the adapters are not in place");
+                None
             }
-        };
-        if started && !self.launched(&mut instance).await {
-            instance.close().await;
-            return self.not_tried(&AFTER_START, "the server does not run");
         }
-        let reached = self.targets(&sound, &places, &instance).await;
-        self.own_address(&instance);
-        let instance = Arc::new(instance);
-        let stored = self.talk(&sound, &instance, reached).await;
-        if clock {
-            self.clock(&sound, &instance, reached && stored).await;
+    }
+
+    async fn all(&mut self, patient: &Patient) {
+        let Patient {
+            sound,
+            places,
+            instance,
+            clock,
+        } = patient;
+        let reached = self.targets(sound, places, instance).await;
+        self.own_address(instance);
+        let stored = self.talk(sound, instance, reached).await;
+        if *clock {
+            self.clock(sound, instance, reached && stored).await;
         }
-        self.policy(&instance).await;
-        self.restart(&instance).await;
-        if let Some(instance) = Arc::into_inner(instance) {
-            instance.close().await;
-        }
+        self.policy(instance).await;
+        self.restart(instance).await;
     }
 
     /// Everything that users do. Whether a message for later was taken.
@@ -214,12 +274,7 @@ impl Doctor<'_> {
             Ok(user) => user,
             Err(why) => return Some(Err(why)),
         };
-        let account = Account {
-            uri: user.uri(),
-            user: user.name.clone(),
-            domain: user.domain.clone(),
-        };
-        Some(store.read(&account).await)
+        Some(store.read(&Account::of(user)).await)
     }
 
     fn starts(&self) -> bool {

@@ -27,6 +27,7 @@ use crate::sut::profile::ProcessAdapter;
 use crate::sut::{Instance, Profile};
 
 pub use crate::sut::SetUpError;
+pub(crate) use housekeeping::clean_accounts;
 pub use progress::Progress;
 
 /// How to run.
@@ -103,7 +104,7 @@ pub async fn run(
         // A wrong address is worth telling even so: a first profile declares too little to run anything.
         return match &profile.adapters.process {
             ProcessAdapter::Attach if !plan.set_aside.is_empty() => {
-                Instance::open(profile).await.map(drop)
+                Instance::open(profile, lane::stopped(stop)).await.map(drop)
             }
             _ => Ok(()),
         };
@@ -117,14 +118,12 @@ pub async fn run(
         begun: Instant::now(),
     });
     // The first server is started before anything else: if it cannot be reached, nothing can be run.
-    let first = tokio::select! {
-        opened = Instance::open(profile) => opened?,
-        () = lane::stopped(setting.stop.clone()) => {
-            for lane in plan.lanes {
-                lane::skip(&setting, lane, lane::INTERRUPTED);
-            }
-            return Ok(());
+    let opened = Instance::open(profile, lane::stopped(setting.stop.clone()));
+    let Some(first) = opened.await? else {
+        for lane in plan.lanes {
+            lane::skip(&setting, lane, lane::INTERRUPTED);
         }
+        return Ok(());
     };
     match &profile.adapters.process {
         ProcessAdapter::Attach | ProcessAdapter::Commands(_) => {
@@ -132,9 +131,7 @@ pub async fn run(
             for (number, lane) in plan.lanes.into_iter().enumerate() {
                 lane::run(&setting, number, lane, &instance, true).await;
             }
-            if let Some(instance) = Arc::into_inner(instance) {
-                instance.close().await;
-            }
+            instance.close().await;
         }
         ProcessAdapter::Command(command) => {
             let places = Arc::new(Semaphore::new(command.instances));

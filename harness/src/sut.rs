@@ -4,7 +4,7 @@
 //! is stored, [`clock`] moves the time by which messages age, [`policy`] sets what the provider may choose,
 //! [`process`] starts and stops the server. [`instance`] is one server with all of them in place.
 
-pub mod accounts;
+pub(crate) mod accounts;
 pub mod clock;
 pub(crate) mod control;
 pub mod instance;
@@ -20,7 +20,6 @@ mod whereabouts;
 
 use std::pin::Pin;
 
-pub use accounts::NewAccount;
 pub use instance::{Instance, SetUpError};
 pub use profile::Profile;
 

@@ -52,6 +52,6 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
         &args.only
     };
     examined(&profile, args.json, out, async |tell| {
-        accept(&profile, adapters, tell).await
+        accept(&profile, adapters, tell, super::interrupted()).await
     })
 }

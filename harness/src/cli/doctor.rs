@@ -41,7 +41,7 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
         Err(status) => return status,
     };
     examined(&profile, args.json, out, async |tell| {
-        doctor::examine(&profile, tell).await
+        doctor::examine(&profile, tell, super::interrupted()).await
     })
 }
 
@@ -57,12 +57,12 @@ pub(super) fn loaded(path: Option<&PathBuf>) -> Result<Profile, ExitStatus> {
     })
 }
 
-/// Prints the lines of an examination as they come, and what they come to.
+/// Prints the lines of an examination as they come, and what they come to; nothing comes of an interrupted one.
 pub(super) fn examined(
     profile: &Profile,
     as_json: bool,
     out: &mut dyn Write,
-    examine: impl AsyncFnOnce(&mut dyn FnMut(&Line)) -> Vec<Line>,
+    examine: impl AsyncFnOnce(&mut dyn FnMut(&Line)) -> Option<Vec<Line>>,
 ) -> ExitStatus {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -86,13 +86,10 @@ pub(super) fn examined(
                 let _ = out.flush();
             }
         };
-        tokio::select! {
-            lines = examine(&mut tell) => Some(lines),
-            _ = super::end_requested() => None,
-        }
+        examine(&mut tell).await
     });
     let Some(lines) = examined else {
-        anstream::eprintln!("interrupted");
+        anstream::eprintln!("interrupted; the server is left as it was found");
         return ExitStatus::HarnessError;
     };
     let text = if as_json {

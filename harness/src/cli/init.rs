@@ -152,7 +152,7 @@ fn probed(given: &mut Given, keys: &PicsKeys) -> Result<Learnt, Stop> {
     runtime.block_on(async {
         tokio::select! {
             learnt = init::learn(given, keys) => learnt.map_err(|why| (ExitStatus::Unreachable, why)),
-            _ = super::end_requested() => Err((ExitStatus::HarnessError, "interrupted; nothing is written".into())),
+            () = super::interrupted() => Err((ExitStatus::HarnessError, "interrupted; nothing is written".into())),
         }
     })
 }

@@ -244,10 +244,9 @@ impl Bench<'_> {
         let (stop, stopped) = watch::channel(false);
         let interrupt = tokio::spawn(async move {
             // A supervisor whose patience is over wants the reports as much as a person at the keyboard.
-            if super::end_requested().await.is_ok() {
-                // The receivers are gone only when the run is over anyway.
-                let _ = stop.send(true);
-            }
+            super::interrupted().await;
+            // The receivers are gone only when the run is over anyway.
+            let _ = stop.send(true);
             // Keeps the sender alive: a dropped one would look like a request to stop.
             std::future::pending::<()>().await;
         });

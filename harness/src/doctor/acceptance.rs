@@ -9,8 +9,9 @@ mod store;
 use std::sync::Arc;
 
 use super::visit::Visit;
-use super::{Complaint, Doctor, Line};
-use crate::sut::{Instance, NewAccount, Profile};
+use super::{Doctor, Line, Patient};
+use crate::run;
+use crate::sut::{Instance, Profile};
 
 /// An adapter of the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,78 +31,53 @@ impl Adapter {
     pub const ALL: [Self; 4] = [Self::Store, Self::Clock, Self::Policy, Self::Process];
 }
 
-/// Holds the adapters of a profile to what a run relies on. Each line is told as soon as it is known.
+/// Holds the adapters of a profile to what a run relies on. Each line is told as soon as it is known. Gives nothing
+/// where `stop` comes first; the server is left as it was found all the same.
 pub async fn accept(
     profile: &Profile,
     adapters: &[Adapter],
     tell: &mut (dyn FnMut(&Line) + '_),
-) -> Vec<Line> {
+    stop: impl Future<Output = ()>,
+) -> Option<Vec<Line>> {
     let mut doctor = Doctor {
         profile,
         lines: Vec::new(),
         tell,
     };
-    doctor.accept(adapters).await;
-    doctor.lines
+    let all = async |doctor: &mut Doctor<'_>, patient: &Patient| {
+        doctor.accept(adapters, patient).await;
+    };
+    doctor.attend(&["all else"], stop, all).await?;
+    Some(doctor.lines)
 }
 
 impl Doctor<'_> {
-    async fn accept(&mut self, adapters: &[Adapter]) {
-        let mut sound = self.profile.clone();
-        let rest = "the server does not run";
-        let Some((process, places)) = self.process_prepared().await else {
-            return self.not_tried(&["all else"], rest);
-        };
-        let clock = self.clock_assembled(&mut sound, &places).await;
-        self.addresses(&mut sound, &places).await;
-        let started = process.is_some();
-        let mut instance = match Instance::assemble(&sound, &places, process).await {
-            Ok(instance) => instance,
-            Err(why) => {
-                self.fails("adapters", Complaint::new(why.what, &[&why.check]));
-                return self.not_tried(&["all else"], "the adapters are not in place");
-            }
-        };
-        if started && !self.launched(&mut instance).await {
-            instance.close().await;
-            return self.not_tried(&["all else"], rest);
-        }
-        let instance = Arc::new(instance);
+    async fn accept(&mut self, adapters: &[Adapter], patient: &Patient) {
+        let Patient {
+            sound, instance, ..
+        } = patient;
         // Stamps are asked for from the first message on.
         let _ = instance.clock.measure().await;
         for adapter in adapters {
             match adapter {
-                Adapter::Store => self.accept_store(&sound, &instance).await,
-                Adapter::Clock if clock => self.accept_clock(&sound, &instance).await,
+                Adapter::Store => self.accept_store(sound, instance).await,
+                Adapter::Clock if patient.clock => self.accept_clock(sound, instance).await,
                 // What is wrong with it was said.
                 Adapter::Clock => {}
-                Adapter::Policy => self.accept_policy(&instance).await,
-                Adapter::Process => self.accept_process(&sound, &instance).await,
+                Adapter::Policy => self.accept_policy(instance).await,
+                Adapter::Process => self.accept_process(sound, instance).await,
             }
-        }
-        if let Some(instance) = Arc::into_inner(instance) {
-            instance.close().await;
         }
     }
 
     /// Users at the server, with their accounts.
     async fn visit(&mut self, sound: &Profile, instance: &Arc<Instance>) -> Result<Visit, String> {
         let visit = Visit::new(sound, instance)?;
-        let accounts: Vec<NewAccount> = visit
-            .users()
-            .iter()
-            .map(|user| NewAccount {
-                address: user.uri(),
-                password: self
-                    .profile
-                    .pixit
-                    .logins
-                    .as_ref()
-                    .map(|logins| logins.of(user).1),
-            })
-            .collect();
-        let made = instance.provision(&accounts).await;
+        let made = instance.provision(visit.users()).await;
         made.map_err(|why| format!("no accounts could be made: {why}"))?;
+        // What others, or the visit before, have left in accounts that are used again would be taken for ours.
+        let clean = run::clean_accounts(sound, instance, visit.case()).await;
+        clean.map_err(|why| format!("accounts that are used again are not clean: {why}"))?;
         Ok(visit)
     }
 

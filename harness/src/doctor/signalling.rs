@@ -2,8 +2,8 @@
 
 use super::visit::{Heard, Visit};
 use super::{Complaint, Doctor, advice};
+use crate::sut::Instance;
 use crate::sut::profile::{Provision, Registration};
-use crate::sut::{Instance, NewAccount};
 
 /// How long a registration is asked for.
 const EXPIRES: u32 = 600;
@@ -20,16 +20,8 @@ impl Doctor<'_> {
             let said = "every user part is taken for an account";
             return self.not_promised("accounts", said);
         }
-        let accounts: Vec<NewAccount> = visit
-            .users()
-            .iter()
-            .map(|user| NewAccount {
-                address: user.uri(),
-                password: pixit.logins.as_ref().map(|logins| logins.of(user).1),
-            })
-            .collect();
-        match instance.provision(&accounts).await {
-            Ok(()) => self.ok("accounts", format!("{} made", accounts.len())),
+        match instance.provision(visit.users()).await {
+            Ok(()) => self.ok("accounts", format!("{} made", visit.users().len())),
             Err(why) => {
                 let said = why.to_string();
                 let check = advice::of_program_or_url(&said, "pixit.accounts.provision");

@@ -11,9 +11,10 @@ use imspec_wire::sip::{Message, StartLine};
 
 use crate::agent::{self, Agents, Draft, Ending, Endpoint, Outgoing, Showing, Stamp, Surroundings};
 use crate::bundled;
+use crate::evidence::content;
 use crate::plan::{self, Selection};
 use crate::scenario::load::{Files, ScenarioFile, load_suite};
-use crate::scenario::{CaseUser, Known};
+use crate::scenario::{Case, CaseUser, Known};
 use crate::sut::profile::{Registration, Transport};
 use crate::sut::{Instance, Profile};
 
@@ -27,7 +28,7 @@ const SHOWN: usize = 120;
 pub(crate) struct Visit {
     agents: Agents,
     instance: Arc<Instance>,
-    users: Vec<CaseUser>,
+    case: Arc<Case>,
     transport: Transport,
     within: Duration,
 }
@@ -104,13 +105,12 @@ impl Visit {
     /// Agents at a server that is reached.
     pub(crate) fn new(profile: &Profile, instance: &Arc<Instance>) -> Result<Self, String> {
         let transport = profile.pixit.transport;
-        let case = case(profile)?;
+        let case = Arc::new(case(profile)?);
         let clock = Arc::clone(instance);
         let stamp = Stamp {
             begun: Instant::now(),
             store: Arc::new(move || clock.clock.now()),
         };
-        let users = case.users.clone();
         let surroundings = Surroundings {
             targets: instance.targets.clone(),
             dialer: instance.dialer.clone(),
@@ -121,9 +121,9 @@ impl Visit {
             standing: Arc::clone(&profile.pixit.standing),
         };
         Ok(Self {
-            agents: Agents::new(Arc::new(case), stamp, surroundings),
+            agents: Agents::new(Arc::clone(&case), stamp, surroundings),
             instance: Arc::clone(instance),
-            users,
+            case,
             transport,
             within: profile.pixit.timers.answer,
         })
@@ -139,17 +139,22 @@ impl Visit {
         self.within
     }
 
+    /// Who belongs to it, as a case without steps that matter.
+    pub(crate) fn case(&self) -> &Arc<Case> {
+        &self.case
+    }
+
     /// All users.
     pub(crate) fn users(&self) -> &[CaseUser] {
-        &self.users
+        &self.case.users
     }
 
     /// A user by role: alice, bob, carol, dave.
     pub(crate) fn user(&self, role: &str) -> Result<&CaseUser, String> {
-        let mut users = self.users.iter();
-        users
-            .find(|user| user.role == role)
-            .ok_or_else(|| format!("no user {role}"))
+        let mut users = self.users().iter();
+        users.find(|user| user.role == role).ok_or_else(|| {
+            format!("`pixit.accounts` has no account for {role}, who is needed here")
+        })
     }
 
     /// A device of a user, over the transport of the profile.
@@ -355,9 +360,7 @@ pub(crate) fn own(
 
 /// Whether a text stands somewhere in these octets.
 pub(crate) fn holds(octets: &[u8], text: &str) -> bool {
-    octets
-        .windows(text.len().max(1))
-        .any(|window| window == text.as_bytes())
+    content::contains(octets, text.as_bytes())
 }
 
 /// What a server said, fit to be printed: one line, no control characters, not too long.
@@ -392,7 +395,7 @@ fn challenge(response: &Message) -> Option<Challenge> {
         .find(|challenge| challenge.supported().is_ok())
 }
 
-fn case(profile: &Profile) -> Result<crate::scenario::Case, String> {
+fn case(profile: &Profile) -> Result<Case, String> {
     let catalogue = bundled::catalogue().map_err(|why| why.to_string())?;
     let keys = crate::catalogue::PicsKeys::bundled().map_err(|why| why.to_string())?;
     // Who has fewer accounts has fewer users.

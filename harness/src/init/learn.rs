@@ -14,7 +14,7 @@ use crate::doctor::visit::{Heard, Visit};
 use crate::document::Source;
 use crate::sut::places::Places;
 use crate::sut::profile::{Adapters, Profile, Provision, Transport};
-use crate::sut::{Instance, NewAccount, probe};
+use crate::sut::{Instance, probe};
 
 /// How long somebody who is there takes to say so, and to answer a request.
 const REACH: Duration = Duration::from_secs(4);
@@ -145,18 +145,7 @@ async fn ask(given: &Given, instance: &Instance, visit: &Visit, learnt: &mut Lea
         learnt.saw(format!("{} {target}", transport.as_str()), said);
         learnt.server = learnt.server.take().or(who);
     }
-    let accounts: Vec<NewAccount> = visit
-        .users()
-        .iter()
-        .map(|user| NewAccount {
-            address: user.uri(),
-            password: given.password.as_ref().map(|rule| {
-                rule.replace("${user}", &user.name)
-                    .replace("${domain}", &user.domain)
-            }),
-        })
-        .collect();
-    if let Err(why) = instance.provision(&accounts).await {
+    if let Err(why) = instance.provision(visit.users()).await {
         learnt
             .remarks
             .push(("accounts", format!("no account could be made: {why}")));

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 
-use super::RunEvent;
 use super::interpreter::Interpreter;
 use super::lane::{Setting, stamp, surroundings};
 use super::timeline::Timeline;
+use super::{Events, RunEvent, RunOptions};
 use crate::agent::Agents;
 use crate::scenario::model::UserState;
 use crate::scenario::{Case, CaseUser};
-use crate::sut::Instance;
 use crate::sut::pool::Lease;
+use crate::sut::{Instance, Profile};
 
 /// The accounts of a pool that a case uses.
 pub(super) fn accounts(case: &Case) -> Vec<String> {
@@ -22,6 +24,45 @@ pub(super) fn accounts(case: &Case) -> Vec<String> {
         .filter(|user| user.state != UserState::Absent)
         .map(|user| user.name.clone())
         .collect()
+}
+
+/// Cleans the accounts of a case outside of any run, where others have them, too.
+///
+/// # Errors
+/// Which account cannot be cleaned, and why.
+pub(crate) async fn clean_accounts(
+    profile: &Profile,
+    instance: &Arc<Instance>,
+    case: &Arc<Case>,
+) -> Result<(), String> {
+    let Some(pool) = &instance.pool else {
+        return Ok(());
+    };
+    let lease = pool.take(&accounts(case)).await?;
+    // Nobody listens, and nobody interrupts: the caller does.
+    let events = Events(mpsc::unbounded_channel().0);
+    let setting = Setting {
+        profile: profile.clone(),
+        options: RunOptions {
+            jobs: 1,
+            time_budget: Duration::ZERO,
+            seed: 0,
+        },
+        events: events.clone(),
+        stop: watch::channel(false).1,
+        begun: Instant::now(),
+    };
+    let house = House {
+        setting: &setting,
+        case,
+        instance,
+        timeline: &Timeline::new(0, Arc::clone(instance), events),
+        policy: &BTreeMap::new(),
+    };
+    let clean = house.clean(&lease, &BTreeMap::new()).await;
+    // What they are used for now leaves something in them.
+    lease.begin();
+    clean
 }
 
 /// What is needed to put things in order around a case.
@@ -91,7 +132,7 @@ impl House<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Puts things in order behind a case.
+    /// Puts things in order behind a case: cleans the accounts of a lease, removes what was made.
     pub(super) async fn leave(&self, lease: Option<&Lease>, bound: &BTreeMap<String, Vec<String>>) {
         let tell = |line| self.setting.events.tell(RunEvent::Log { line });
         if let Some(lease) = lease

@@ -33,7 +33,7 @@ use crate::scenario::template::{Piece, Reference, SocketProperty};
 use crate::scenario::{Case, CaseUser, Template, duration};
 use crate::sut::policy::SetError;
 use crate::sut::profile::Transport;
-use crate::sut::{Instance, NewAccount, Pending, Profile};
+use crate::sut::{Instance, Pending, Profile};
 
 /// Runs the steps of one case.
 pub(super) struct Interpreter<'c> {
@@ -293,19 +293,7 @@ impl<'c> Interpreter<'c> {
 
     /// Makes the accounts.
     pub(super) async fn provide(&self) -> Result<(), SetError> {
-        let wanted = |user: &&CaseUser| user.state != UserState::Absent;
-        let logins = self.profile.pixit.logins.as_ref();
-        let accounts: Vec<NewAccount> = self
-            .case
-            .users
-            .iter()
-            .filter(wanted)
-            .map(|user| NewAccount {
-                address: user.uri(),
-                password: logins.map(|logins| logins.of(user).1),
-            })
-            .collect();
-        self.instance.provision(&accounts).await
+        self.instance.provision(&self.case.users).await
     }
 
     /// Accounts and first registrations.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use imspec_reports::record::{EventKind, Outcome};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::{Events, RunEvent, RunOptions};
 use crate::agent::{Agents, Stamp, Surroundings};
 use crate::plan::Lane;
 use crate::scenario::Case;
-use crate::sut::policy::SetError;
+use crate::sut::policy::{self, SetError};
 use crate::sut::process::Life;
 use crate::sut::{Instance, Profile};
 
@@ -62,21 +62,17 @@ pub(super) async fn run_alone(
         return skip(setting, lane, INTERRUPTED);
     }
     let opened = if let Some(instance) = ready {
-        Ok(instance)
+        Ok(Some(instance))
     } else {
-        tokio::select! {
-            opened = Instance::open(&setting.profile) => opened,
-            () = stopped(setting.stop.clone()) => return skip(setting, lane, INTERRUPTED),
-        }
+        Instance::open(&setting.profile, stopped(setting.stop.clone())).await
     };
     let instance = match opened {
-        Ok(instance) => Arc::new(instance),
+        Ok(Some(instance)) => Arc::new(instance),
+        Ok(None) => return skip(setting, lane, INTERRUPTED),
         Err(e) => return fail(setting, lane, &e.to_string()),
     };
     run(setting, number, lane, &instance, false).await;
-    if let Some(instance) = Arc::into_inner(instance) {
-        instance.close().await;
-    }
+    instance.close().await;
 }
 
 /// Runs a lane. `restore`: its policy is taken back at the end, because others use the same server.
@@ -151,7 +147,7 @@ pub(super) async fn run(
     driver.abort();
     let _ = driver.await;
     if let Some(before) = before
-        && let Err(why) = restore_policy(instance, before).await
+        && let Err(why) = policy::restore(instance.policy.as_ref(), before).await
     {
         setting.events.tell(RunEvent::Log {
             line: format!("the policy of the server could not be taken back: {why}"),
@@ -279,9 +275,10 @@ async fn run_case(
         agents.leave().await;
     }
     let trace = agents.finish().await;
-    if is_over {
-        house.leave(lease.as_ref(), &bound).await;
-    }
+    // Who is interrupted takes the time to remove what was made, and to clean nothing.
+    house
+        .leave(lease.as_ref().filter(|_| is_over), &bound)
+        .await;
     drop(lease);
     drop(activity);
     let duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -380,24 +377,4 @@ async fn set_policy(
         instance.policy.set(&lane.policy).await?;
     }
     Ok(before)
-}
-
-async fn restore_policy(
-    instance: &Instance,
-    before: BTreeMap<String, Value>,
-) -> Result<(), String> {
-    let settable = instance.policy.settable();
-    let now = tokio::time::timeout(Duration::from_secs(10), instance.policy.read())
-        .await
-        .map_err(|_| "no answer within 10 s".to_owned())??;
-    let changed: BTreeMap<_, _> = before
-        .into_iter()
-        .filter(|(key, value)| settable.contains(key) && now.get(key) != Some(value))
-        .collect();
-    if changed.is_empty() {
-        Ok(())
-    } else {
-        let set = instance.policy.set(&changed).await;
-        set.map_err(|e| e.to_string())
-    }
 }

@@ -1,14 +1,14 @@
 //! One server under test with its adapters in place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use imspec_reports::record::UtcTime;
 use tokio::sync::watch;
 
-use super::accounts::{Accounts, NewAccount};
+use super::accounts::{self, Accounts, NewAccount};
 use super::clock::{self, StoreClock};
 use super::control::Control;
 use super::places::Places;
@@ -81,13 +81,6 @@ fn not_set_up(what: String) -> SetUpError {
     }
 }
 
-/// What stands for an account in the words of a program.
-fn of_account(account: &str) -> [(&str, &str); 3] {
-    let bare = account.split_once(':').map_or(account, |(_, bare)| bare);
-    let (user, domain) = bare.split_once('@').unwrap_or((bare, ""));
-    [("account", account), ("user", user), ("domain", domain)]
-}
-
 /// Why no case can be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}\n  tried: {tried}\n  check: {check}")]
@@ -120,6 +113,8 @@ pub struct Instance {
     clean: Option<Program>,
     /// Removes an account that was made.
     remove: Option<Program>,
+    /// Those that were made, perhaps in part, and are still to be removed.
+    made: Mutex<BTreeSet<String>>,
     /// Programs that bring a user online and offline, where the profile has some.
     presence: Option<(Program, Program)>,
     /// What starts and ends it, where the profile says how.
@@ -140,39 +135,50 @@ impl std::fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// Starts a server, or finds the one that runs, and makes sure that it answers.
-    pub async fn open(profile: &Profile) -> Result<Self, SetUpError> {
+    /// Starts a server, or finds the one that runs, and makes sure that it answers; unless `stop` comes first: then
+    /// it is left as it was found, and there is none.
+    pub async fn open(
+        profile: &Profile,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Option<Self>, SetUpError> {
+        let mut stop = std::pin::pin!(stop);
         match &profile.adapters.process {
             ProcessAdapter::Attach => {
-                let places = places_of(profile);
-                let instance = Self::assemble(profile, &places, None).await?;
-                instance.reach(REACH).await.map(|()| instance)
+                let found = async {
+                    let instance = Self::assemble(profile, &places_of(profile), None).await?;
+                    instance.reach(REACH).await.map(|()| instance)
+                };
+                unless(stop, found).await.transpose()
             }
             ProcessAdapter::Commands(commands) => {
                 let places = places_of(profile);
                 let process: Box<dyn Process> = Box::new(ByCommands::new(commands, &places));
                 let instance = Self::assemble(profile, &places, Some(process)).await?;
-                match instance.start().await {
-                    Ok(()) => Ok(instance),
-                    Err(what) => {
-                        instance.close().await;
-                        Err(not_started(profile, &what))
-                    }
+                let started = unless(stop, instance.start()).await;
+                if started != Some(Ok(())) {
+                    instance.close().await;
                 }
+                let started = started.transpose();
+                let started = started.map_err(|what| not_started(profile, &what))?;
+                Ok(started.map(|()| instance))
             }
             ProcessAdapter::Command(command) => {
                 let mut last = None;
                 for _ in 0..STARTS {
                     let failed = |what: String| not_started(profile, &what);
-                    let child = Child::prepare(command, &profile.folder, profile.pixit.bind)
-                        .await
-                        .map_err(failed)?;
+                    let child = Child::prepare(command, &profile.folder, profile.pixit.bind);
+                    let Some(child) = unless(&mut stop, child).await else {
+                        return Ok(None);
+                    };
+                    let child = child.map_err(failed)?;
                     let places = child.places().clone();
                     // The adapters first: the file of libfaketime must be there when the server starts.
                     let instance = Self::assemble(profile, &places, Some(Box::new(child))).await?;
-                    match instance.start().await {
-                        Ok(()) => return Ok(instance),
-                        Err(what) => last = Some(failed(what)),
+                    // A child ends with its handle.
+                    match unless(&mut stop, instance.start()).await {
+                        None => return Ok(None),
+                        Some(Ok(())) => return Ok(Some(instance)),
+                        Some(Err(what)) => last = Some(failed(what)),
                     }
                 }
                 Err(last.unwrap_or_else(|| not_started(profile, "it was not tried")))
@@ -190,33 +196,68 @@ impl Instance {
         self.process.is_some()
     }
 
-    /// Makes sure that these accounts exist, where the profile says that the harness must.
-    pub async fn provision(&self, accounts: &[NewAccount]) -> Result<(), SetError> {
-        match &self.accounts {
-            Some(made) if !accounts.is_empty() => made.add(accounts).await,
-            _ => Ok(()),
+    /// Makes sure that these users have accounts, where the profile says that the harness must; but for those who
+    /// shall have none.
+    ///
+    /// # Errors
+    /// What the server or the program says.
+    pub async fn provision(&self, users: &[CaseUser]) -> Result<(), SetError> {
+        let Some(accounts) = &self.accounts else {
+            return Ok(());
+        };
+        let logins = self.profile.pixit.logins.as_deref();
+        let wanted: Vec<NewAccount> = users
+            .iter()
+            .filter(|user| user.state != UserState::Absent)
+            .map(|user| NewAccount::of(user, logins))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
         }
+        if self.remove.is_some() {
+            // Before they are there: who is interrupted while he makes one cannot tell how far he came.
+            let addresses = wanted.iter().map(|account| account.address.clone());
+            self.made().extend(addresses);
+        }
+        accounts.add(&wanted).await
     }
 
     /// Has a program clean an account; `None` where the profile has none.
     pub async fn clean(&self, account: &str) -> Option<Result<(), SetError>> {
         let program = self.clean.as_ref()?;
-        let ran = program.run(&of_account(account)).await;
+        let ran = program.run(&accounts::words(account)).await;
         Some(ran.map(drop).map_err(SetError::from))
     }
 
-    /// Removes the accounts of a case, where the profile says how.
+    /// Removes the accounts of these users, where they were made and the profile says how.
     ///
     /// # Errors
-    /// What the program says.
+    /// What the program says of the first that it cannot remove.
     pub async fn unprovision(&self, users: &[CaseUser]) -> Result<(), SetError> {
+        self.remove_made(users.iter().map(CaseUser::uri).collect())
+            .await
+    }
+
+    /// Removes those of these accounts that were made.
+    async fn remove_made(&self, addresses: Vec<String>) -> Result<(), SetError> {
         let Some(program) = &self.remove else {
             return Ok(());
         };
-        for user in users.iter().filter(|user| user.state != UserState::Absent) {
-            program.run(&of_account(&user.uri())).await?;
+        let mut outcome = Ok(());
+        for address in addresses {
+            if !self.made().contains(&address) {
+                continue;
+            }
+            let ran = program.run(&accounts::words(&address)).await;
+            // Tried once. An interrupted try does not count: `close` comes after it.
+            self.made().remove(&address);
+            outcome = outcome.and(ran.map(drop).map_err(SetError::from));
         }
-        Ok(())
+        outcome
+    }
+
+    fn made(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a program bring a user online, so that he is reached at `contact` for so many seconds; offline for 0.
@@ -229,7 +270,7 @@ impl Instance {
                 "the profile has no program for that".into(),
             ));
         };
-        let mut words = of_account(account).to_vec();
+        let mut words = accounts::words(account).to_vec();
         words.extend([("contact", contact), ("expires", expires)]);
         let program = if expires == "0" { offline } else { online };
         program.run(&words).await?;
@@ -286,11 +327,13 @@ impl Instance {
         self.process.as_ref()
     }
 
-    /// Leaves the server as it was found: one that imspec started is stopped.
-    pub async fn close(self) {
-        if let Some(process) = self.process {
-            // Nothing is left to be told, and nobody to tell it to.
-            let _ = process.into_inner().leave().await;
+    /// Leaves the server as it was found: accounts that were made are removed, one that imspec started is stopped.
+    pub async fn close(&self) {
+        // Nothing is left to be told, and nobody to tell it to.
+        let left = self.made().iter().cloned().collect();
+        let _ = self.remove_made(left).await;
+        if let Some(process) = &self.process {
+            let _ = process.lock().await.leave().await;
         }
     }
 
@@ -374,6 +417,7 @@ impl Instance {
             pool,
             clean,
             remove,
+            made: Mutex::default(),
             presence,
             life: process
                 .as_ref()
@@ -474,6 +518,22 @@ impl Instance {
             })?;
         }
         Ok(())
+    }
+}
+
+/// What comes of some work, unless `stop` comes first.
+pub(crate) fn unless<T>(
+    stop: impl Future<Output = ()>,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = Option<T>> {
+    // Whatever waits for it need not be as large as the work.
+    let work = Box::pin(work);
+    async {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = stop => None,
+        }
     }
 }
 

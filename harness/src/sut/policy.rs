@@ -1,12 +1,17 @@
 //! Policy adapters: set what the specification leaves to the provider, by PICS key.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Pending;
 use super::control::Control;
 use super::program::{Failure, Program};
+
+/// How long a server may take to say what holds, when that is taken back.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Why a server is not as a case wants it.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,29 @@ pub trait Policy: Send + Sync {
 
     /// Makes a choice; the others stay.
     fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), SetError>>;
+}
+
+/// Takes back whatever differs by now from what held before.
+///
+/// # Errors
+/// What the server says, or why it cannot be told.
+pub(crate) async fn restore(
+    policy: &dyn Policy,
+    before: BTreeMap<String, Value>,
+) -> Result<(), String> {
+    let settable = policy.settable();
+    let now = tokio::time::timeout(ANSWER, policy.read())
+        .await
+        .map_err(|_| format!("no answer within {} s", ANSWER.as_secs()))??;
+    let changed: BTreeMap<_, _> = before
+        .into_iter()
+        .filter(|(key, value)| settable.contains(key) && now.get(key) != Some(value))
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let set = policy.set(&changed).await;
+    set.map_err(|e| e.to_string())
 }
 
 /// A provider that cannot be asked to choose otherwise.
@@ -105,7 +133,8 @@ impl Policy for ByControl {
 pub struct ByProgram {
     program: Program,
     settable: BTreeSet<String>,
-    declared: BTreeMap<String, Value>,
+    /// What is declared, and then what was set: nobody else is there to be asked.
+    present: Mutex<BTreeMap<String, Value>>,
 }
 
 impl ByProgram {
@@ -114,13 +143,42 @@ impl ByProgram {
         settable: BTreeSet<String>,
         declared: &BTreeMap<String, Value>,
     ) -> Self {
-        let mut declared = declared.clone();
-        declared.retain(|key, _| settable.contains(key));
+        let mut present = declared.clone();
+        present.retain(|key, _| settable.contains(key));
         Self {
             program,
             settable,
-            declared,
+            present: Mutex::new(present),
         }
+    }
+
+    fn present(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn choose(&self, key: &str, value: &Value) -> Result<(), SetError> {
+        if !self.settable.contains(key) {
+            return Err(SetError::Failed(format!(
+                "the policy adapter of the profile cannot set `{key}`"
+            )));
+        }
+        // A program that fails or is interrupted may have done it: only who declines has certainly not.
+        let before = self.present().insert(key.to_owned(), value.clone());
+        // A text as it is, anything else as JSON.
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let words = [("key", key), ("value", text.as_str())];
+        let ran = self.program.run(&words).await.map_err(SetError::from);
+        if let Err(SetError::Declined(_)) = ran {
+            let mut present = self.present();
+            match before {
+                Some(before) => present.insert(key.to_owned(), before),
+                None => present.remove(key),
+            };
+        }
+        ran.map(drop)
     }
 }
 
@@ -130,26 +188,47 @@ impl Policy for ByProgram {
     }
 
     fn read(&self) -> Pending<'_, Result<BTreeMap<String, Value>, String>> {
-        Box::pin(async { Ok(self.declared.clone()) })
+        Box::pin(async { Ok(self.present().clone()) })
     }
 
     fn set<'a>(&'a self, values: &'a BTreeMap<String, Value>) -> Pending<'a, Result<(), SetError>> {
         Box::pin(async move {
             for (key, value) in values {
-                if !self.settable.contains(key) {
-                    return Err(SetError::Failed(format!(
-                        "the policy adapter of the profile cannot set `{key}`"
-                    )));
-                }
-                // A text as it is, anything else as JSON.
-                let value = match value {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                };
-                let words = [("key", key.as_str()), ("value", value.as_str())];
-                self.program.run(&words).await?;
+                self.choose(key, value).await?;
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::sut::places::Places;
+
+    #[tokio::test]
+    async fn what_a_program_may_have_set_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            profile: folder.path().to_owned(),
+            ..Places::default()
+        };
+        // It declines one value, and fails behind the work at another.
+        let script = "case $2 in no) exit 65;; esac; echo $1=$2 >>set; [ $2 != half ]";
+        let words = ["sh", "-c", script, "x", "${key}", "${value}"].map(str::to_owned);
+        let one = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), Value::from(value))]);
+        let declared = [one("a", "1"), one("b", "1"), one("c", "1")].into_iter();
+        let declared: BTreeMap<_, _> = declared.flatten().collect();
+        let settable = declared.keys().cloned().collect();
+        let policy = ByProgram::new(Program::new(&words, &places), settable, &declared);
+        policy.set(&one("a", "2")).await.unwrap();
+        assert!(policy.set(&one("b", "no")).await.is_err());
+        assert!(policy.set(&one("c", "half")).await.is_err());
+        restore(&policy, declared.clone()).await.unwrap();
+        assert_eq!(policy.read().await, Ok(declared));
+        let set = std::fs::read_to_string(folder.path().join("set")).unwrap();
+        assert_eq!(set, "a=2\nc=half\na=1\nc=1\n");
     }
 }

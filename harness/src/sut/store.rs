@@ -10,6 +10,7 @@ use imspec_reports::record::StoredMessage;
 use super::Pending;
 use super::control::Control;
 use super::program::Program;
+use crate::scenario::CaseUser;
 
 pub use imap::{Imap, Mailboxes};
 pub use sql::{Columns, Mysql, Postgres, Query, Source, Sqlite};
@@ -23,6 +24,17 @@ pub struct Account {
     pub user: String,
     /// Domain.
     pub domain: String,
+}
+
+impl Account {
+    /// That of a user.
+    pub fn of(user: &CaseUser) -> Self {
+        Self {
+            uri: user.uri(),
+            user: user.name.clone(),
+            domain: user.domain.clone(),
+        }
+    }
 }
 
 /// Reads the store.

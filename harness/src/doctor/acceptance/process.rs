@@ -50,11 +50,7 @@ impl Doctor<'_> {
         let visit = self.visit(sound, instance).await?;
         let text = unique("over two ends");
         let left = self.left(&visit, "bob", &text).await;
-        let bob = visit.user("bob").map(|user| Account {
-            uri: user.uri(),
-            user: user.name.clone(),
-            domain: user.domain.clone(),
-        });
+        let bob = visit.user("bob").map(Account::of);
         visit.leave().await;
         left?;
         Ok((bob?, text))

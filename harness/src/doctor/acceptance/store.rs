@@ -11,10 +11,12 @@ use super::super::adapters::{SLACK, says};
 use super::super::visit::{self, Visit};
 use super::super::{Complaint, Doctor, advice};
 use super::unique;
+use crate::scenario::CaseUser;
+use crate::scenario::model::UserState;
 use crate::sut::clock::{micros, signed};
 use crate::sut::profile::StoreAdapter;
 use crate::sut::store::{Account, Store};
-use crate::sut::{Instance, NewAccount, Profile};
+use crate::sut::{Instance, Profile};
 
 /// Reads at once, as cases do.
 const AT_ONCE: usize = 8;
@@ -47,7 +49,14 @@ impl Doctor<'_> {
             Ok(visit) => visit,
             Err(why) => return self.not_tried(&["store"], &why),
         };
-        if self.empty(store, &visit).await {
+        let bob = match visit.user("bob") {
+            Ok(user) => Account::of(user),
+            Err(why) => {
+                self.not_tried(&["store"], &why);
+                return visit.leave().await;
+            }
+        };
+        if self.empty(store, &bob).await {
             self.strange(store, instance).await;
         } else {
             self.not_tried(
@@ -63,7 +72,6 @@ impl Doctor<'_> {
                 return visit.leave().await;
             }
         }
-        let bob = account(&visit, "bob");
         let Some(records) = self.shows(store, &bob, &texts).await else {
             self.not_tried(&OF_A_MESSAGE[1..], "the messages are not shown");
             return visit.leave().await;
@@ -76,7 +84,7 @@ impl Doctor<'_> {
             self.times_are_right(instance, record, before);
         }
         self.order(&records, &texts);
-        self.apart(store, &visit, &bob).await;
+        self.apart(store, &visit, &bob, &texts).await;
         self.steady(store, &bob, &records).await;
         self.delivered(store, &visit, &bob, &texts).await;
         visit.leave().await;
@@ -93,8 +101,9 @@ impl Doctor<'_> {
         }
     }
 
-    async fn empty(&mut self, store: &dyn Store, visit: &Visit) -> bool {
-        let read = store.read(&account(visit, "dave")).await;
+    /// Before anything came for him.
+    async fn empty(&mut self, store: &dyn Store, bob: &Account) -> bool {
+        let read = store.read(bob).await;
         let good = read.as_ref().is_ok_and(Vec::is_empty);
         match read {
             Ok(records) if records.is_empty() => self.ok(
@@ -119,20 +128,22 @@ impl Doctor<'_> {
 
     /// What stands in a name is a name.
     async fn strange(&mut self, store: &dyn Store, instance: &Instance) {
-        let domain = &self.profile.pixit.domain;
+        if instance.pool.is_some() {
+            let said = "the server has a few accounts, and none with such a name";
+            return self.not_tried(&["store.strange"], said);
+        }
+        let pixit = &self.profile.pixit;
         let (mut read, mut declined) = (0, 0);
         for name in STRANGE {
-            let user = format!("{name}-{:08x}", fastrand::u32(..));
-            let account = Account {
-                uri: format!("sip:{user}@{domain}"),
-                user,
-                domain: domain.clone(),
+            let user = CaseUser {
+                role: name.to_owned(),
+                state: UserState::Offline,
+                name: format!("{name}-{:08x}", fastrand::u32(..)),
+                domain: pixit.domain.clone(),
+                transport: pixit.transport.as_str().to_owned(),
             };
-            let made = NewAccount {
-                address: account.uri.clone(),
-                password: None,
-            };
-            if instance.provision(&[made]).await.is_err() {
+            let account = Account::of(&user);
+            if instance.provision(&[user]).await.is_err() {
                 declined += 1;
                 continue;
             }
@@ -394,31 +405,40 @@ impl Doctor<'_> {
     }
 
     /// Nobody sees what is somebody else's, a name that is like his included.
-    async fn apart(&mut self, store: &dyn Store, visit: &Visit, bob: &Account) {
-        let carol = account(visit, "carol");
+    async fn apart(
+        &mut self,
+        store: &dyn Store,
+        visit: &Visit,
+        bob: &Account,
+        texts: &[String; 2],
+    ) {
         let like = |user: String| Account {
             uri: format!("sip:{user}@{}", bob.domain),
             user,
             domain: bob.domain.clone(),
         };
         let rest: String = bob.user.chars().skip(1).collect();
-        let others = [
-            carol,
+        let alike = [
             like(format!("_{rest}")),
             like(format!("*{rest}")),
             like(rest),
             like(format!("{}x", bob.user)),
         ];
-        for other in others {
-            // An account that is not there may be an error; it must not be bob's.
-            if let Ok(records) = store.read(&other).await
-                && !records.is_empty()
-            {
+        let others = visit.users().iter().map(Account::of);
+        for other in others.filter(|other| other != bob).chain(alike) {
+            // An account that is not there may be an error, and one that is there may have something; it must not
+            // be bob's.
+            let records = store.read(&other).await.unwrap_or_default();
+            let is_bobs = |record: &&StoredMessage| {
+                texts
+                    .iter()
+                    .any(|text| says(record, start(text)) != Some(false))
+            };
+            let of_bob = records.iter().filter(is_bobs).count();
+            if of_bob > 0 {
                 let said = format!(
-                    "asked for {}, it gives {} records; they are of {}",
-                    other.uri,
-                    records.len(),
-                    bob.uri
+                    "asked for {}, it gives {of_bob} records; they are of {}",
+                    other.uri, bob.uri
                 );
                 let check = "`adapters.store`: the account is compared as a whole, by equality, not by a pattern or a part of it";
                 return self.fails("store.apart", Complaint::new(said, &[check]));
@@ -529,20 +549,4 @@ impl Doctor<'_> {
 /// What a message is known by.
 fn start(text: &str) -> &str {
     text.get(..KNOWN_BY).unwrap_or(text)
-}
-
-fn account(visit: &Visit, role: &str) -> Account {
-    match visit.user(role) {
-        Ok(user) => Account {
-            uri: user.uri(),
-            user: user.name.clone(),
-            domain: user.domain.clone(),
-        },
-        // All roles are there.
-        Err(_) => Account {
-            uri: String::new(),
-            user: String::new(),
-            domain: String::new(),
-        },
-    }
 }

@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::presence::Wish;
 use super::{Flow, Interpreter, Trouble};
-use crate::agent::Showing;
+use crate::agent::{Draft, Outgoing, Showing};
+use crate::evidence::content;
 use crate::scenario::CaseUser;
 use crate::sut::profile::Registration;
 use crate::sut::store::Account;
@@ -35,8 +36,13 @@ impl Interpreter<'_> {
         if let Some(cleaned) = by_program {
             cleaned.map_err(|why| format!("it could not be cleaned: {why}"))?;
         } else {
-            if self.kept(user).await?.is_none_or(|kept| kept > 0) {
-                self.fetch(user).await.map_err(said)?;
+            match self.kept(user).await? {
+                Some(0) => {}
+                Some(_) => self.fetch(user, None).await.map_err(said)?,
+                None => {
+                    let last = self.leave_a_last(user, bound).await?;
+                    self.fetch(user, last).await.map_err(said)?;
+                }
             }
             self.unbind(user, bound).await?;
         }
@@ -53,25 +59,73 @@ impl Interpreter<'_> {
         let Some(store) = &self.instance.store else {
             return Ok(None);
         };
-        let account = Account {
-            uri: user.uri(),
-            user: user.name.clone(),
-            domain: user.domain.clone(),
-        };
         let records: Vec<StoredMessage> = store
-            .read(&account)
+            .read(&Account::of(user))
             .await
             .map_err(|why| format!("whether something is left in it cannot be seen: {why}"))?;
         Ok(Some(records.len()))
     }
 
-    /// Registers the user and takes what comes, until nothing does.
-    async fn fetch(&self, user: &CaseUser) -> Result<(), Trouble> {
+    /// Leaves a message behind all others in an account that cannot be seen: once it comes, the others have come or
+    /// are on their way. Gives its text; nothing where the server need not keep it.
+    async fn leave_a_last(
+        &self,
+        user: &CaseUser,
+        bound: &[String],
+    ) -> Result<Option<String>, String> {
+        let is = |key: &str, usual: &str| {
+            let declared = self.profile.pics.get(key);
+            declared.is_none_or(|declared| {
+                let all = declared
+                    .as_array()
+                    .map_or(std::slice::from_ref(declared), Vec::as_slice);
+                all.iter().any(|value| value == usual)
+            })
+        };
+        if !(is("delivery.form", "message")
+            && is("delivery.trigger", "on-register")
+            && is("store.modes", "pager"))
+        {
+            return Ok(None);
+        }
+        // Else it is sent to where nobody is any more.
+        self.unbind(user, bound).await?;
+        let text = format!(
+            "imspec {:016x}: nothing waits behind this",
+            fastrand::u64(..)
+        );
+        let endpoint = self.endpoint(user, "main", None).await.map_err(said)?;
+        let mut own = self.opening(&endpoint, user, &user.uri(), "MESSAGE");
+        own.push(("Content-Type", "text/plain".to_owned()));
+        let draft = Draft::new("MESSAGE", user.uri(), own).body(text.clone().into_bytes());
+        let out = Outgoing {
+            step: sweeping(user),
+            octets: draft.octets(),
+            copies: 1,
+            retransmit: true,
+            within: self.profile.pixit.timers.answer,
+            save: None,
+            hop: None,
+            credentials: Showing::Own,
+            guarded: self.guards("auth.sender"),
+            call: None,
+        };
+        // A server that does not want it has its reasons, and is waited for longer.
+        let taken = self.exchange(&endpoint, out, None, true).await;
+        Ok(taken
+            .is_ok_and(|done| done.flow == Flow::On)
+            .then_some(text))
+    }
+
+    /// Registers the user and takes what comes, until nothing does. `last`: what waits behind all others, if anything
+    /// is known to.
+    async fn fetch(&self, user: &CaseUser, last: Option<String>) -> Result<(), Trouble> {
         self.bring_online(user, LIFETIME).await?;
         let timers = self.profile.pixit.timers;
-        let hush = timers.quiet.max(HUSH);
+        // What was lost on its way comes again after T1 (RFC 3261 §17.1.2.2).
+        let hush = timers.quiet.max(HUSH).max(timers.t1 * 2);
         let most = Instant::now() + timers.answer + timers.delivery * 2;
-        let mut last = Instant::now();
+        let mut latest = Instant::now();
         let mut events = self.events();
         let before = events;
         loop {
@@ -79,14 +133,16 @@ impl Interpreter<'_> {
             let now = Instant::now();
             let count = self.events();
             if count != events {
-                (events, last) = (count, now);
+                (events, latest) = (count, now);
             }
             let left = self.kept(user).await.map_err(Trouble::Impossible)?;
             let done = match left {
                 Some(kept) => kept == 0,
-                // The first one may take as long as any delivery.
-                None if count == before => now - last >= timers.delivery.max(hush),
-                None => now - last >= hush,
+                // The first one may take as long as any delivery, and so may one of which is known that it waits.
+                None if count == before || last.as_ref().is_some_and(|text| !self.has(text)) => {
+                    now - latest >= timers.delivery.max(hush)
+                }
+                None => now - latest >= hush,
             };
             if done || now >= most {
                 return Ok(());
@@ -175,6 +231,16 @@ impl Interpreter<'_> {
             Flow::On => Ok(()),
             Flow::End(why) => Err(Trouble::Impossible(why)),
         }
+    }
+
+    /// Whether a message with this text has come.
+    fn has(&self, text: &str) -> bool {
+        let desk = self.agents.desk();
+        let mut events = desk.trace().events.iter();
+        events.any(|event| match &event.kind {
+            EventKind::Received(packet) => content::contains(&packet.octets.0, text.as_bytes()),
+            _ => false,
+        })
     }
 
     /// How much has happened, but for what we do ourselves.

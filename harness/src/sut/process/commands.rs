@@ -30,6 +30,8 @@ pub struct ByCommands {
     stop_within: Duration,
     life: watch::Sender<Life>,
     lookout: Option<JoinHandle<()>>,
+    /// A command whose end nobody has waited for yet.
+    underway: Option<JoinHandle<Result<(), String>>>,
     /// Whether it ran before imspec came.
     found: Option<bool>,
 }
@@ -51,6 +53,7 @@ impl ByCommands {
             stop_within: commands.stop_within,
             life: watch::Sender::new(Life::Stopped),
             lookout: None,
+            underway: None,
             found: None,
         }
     }
@@ -63,43 +66,71 @@ impl ByCommands {
                 None => true,
             });
         }
-        self.start.run(&[]).await?;
+        self.carried_out(self.start.clone()).await?;
         self.life.send_replace(Life::Running);
-        if let Some(running) = self.running.clone() {
-            self.lookout = Some(tokio::spawn(look_out(
-                running,
-                self.log.clone(),
-                self.life.clone(),
-            )));
-        }
+        self.watched_over();
         Ok(())
     }
 
     async fn ended(&mut self, kill: bool) -> Result<(), String> {
+        // Its end is no death from now on.
         if let Some(lookout) = self.lookout.take() {
             lookout.abort();
+            let _ = lookout.await;
         }
-        // Its end is no death from now on.
-        self.life.send_replace(Life::Stopped);
-        let command = if kill { &self.kill } else { &self.stop };
-        let asked = command.run(&[]).await;
+        let ended = self.asked_to_end(kill).await;
+        match ended {
+            Ok(()) => drop(self.life.send_replace(Life::Stopped)),
+            // It runs on, as far as anybody knows, and may die yet.
+            Err(_) => self.watched_over(),
+        }
+        ended
+    }
+
+    async fn asked_to_end(&mut self, kill: bool) -> Result<(), String> {
+        let command = if kill { &self.kill } else { &self.stop }.clone();
+        let shown = command.shown();
+        let asked = self.carried_out(command).await;
         let Some(running) = &self.running else {
-            return asked.map(drop).map_err(String::from);
+            return asked;
         };
         let deadline = Instant::now() + self.stop_within;
         while runs(running).await? {
             // What does not run cannot be stopped, and need not be; what runs on tells why.
-            asked.as_ref().map_err(|why| String::from(why.clone()))?;
+            asked.clone()?;
             if Instant::now() >= deadline {
                 return Err(format!(
-                    "it still runs {} s after `{}`",
-                    self.stop_within.as_secs_f64(),
-                    command.shown()
+                    "it still runs {} s after `{shown}`",
+                    self.stop_within.as_secs_f64()
                 ));
             }
             tokio::time::sleep(LOOK_CLOSER).await;
         }
         Ok(())
+    }
+
+    /// Runs a command to its end, also where nobody waits for it any more: whoever takes the orders (a daemon, another
+    /// machine) carries on when the command is killed, and would undo what is done next.
+    async fn carried_out(&mut self, command: Program) -> Result<(), String> {
+        self.settled().await;
+        let task = async move { command.run(&[]).await.map(drop).map_err(String::from) };
+        self.underway = Some(tokio::spawn(task));
+        self.settled().await.unwrap_or(Ok(()))
+    }
+
+    /// Waits for a command that is under way, and gives its outcome.
+    async fn settled(&mut self) -> Option<Result<(), String>> {
+        let outcome = self.underway.as_mut()?.await;
+        self.underway = None;
+        Some(outcome.unwrap_or_else(|why| Err(why.to_string())))
+    }
+
+    /// From now on an end of the server is noticed.
+    fn watched_over(&mut self) {
+        if let Some(running) = self.running.clone() {
+            let lookout = look_out(running, self.log.clone(), self.life.clone());
+            self.lookout = Some(tokio::spawn(lookout));
+        }
     }
 }
 
@@ -130,8 +161,9 @@ impl Process for ByCommands {
 
     fn leave(&mut self) -> Pending<'_, Result<(), String>> {
         Box::pin(async {
+            self.settled().await;
             let seemed = *self.life.borrow() == Life::Running;
-            // A command that took too long, or was interrupted, may have done its work all the same.
+            // A command that took too long may have done its work all the same.
             let runs = match &self.running {
                 Some(running) => runs(running).await.unwrap_or(seemed),
                 None => seemed,

@@ -607,11 +607,7 @@ impl Decoder<'_> {
         let mailbox = fields
             .get("mailbox")
             .map_or(Some("INBOX".to_owned()), |node| self.filled(node));
-        let password = match (fields.get("password"), fields.get("password-file")) {
-            (Some(node), _) => Some(Password::Text(self.filled(node)?)),
-            (None, Some(node)) => Some(Password::File(self.filled(node)?)),
-            (None, None) => None,
-        };
+        let password = self.login_password(&fields).ok()?;
         let table = fields.get("columns")?;
         let columns = self.columns(table)?;
         for entry in table.as_map().unwrap_or_default() {
@@ -666,28 +662,33 @@ impl Decoder<'_> {
             return None;
         };
         let address = self.filled(node);
-        let (text, file) = (fields.get("password"), fields.get("password-file"));
-        let useless = match (*name, text, file) {
-            ("sqlite", Some(node), _) | ("sqlite", None, Some(node)) => {
-                Some((node, "a file of SQLite has no password"))
-            }
-            (_, Some(_), Some(node)) => Some((node, "`password` stands here already")),
-            _ => None,
-        };
-        if let Some((node, title)) = useless {
+        let secret = fields.get("password").or(fields.get("password-file"));
+        if let ("sqlite", Some(node)) = (*name, secret) {
+            let title = "a file of SQLite has no password";
             self.wrong(&node.span, title, "leave it out");
         }
-        let password = match (text, file) {
-            (Some(node), _) => Some(Password::Text(self.filled(node)?)),
-            (None, Some(node)) => Some(Password::File(self.filled(node)?)),
-            (None, None) => None,
-        };
+        let password = self.login_password(fields).ok()?;
         let address = address?;
         Some(match *name {
             "sqlite" => Database::Sqlite(address),
             "postgres" => Database::Postgres(Login { address, password }),
             _ => Database::Mysql(Login { address, password }),
         })
+    }
+
+    /// The password of a login, where it has one.
+    fn login_password(&mut self, fields: &Fields<'_>) -> Result<Option<Password>, ()> {
+        let (text, file) = (fields.get("password"), fields.get("password-file"));
+        if let (Some(_), Some(node)) = (text, file) {
+            let title = "`password` stands here already";
+            self.wrong(&node.span, title, "leave it out");
+        }
+        let password = match (text, file) {
+            (Some(node), _) => self.filled(node).map(Password::Text),
+            (None, Some(node)) => self.filled(node).map(Password::File),
+            (None, None) => return Ok(None),
+        };
+        password.map(Some).ok_or(())
     }
 
     fn columns(&mut self, node: &Node) -> Option<Columns> {
@@ -1581,6 +1582,13 @@ mod tests {
         ]
         .map(|database| complaint(&with(database)));
         insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn a_mailbox_is_opened_with_one_password() {
+        let text = "name: x\nsut: { product: X }\npixit: { target: { udp: \"h:5060\" }, domain: example.org }\nadapters:\n  store:\n    \
+                    imap: { server: \"h:143\", login: \"${user}\", password: s3cret, password-file: s, columns: { body: body } }\n";
+        insta::assert_snapshot!(complaint(text));
     }
 
     #[test]

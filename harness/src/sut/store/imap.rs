@@ -131,20 +131,11 @@ impl Imap {
             taken: 0,
             number: 0,
         };
-        session.greeted().await.map_err(|why| self.told(&why))?;
-        let user = quoted(&login).ok_or_else(|| self.told("a login that IMAP cannot write"))?;
-        let password =
-            quoted(&self.password).ok_or_else(|| self.told("a password that IMAP cannot write"))?;
-        let answer = session
-            .ask(&format!("LOGIN {user} {password}"), |_| Ok(()))
-            .await;
-        let answer = answer.map_err(|why| self.told(&why))?;
-        if answer.status != Status::Ok {
-            return Err(self.told(&format!(
-                "{login} is not let in: {}; check `adapters.store.imap`: `login` and `password`, and that the server takes a LOGIN \
-                 without TLS from here",
-                answer.said
-            )));
+        let known = session.greeted().await.map_err(|why| self.told(&why))?;
+        if known {
+            self.opened_by_name()?;
+        } else {
+            self.let_in(&mut session, &login).await?;
         }
         let name = quoted(&mailbox_name(&mailbox))
             .ok_or_else(|| self.told("a mailbox that cannot be named"))?;
@@ -179,6 +170,36 @@ impl Imap {
         }
         let _ = session.stream.write_all(b"z LOGOUT\r\n").await;
         rows.values().map(|row| self.record(row)).collect()
+    }
+
+    async fn let_in(&self, session: &mut Session, login: &str) -> Result<(), String> {
+        let user = quoted(login).ok_or_else(|| self.told("a login that IMAP cannot write"))?;
+        let password =
+            quoted(&self.password).ok_or_else(|| self.told("a password that IMAP cannot write"))?;
+        let answer = session
+            .ask(&format!("LOGIN {user} {password}"), |_| Ok(()))
+            .await;
+        let answer = answer.map_err(|why| self.told(&why))?;
+        if answer.status == Status::Ok {
+            return Ok(());
+        }
+        Err(self.told(&format!(
+            "{login} is not let in: {}; check `adapters.store.imap`: `login` and `password`, and that the server takes a LOGIN \
+             without TLS from here",
+            answer.said
+        )))
+    }
+
+    /// Who was known to the server before he said his name (PREAUTH, RFC 3501 §7.1.4) cannot say it any more: then
+    /// only the mailbox tells one account from another.
+    fn opened_by_name(&self) -> Result<(), String> {
+        if self.boxes.mailbox.contains("${") {
+            return Ok(());
+        }
+        Err(self.told(
+            "it knows who we are before any LOGIN (PREAUTH), and would show the same mailbox for all accounts; check \
+             `adapters.store.imap`: let `mailbox` name the account, or use a port at which a LOGIN is wanted",
+        ))
     }
 
     fn told(&self, why: &str) -> String {
@@ -330,7 +351,8 @@ struct Session {
 }
 
 impl Session {
-    async fn greeted(&mut self) -> Result<(), String> {
+    /// Reads the greeting: whether no LOGIN is wanted.
+    async fn greeted(&mut self) -> Result<bool, String> {
         loop {
             let Some((length, status, said)) = self.first(|response| match response {
                 Response::Data { status, outcome } => {
@@ -345,7 +367,7 @@ impl Session {
             };
             self.octets.drain(..length);
             return match status {
-                Status::Ok | Status::PreAuth => Ok(()),
+                Status::Ok | Status::PreAuth => Ok(status == Status::PreAuth),
                 _ => Err(format!("{said}; check `adapters.store.imap.server`")),
             };
         }
@@ -632,8 +654,16 @@ mod tests {
         ));
     }
 
-    /// A server that says these lines, one block a command, and gives what it was asked.
     async fn asked(answers: Vec<String>) -> (Result<Vec<StoredMessage>, String>, Vec<String>) {
+        greeted("OK ready", boxes(), answers).await
+    }
+
+    /// A server that says these lines, one block a command, and gives what it was asked.
+    async fn greeted(
+        greeting: &'static str,
+        boxes: Mailboxes,
+        answers: Vec<String>,
+    ) -> (Result<Vec<StoredMessage>, String>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -641,7 +671,8 @@ mod tests {
             let (reader, mut writer) = stream.into_split();
             let mut lines = tokio::io::BufReader::new(reader).lines();
             let mut heard = Vec::new();
-            writer.write_all(b"* OK ready\r\n").await.unwrap();
+            let greeting = format!("* {greeting}\r\n");
+            writer.write_all(greeting.as_bytes()).await.unwrap();
             for answer in answers {
                 let Ok(Some(line)) = lines.next_line().await else {
                     break;
@@ -658,7 +689,7 @@ mod tests {
         let store = Imap::new(
             &at.to_string(),
             Some("s3\"cret".into()),
-            boxes(),
+            boxes,
             &Places::default(),
         );
         let account = Account {
@@ -722,6 +753,24 @@ mod tests {
                 &Field::Known(State::Delivered)
             )
         );
+    }
+
+    #[tokio::test]
+    async fn who_is_known_already_says_no_name_and_names_the_mailbox() {
+        let answers = vec![
+            "a1 OK [READ-ONLY] opened\r\n".to_owned(),
+            "a2 OK done\r\n".to_owned(),
+        ];
+        let (read, heard) = greeted("PREAUTH as tester", boxes(), answers).await;
+        assert_eq!(read, Ok(Vec::new()));
+        assert_eq!(heard[0], r#"a1 EXAMINE "im/bob""#);
+        let inbox = Mailboxes {
+            mailbox: "INBOX".into(),
+            ..boxes()
+        };
+        let (read, heard) = greeted("PREAUTH as tester", inbox, Vec::new()).await;
+        insta::assert_snapshot!(read.unwrap_err());
+        assert!(heard.is_empty(), "{heard:?}");
     }
 
     #[tokio::test]
