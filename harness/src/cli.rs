@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod check;
 pub mod conclude;
 pub mod doctor;
+pub mod draft;
 pub mod exit;
 pub mod explain;
 pub mod faults;
@@ -74,6 +75,8 @@ enum Sub {
     Adapter(adapter::Args),
     /// Print the JSON Schema of scenarios, for editors
     Schema(schema::Args),
+    /// For specification editors: what a draft says, and how well
+    Draft(draft::Args),
     /// Show how the codec reads a SIP message
     Wire(wire::Args),
 }
@@ -114,6 +117,7 @@ pub fn main() -> ExitStatus {
         Sub::Doctor(args) => doctor::execute(args, &mut out),
         Sub::Adapter(args) => adapter::execute(args, &mut out),
         Sub::Schema(args) => schema::execute(args, &mut out),
+        Sub::Draft(args) => draft::execute(args, &mut out),
         Sub::Wire(args) => wire::execute(args, &mut out),
     };
     // A reader that went away (`imspec list | head`) has what it wanted.

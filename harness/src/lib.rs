@@ -23,6 +23,7 @@
 //! - [`prove`]: whether the suite catches the seeded faults of the reference server.
 //! - [`doctor`]: tries each thing that a profile promises.
 //! - [`init`]: a first profile, from what is said and what the server shows.
+//! - [`draft`]: for specification editors: what a draft says, and how well.
 //! - [`cli`]: one file a command.
 
 pub mod agent;
@@ -32,6 +33,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod doctor;
 pub mod document;
+pub mod draft;
 pub mod embedded;
 pub mod evidence;
 mod fingerprint;

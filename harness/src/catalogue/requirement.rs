@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imspec_reports::record::{Basis, Level};
 
+use super::fingerprint::Fingerprint;
 use crate::document::suggest::{closest, one_of};
 use crate::document::{Diagnostic, Diagnostics, Fields, Key, Node, Source, Span, tree};
 use crate::embedded;
@@ -36,6 +37,8 @@ pub struct Requirement {
     pub testability: String,
     /// Wording defects that touch it.
     pub wording: Vec<String>,
+    /// Fingerprint of the sentence that it came from; none where no sentence says it.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Requirement {
@@ -252,7 +255,7 @@ fn of_steps(steps: &[Step], ids: &mut Vec<String>) {
     }
 }
 
-const KEYS: [Key; 11] = [
+const KEYS: [Key; 12] = [
     key("id", true),
     key("clause", true),
     key("level", true),
@@ -264,6 +267,7 @@ const KEYS: [Key; 11] = [
     key("observation", true),
     key("testability", true),
     key("wording", true),
+    key("fingerprint", false),
 ];
 
 const fn key(name: &'static str, required: bool) -> Key {
@@ -367,6 +371,7 @@ impl Reader<'_> {
             observation: self.text(fields.get("observation")),
             testability: self.text(fields.get("testability")),
             wording: self.wording(fields.get("wording")),
+            fingerprint: self.fingerprint(fields.get("fingerprint")),
         };
         Some((requirement, id.span.clone()))
     }
@@ -383,6 +388,17 @@ impl Reader<'_> {
             return Vec::new();
         };
         items.iter().map(|item| self.text(Some(item))).collect()
+    }
+
+    fn fingerprint(&mut self, node: Option<&Node>) -> Option<Fingerprint> {
+        let node = node?;
+        match node.as_text().unwrap_or_default().parse() {
+            Ok(fingerprint) => Some(fingerprint),
+            Err(expected) => {
+                self.wrong(node, expected);
+                None
+            }
+        }
     }
 
     fn text(&mut self, node: Option<&Node>) -> String {
