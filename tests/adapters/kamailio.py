@@ -28,7 +28,7 @@ PROFILES = ["postgres", "digest", "tls"]
 # Findings with SQLite that this database spares Kamailio: it gives no number of a row a second time.
 SPARED = {"mysql": {"nonconformity DM-MID-02 MI-08"}}
 
-sys.path.insert(0, str(KAMAILIO))
+sys.path.insert(0, str(KAMAILIO.parent))
 sys.dont_write_bytecode = True
 import findings  # noqa: E402
 

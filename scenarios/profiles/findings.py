@@ -53,7 +53,7 @@ def main():
     counts = {}
     for case in record["cases"]:
         counts[case["verdict"]] = counts.get(case["verdict"], 0) + 1
-    print(f"kamailio: {len(record['cases'])} cases in {record['duration_us'] / 1e6:.1f} s, "
+    print(f"{record['profile']['name']}: {len(record['cases'])} cases in {record['duration_us'] / 1e6:.1f} s, "
           + ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
           + f"; {len(found)} findings, " + ("not as checked by hand" if new or gone else "all as checked by hand"))
     return 1 if errors or new or gone else 0
@@ -64,7 +64,7 @@ def read(path):
     with open(path, encoding="utf-8") as file:
         record = json.load(file)
     if record["interrupted"]:
-        sys.exit(f"kamailio: the run was interrupted: {record['interrupted']}")
+        sys.exit(f"{path}: the run was interrupted: {record['interrupted']}")
     errors = [case for case in record["cases"] if case["verdict"] == "error"]
     for case in errors:
         print(f"error: {case['id']}: {case['reason']}", file=sys.stderr)
