@@ -25,7 +25,7 @@ use imspec_reports::record::{
 };
 
 use crate::catalogue::Catalogue;
-use crate::evidence::View;
+use crate::evidence::{View, message_of};
 use crate::scenario::model::{Case, Pics, Step, Verb};
 
 pub use run::{Judged, RunFacts, record};
@@ -346,9 +346,15 @@ impl Sheet<'_, '_> {
             let outcome = self.view.outcome(&entry.step.path);
             matches!(outcome, Some(Outcome::TimedOut { .. }))
         };
+        // Who says when to come again means it (RFC 3261 §21.5.4).
+        let busy = || {
+            let response = self.view.took(&entry.step.path).and_then(message_of);
+            response
+                .is_some_and(|it| it.status() == Some(503) && it.header("Retry-After").is_some())
+        };
         let awaited = matches!(entry.aspect, Aspect::Presence | Aspect::SessionPresence);
         match verdict {
-            Verdict::Fail => awaited || timed_out(),
+            Verdict::Fail => awaited || timed_out() || busy(),
             Verdict::Inconclusive => self.late.is_some() || timed_out(),
             _ => false,
         }

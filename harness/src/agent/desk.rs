@@ -25,6 +25,7 @@ use super::message::{self, Given};
 use super::secrets::Secrets;
 use crate::evidence::content::Content;
 use crate::evidence::{View, delivery};
+use crate::link::Transport;
 use crate::scenario::model::{Answer, HeaderValue, Receive, Step, Verb};
 use crate::scenario::{Case, Template};
 
@@ -69,6 +70,8 @@ pub struct Claim {
     pub step: String,
     receive: Receive,
     state: ClaimState,
+    /// A copy is still to be lost on its way.
+    loses: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -622,6 +625,9 @@ impl Desk {
         if self.lost.contains(&key) && !self.is_awaited(place, message) {
             return self.came_late(&key, message, to, from);
         }
+        if self.is_lost_once(place, message) {
+            return Vec::new();
+        }
         let event = self.note(None, EventKind::Received(packet));
         if method == "ACK" {
             self.acknowledge(message);
@@ -752,6 +758,28 @@ impl Desk {
         } else {
             self.find_claim(place, message).is_some()
         }
+    }
+
+    /// Whether this is the copy that a step wants lost. Nothing gets lost in a stream.
+    fn is_lost_once(&mut self, place: &Place, message: &Message) -> bool {
+        if place.transport != Transport::Udp {
+            return false;
+        }
+        let claim = self.find_claim(place, message);
+        let Some(claim) = claim.map(|index| &mut self.claims[index]) else {
+            return false;
+        };
+        if !std::mem::take(&mut claim.loses) {
+            return false;
+        }
+        let step = claim.step.clone();
+        let text = format!(
+            "a {} for {} is lost on its way, as a datagram may be",
+            message.method().unwrap_or_default(),
+            place.user
+        );
+        self.note(Some(&step), EventKind::Note { text });
+        true
     }
 
     /// Takes a copy of what was sent when its recipient was out of reach, and nobody waits for: when it was sent it
@@ -996,6 +1024,7 @@ fn collect_claims(steps: &[Step], claims: &mut Vec<Claim>) {
                 step: step.path.clone(),
                 receive: receive.clone(),
                 state: ClaimState::Open,
+                loses: receive.lose_first,
             }),
             Verb::Parallel(branches) => branches
                 .iter()

@@ -219,7 +219,22 @@ fn in_message(packet: &Packet, message: &Message) -> Vec<Broken> {
             ..defect
         }));
     }
-    defects.into_iter().map(Broken::from).collect()
+    let mut broken: Vec<_> = defects.into_iter().map(Broken::from).collect();
+    broken.extend(without_length(packet, message));
+    broken
+}
+
+/// In a stream of octets nothing but Content-Length tells where a message ends; a frame of a WebSocket is one
+/// message (RFC 7118 §5).
+fn without_length(packet: &Packet, message: &Message) -> Option<Broken> {
+    let streams = ["tcp", "tls"].contains(&packet.transport.as_str());
+    let end = offset(message.body_range().start);
+    (streams && message.header("Content-Length").is_none()).then(|| Broken {
+        weight: ProtocolWeight::Error,
+        clause: "RFC 3261 §18.3",
+        expected: "a Content-Length, where the transport is a stream".to_owned(),
+        range: (end, end),
+    })
 }
 
 fn describes_a_session(message: &Message) -> bool {
@@ -414,6 +429,18 @@ mod tests {
                 1,
                 "{value}"
             );
+        }
+    }
+
+    #[test]
+    fn in_a_stream_a_message_says_its_length_even_if_it_has_no_body() {
+        let bare = RESPONSE.replace("Content-Length: 0\r\n", "");
+        for (transport, clauses) in [("udp", 0), ("ws", 0), ("tcp", 1), ("tls", 1)] {
+            let mut packet = packet(&bare, Protocol::Sip);
+            packet.transport = transport.into();
+            let found = find(&[case("PG-01", vec![EventKind::Received(packet)])]);
+            assert_eq!(found.len(), clauses, "{transport}: {found:?}");
+            assert!(found.iter().all(|it| it.clause == "RFC 3261 §18.3"));
         }
     }
 

@@ -262,9 +262,18 @@ fn something_came(sheet: &Sheet<'_, '_>) -> bool {
 /// Says that nothing came, and what came instead.
 fn nothing(sheet: &Sheet<'_, '_>, step: &Step, wanted: &Receive) -> String {
     let view = sheet.view;
+    let lost =
+        |event: &&imspec_reports::record::Event| matches!(event.kind, EventKind::Note { .. });
+    let again = if wanted.lose_first && view.step(&step.path).iter().any(lost) {
+        " more after the first copy was lost"
+    } else {
+        ""
+    };
     let after = match view.outcome(&step.path) {
-        Some(Outcome::TimedOut { after_ms }) => format!("nothing within {}", waited(*after_ms)),
-        _ => "nothing".into(),
+        Some(Outcome::TimedOut { after_ms }) => {
+            format!("nothing{again} within {}", waited(*after_ms))
+        }
+        _ => format!("nothing{again}"),
     };
     let started = view.step(&step.path).first().map_or(0, |event| event.id);
     let others = view.trace().events[started as usize..]

@@ -626,6 +626,8 @@ pub struct Receive {
     pub answer_sdp: SessionSdp,
     /// How it behaves in a session.
     pub answer_msrp: MsrpConduct,
+    /// The first copy is lost on its way, where datagrams carry it.
+    pub lose_first: bool,
     /// Not arriving is no failure.
     pub optional: bool,
     /// How long to wait.

@@ -648,6 +648,11 @@ pub const RECEIVE: Shape = Shape {
             "A status, `none`, `reset`, or a map with status, after, headers, sdp and msrp. Default: 200.",
         ),
         may(
+            "lose-first",
+            Kind::Flag,
+            "The first datagram that brings it is lost on its way, and a further one must come. Default: false.",
+        ),
+        may(
             "optional",
             Kind::Flag,
             "Not arriving is no failure. Default: false.",

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use crate::{
-    Fault, answers, composer, guard, identity, leniency, message_ids, misreading, msrp, policy,
-    reports, server, store, transport, unfinished,
+    Fault, answers, composer, copies, guard, identity, leniency, message_ids, misreading, msrp,
+    policy, reports, server, store, transport, unfinished,
 };
 
 /// All faults, in the order of the borders.
@@ -26,6 +26,7 @@ pub static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         unfinished::FAULTS,
         reports::FAULTS,
         transport::FAULTS,
+        copies::FAULTS,
         answers::FAULTS,
         leniency::FAULTS,
         misreading::FAULTS,

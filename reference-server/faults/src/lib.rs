@@ -8,6 +8,7 @@
 mod answers;
 mod catalogue;
 mod composer;
+mod copies;
 mod fault;
 mod guard;
 mod identity;

@@ -1,6 +1,6 @@
 //! The border of SIP: requests that are taken for others, and responses that are not what was decided.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,45 +93,6 @@ pub(crate) const FAULTS: &[Fault] = &[
             (response.status() == Some(202))
                 .then(|| rewrite::start_line(response, "SIP/2.0 204 No Notification"))
         })
-    }),
-    Fault::new(
-        "delivers-two-copies",
-        "F-152",
-        &["DM-DRV-03"],
-        "Each MESSAGE to a recipient is sent twice, the second time as another request.",
-    )
-    .seed(|parts| {
-        let outbox = TwoCopies {
-            inner: Arc::clone(&parts.outbox),
-            seen: Memory::default(),
-        };
-        Parts {
-            outbox: Arc::new(outbox),
-            ..parts
-        }
-    }),
-    Fault::new(
-        "each-registration-delivers",
-        "F-344",
-        &["DM-DRV-03"],
-        "Of several registrations in a row each has what waits sent, though it is on its way already.",
-    )
-    .seed(|parts| {
-        let rows = Arc::<Rows>::default();
-        let gate = RowsSeen {
-            inner: Arc::clone(&parts.gate),
-            outbox: Arc::clone(&parts.outbox),
-            rows: Arc::clone(&rows),
-        };
-        let outbox = SentPerRow {
-            inner: Arc::clone(&parts.outbox),
-            rows,
-        };
-        Parts {
-            gate: Arc::new(gate),
-            outbox: Arc::new(outbox),
-            ..parts
-        }
     }),
     Fault::new(
         "retransmission-is-new",
@@ -630,140 +591,6 @@ impl<F: Fn(&Message) -> Option<Bytes> + Send + Sync + 'static> Gate for Admittin
             incoming.message = changed;
         }
         self.inner.admit(incoming)
-    }
-}
-
-struct TwoCopies {
-    inner: Arc<dyn Outbox>,
-    seen: Memory<HashSet<Vec<u8>>>,
-}
-
-impl Outbox for TwoCopies {
-    fn send(&self, target: Target, octets: Bytes) -> Sending<'_> {
-        let request = rewrite::read(&octets).filter(|request| request.method() == Some("MESSAGE"));
-        let copy = request.and_then(|request| {
-            let call = request.header("Call-ID")?.value().into_owned();
-            let is_first = self.seen.get().insert(call);
-            is_first.then(|| copy_of(&request)).flatten()
-        });
-        Box::pin(async move {
-            let sent = self.inner.send(target, octets).await?;
-            if let Some(copy) = copy {
-                self.inner.send(target, copy).await?;
-            }
-            Ok(sent)
-        })
-    }
-
-    fn respond(&self, flow: Flow, fallback: SocketAddr, octets: Bytes) -> Sending<'_> {
-        self.inner.respond(flow, fallback, octets)
-    }
-
-    fn respond_now(&self, flow: Flow, address: SocketAddr, octets: Bytes) {
-        self.inner.respond_now(flow, address, octets);
-    }
-
-    fn sent_by(&self, target: Target) -> Option<SocketAddr> {
-        self.inner.sent_by(target)
-    }
-}
-
-/// The same message in a request of its own.
-fn copy_of(request: &Message) -> Option<Bytes> {
-    let via = rewrite::text(request, "Via")?.replace("z9hG4bK", "z9hG4bKcopy");
-    let other = rewrite::with_field(request, "Via", via);
-    let call = format!("copy{:016x}", fastrand::u64(..));
-    Some(rewrite::message(&other, |other| {
-        rewrite::with_field(other, "Call-ID", call)
-    }))
-}
-
-/// Registrations that follow each other within this time are in a row.
-const ROW: Duration = Duration::from_secs(5);
-
-/// The registrations of each account that came in a row, and what is sent to it meanwhile.
-#[derive(Default)]
-struct Rows(Memory<HashMap<String, Row>>);
-
-#[derive(Default)]
-struct Row {
-    last: Option<Instant>,
-    times: u32,
-    /// What went out once, as it would go out again; which comes first, message or registration, is a matter
-    /// of a millisecond.
-    sent: Option<(Target, Bytes)>,
-}
-
-struct RowsSeen {
-    inner: Arc<dyn Gate>,
-    outbox: Arc<dyn Outbox>,
-    rows: Arc<Rows>,
-}
-
-impl Gate for RowsSeen {
-    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
-        if incoming.message.method() == Some("REGISTER")
-            && incoming.message.header("Contact").is_some()
-            && let Some(account) = rewrite::account_in(&incoming.message, "To")
-        {
-            let again = {
-                let mut rows = self.rows.0.get();
-                let row = rows.entry(account).or_default();
-                if row.last.is_none_or(|last| last.elapsed() > ROW) {
-                    *row = Row::default();
-                }
-                row.last = Some(Instant::now());
-                row.times += 1;
-                row.sent.take_if(|_| row.times > 1)
-            };
-            if let Some((target, copy)) = again {
-                let outbox = Arc::clone(&self.outbox);
-                tokio::spawn(async move { outbox.send(target, copy).await.map(drop) });
-            }
-        }
-        self.inner.admit(incoming)
-    }
-}
-
-struct SentPerRow {
-    inner: Arc<dyn Outbox>,
-    rows: Arc<Rows>,
-}
-
-impl Outbox for SentPerRow {
-    fn send(&self, target: Target, octets: Bytes) -> Sending<'_> {
-        let request = rewrite::read(&octets).filter(|request| request.method() == Some("MESSAGE"));
-        let copy = request.and_then(|request| {
-            let account = rewrite::account_in(&request, "To")?;
-            let copy = copy_of(&request)?;
-            let mut rows = self.rows.0.get();
-            let row = rows.get_mut(&account)?;
-            if row.times > 1 && row.last.is_some_and(|last| last.elapsed() <= ROW) {
-                row.times = 1;
-                return Some(copy);
-            }
-            row.sent = Some((target, copy));
-            None
-        });
-        Box::pin(async move {
-            let sent = self.inner.send(target, octets).await?;
-            if let Some(copy) = copy {
-                self.inner.send(target, copy).await?;
-            }
-            Ok(sent)
-        })
-    }
-
-    fn respond(&self, flow: Flow, fallback: SocketAddr, octets: Bytes) -> Sending<'_> {
-        self.inner.respond(flow, fallback, octets)
-    }
-
-    fn respond_now(&self, flow: Flow, address: SocketAddr, octets: Bytes) {
-        self.inner.respond_now(flow, address, octets);
-    }
-
-    fn sent_by(&self, target: Target) -> Option<SocketAddr> {
-        self.inner.sent_by(target)
     }
 }
 

@@ -356,6 +356,7 @@ impl Decoder<'_> {
                 .get("of")
                 .map(|node| self.thing_named(node, "of", Wanted::Message)),
             answer: answering.answer,
+            lose_first: self.flag(fields.get("lose-first")),
             optional: self.flag(fields.get("optional")),
             within: self.duration(fields.get("within")),
             request_uri: self.maybe_matcher(fields.get("request-uri")),
