@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod check;
+pub mod compare;
 pub mod conclude;
 pub mod doctor;
 pub mod draft;
@@ -55,6 +56,8 @@ enum Sub {
     Merge(merge::Args),
     /// Judge a recorded run again, by the scenarios, requirements and waivers of today
     Judge(judge::Args),
+    /// Put records side by side: builds of one server, or several servers
+    Compare(compare::Args),
     /// Render a recorded run again: page, ladder of a case, capture, other formats
     Report(report::Args),
     /// Start the reference server
@@ -107,6 +110,7 @@ pub fn main() -> ExitStatus {
         Sub::Run(args) => run::execute(args, &mut out),
         Sub::Merge(args) => merge::execute(args, &mut out),
         Sub::Judge(args) => judge::execute(args, &mut out),
+        Sub::Compare(args) => compare::execute(args, &mut out),
         Sub::Report(args) => report::execute(args, &mut out),
         Sub::Serve(args) => serve::execute(args, &mut out),
         Sub::List(args) => list::execute(args, &mut out),

@@ -19,6 +19,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
+use crate::document::Document;
 use crate::record::RunRecord;
 
 /// A page that cannot be made.
@@ -32,7 +33,8 @@ pub enum Error {
     Pack(#[from] io::Error),
 }
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
+    ("document.html", include_str!("../templates/document.html")),
     ("report.html", include_str!("../templates/report.html")),
     ("parts.html", include_str!("../templates/parts.html")),
     ("style.css", include_str!("../templates/style.css")),
@@ -54,6 +56,34 @@ pub fn render(record: &RunRecord) -> Result<String, Error> {
 
 /// The same, written as it is made: the page of ten thousand cases is large enough not to stand in memory.
 pub fn write(record: &RunRecord, out: &mut dyn Write) -> Result<(), Error> {
+    let environment = environment()?;
+    let links = view::Links::of(record);
+    let page = environment.get_template("report.html")?;
+    let page = page.render(Serde(view::Page::of(record, &links)))?;
+    // The packs stand last, so that everything that can be read without them is there before they are.
+    let (before, after) = page.rsplit_once(PACKS).unwrap_or((&page, ""));
+    out.write_all(before.as_bytes())?;
+    pack::all(&record.cases, &links, &mut |pack| {
+        let first = pack.first;
+        write!(
+            out,
+            "<script type=\"text/plain\" class=\"pack\" data-first=\"{first}\">"
+        )?;
+        out.write_all(pack.octets.as_bytes())?;
+        out.write_all(b"</script>\n")
+    })?;
+    out.write_all(after.as_bytes())?;
+    Ok(())
+}
+
+/// A document as a page. It has no script at all.
+pub(crate) fn document(document: &Document) -> Result<String, Error> {
+    let environment = environment()?;
+    let page = environment.get_template("document.html")?;
+    Ok(page.render(Serde(document))?)
+}
+
+fn environment() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(
@@ -74,23 +104,7 @@ pub fn write(record: &RunRecord, out: &mut dyn Write) -> Result<(), Error> {
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
-    let links = view::Links::of(record);
-    let page = environment.get_template("report.html")?;
-    let page = page.render(Serde(view::Page::of(record, &links)))?;
-    // The packs stand last, so that everything that can be read without them is there before they are.
-    let (before, after) = page.rsplit_once(PACKS).unwrap_or((&page, ""));
-    out.write_all(before.as_bytes())?;
-    pack::all(&record.cases, &links, &mut |pack| {
-        let first = pack.first;
-        write!(
-            out,
-            "<script type=\"text/plain\" class=\"pack\" data-first=\"{first}\">"
-        )?;
-        out.write_all(pack.octets.as_bytes())?;
-        out.write_all(b"</script>\n")
-    })?;
-    out.write_all(after.as_bytes())?;
-    Ok(())
+    Ok(environment)
 }
 
 /// Text as it stands in an element as well as in an attribute in quotes.

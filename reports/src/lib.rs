@@ -23,7 +23,9 @@
 pub mod annotations;
 pub mod change;
 pub mod clause;
+pub mod comparison;
 pub mod ctrf;
+pub mod document;
 pub mod escape;
 pub mod event;
 pub mod excerpt;

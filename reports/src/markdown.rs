@@ -245,7 +245,7 @@ fn named<'r>(ids: impl Iterator<Item = &'r str>) -> String {
 }
 
 /// Foreign text in one line, in which nothing is markup.
-fn text(words: &str) -> String {
+pub(crate) fn text(words: &str) -> String {
     let words = escape::line(words);
     let mut out = String::with_capacity(words.len());
     for c in words.chars() {

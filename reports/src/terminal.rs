@@ -5,6 +5,7 @@
 //! those styles and line ends.
 
 pub mod changes;
+pub mod comparison;
 pub mod ladder;
 mod message;
 mod page;
@@ -778,14 +779,14 @@ fn list(parts: impl IntoIterator<Item = (usize, String, Style)>) -> Vec<Span> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use crate::sample;
 
     /// Removes what anstyle writes, and nothing else.
-    pub(super) fn strip(text: &str) -> String {
+    pub(crate) fn strip(text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
         while let Some(start) = rest.find("\x1b[") {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reports, read by what others made: tshark a capture, prove TAP, Chromium the page.
+# Reports, read by what others made: tshark a capture, prove TAP, Chromium the pages.
 #
 #   tests/reports/run.sh IMSPEC FOLDER
 #
@@ -32,3 +32,8 @@ fi
 
 "$imspec" report "$failing" --format html --out "$folder"
 python3 tests/reports/browser.py "$folder/report.html"
+
+"$imspec" compare "$folder" "$failing" --as servers --format html --out "$folder/servers.html"
+# That the one is worse than the other is no news here.
+"$imspec" compare "$folder" "$failing" --as builds --format html --out "$folder/builds.html" || true
+python3 tests/reports/documents.py "$folder/servers.html" "$folder/builds.html"

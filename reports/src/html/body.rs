@@ -8,8 +8,9 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use super::text;
-use super::view::{Links, paragraph, seconds, sign};
+use super::view::{Links, paragraph, seconds};
 use crate::clause;
+use crate::document::sign;
 use crate::escape;
 use crate::event;
 use crate::excerpt::{Cell, Extent, Line, crop, excerpt};

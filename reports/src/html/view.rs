@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::body;
 use super::message::{Row, rows};
 use crate::clause;
+use crate::document::sign;
 use crate::escape;
 use crate::event;
 use crate::excerpt::Extent;
@@ -437,16 +438,6 @@ pub(super) fn paragraph(text: &str) -> String {
         .map(escape::line)
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-pub(super) fn sign(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "✓",
-        Verdict::Fail => "✗",
-        Verdict::Inconclusive => "?",
-        Verdict::Error => "!",
-        Verdict::None | Verdict::NotApplicable => "·",
-    }
 }
 
 /// Class, name and heading.

@@ -159,7 +159,7 @@ fn cases(page: &mut Page, changes: &Changes, suite: &SuiteChanges) {
         }
         for change in own {
             let why = suite.unlike.get(&change.id).map(String::as_str);
-            case(page, change, why);
+            case(page, change, wanted, why);
         }
     }
 }
@@ -167,8 +167,9 @@ fn cases(page: &mut Page, changes: &Changes, suite: &SuiteChanges) {
 /// Checks of a case that are shown; the others are counted.
 const CHECKS: usize = 4;
 
-pub(super) fn case(page: &mut Page, change: &CaseChange, why: Option<&str>) {
-    let (style, sign) = Turn::of(change.then, change.now).map_or((theme::DIM, "·"), turned);
+/// One case that turned so, with its checks, or why it could not be judged.
+pub(super) fn case(page: &mut Page, change: &CaseChange, turn: Option<Turn>, why: Option<&str>) {
+    let (style, sign) = turn.map_or((theme::DIM, "·"), turned);
     let line = [
         span(style, format!("{sign} ")),
         span(theme::BOLD, &change.id),

@@ -1,4 +1,4 @@
-//! Records that are judged again, without their server.
+//! Records that are judged again or compared, without their server.
 
 #![allow(
     clippy::unwrap_used,
@@ -220,4 +220,57 @@ fn a_record_without_its_seed_is_refused() {
         "{}",
         ended.stderr
     );
+}
+
+#[test]
+fn a_build_that_is_worse_than_the_first_has_a_status_of_its_own() {
+    let bench = Bench::new();
+    loses_subject(&bench);
+    let compare = |args: &[&str], status| {
+        let mut all = vec!["compare"];
+        all.extend(args);
+        bench.imspec(&all).expect(status)
+    };
+    let waivers = "waivers:\n  - case: PG-06\n    reason: known\n    issue: https://example.org/1\n    until: 2999-12-31\n";
+    bench.write("waivers.yaml", waivers);
+    bench
+        .imspec(&[
+            "judge",
+            "out",
+            "--waivers",
+            "waivers.yaml",
+            "--out",
+            "waived",
+        ])
+        .expect(0);
+    compare(&["out", "out"], 0);
+    compare(&["out", "waived"], 0);
+    // Without the waiver something breaks conformance that did not.
+    let ended = compare(&["waived", "out"], 1);
+    assert!(
+        ended
+            .stdout
+            .contains("nonconformity (waived) → nonconformity"),
+        "{}",
+        ended.stdout
+    );
+    compare(&["waived", "out", "--as", "servers"], 0);
+    // One build, twice.
+    let ended = compare(&["it=out", "it=waived", "--quiet"], 0);
+    assert!(
+        ended.stdout.contains("No verdict turned"),
+        "{}",
+        ended.stdout
+    );
+    for format in ["markdown", "html"] {
+        compare(&["out", "waived", "--format", format, "--out", "page"], 0);
+        assert!(bench.read("page").contains("PG-06"));
+    }
+    let ended = compare(&["out"], 2);
+    assert!(
+        ended.stderr.contains("nothing beside it"),
+        "{}",
+        ended.stderr
+    );
+    compare(&["out", "elsewhere"], 2);
 }
