@@ -61,15 +61,15 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
-        "sends-again-without-subject",
+        "sends-again-to-default-port",
         "F-376",
         &["RFC3261-17.1.2"],
-        "A MESSAGE to a recipient that is sent again has no Subject any more.",
+        "A MESSAGE to a recipient that is sent again goes to port 5060.",
     )
     .seed(|parts| {
         let seen = Memory::<HashSet<Vec<u8>>>::default();
         sending(parts, move |_, request| {
-            again(&seen, request).map(|()| Instead::Other(rewrite::without(request, &["Subject"])))
+            again(&seen, request).map(|()| Instead::ToPort(5060))
         })
     }),
 ];
@@ -84,8 +84,8 @@ fn again(seen: &Memory<HashSet<Vec<u8>>>, request: &Message) -> Option<()> {
 enum Instead {
     /// Sends this besides.
     Twice(Bytes),
-    /// Sends this.
-    Other(Bytes),
+    /// Sends it to this port.
+    ToPort(u16),
     /// Sends nothing, as if it had been.
     Never,
 }
@@ -122,7 +122,11 @@ impl<F: Fn(Target, &Message) -> Option<Instead> + Send + Sync + 'static> Outbox 
                     self.inner.send(target, copy).await?;
                     Ok(sent)
                 }
-                Some(Instead::Other(other)) => self.inner.send(target, other).await,
+                Some(Instead::ToPort(port)) => {
+                    let mut other = target;
+                    other.address.set_port(port);
+                    self.inner.send(other, octets).await
+                }
                 Some(Instead::Never) => Ok(Closed::never()),
             }
         })
