@@ -9,9 +9,11 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use support::fake::{Fake, answer, is, obliging};
 use support::{Bench, Server, free_port};
 
@@ -79,9 +81,12 @@ fn a_wrong_password() {
     insta::assert_snapshot!(diagnosis(&bench, 4, &[server.udp.port()]));
 }
 
+/// Whom a server knows that has a few users.
+const USERS: [&str; 4] = ["one", "two", "three", "four"];
+
 /// An application server that knows four users, and believes who sends from there.
 fn behind(bench: &Bench, core: &str) -> Server {
-    let users = ["one", "two", "three", "four"].map(|user| format!("\"sip:{user}@example.org\""));
+    let users = USERS.map(|user| format!("\"sip:{user}@example.org\""));
     let config = format!(
         "accounts: [{}]\ntrust: {{ core: [\"{core}\"] }}\n",
         users.join(", ")
@@ -314,6 +319,178 @@ fn a_program_that_is_not_installed() {
         "adapters:\n  process: { command: [no-such-server, -f, x] }\n",
     );
     insta::assert_snapshot!(diagnosis(&bench, 4, &[]));
+}
+
+/// A server with a certificate of an authority of its own, over TLS and both kinds of WebSocket.
+struct Secured {
+    bench: Bench,
+    server: Server,
+}
+
+impl Secured {
+    /// The certificate is of that authority, names that domain, and is valid or was.
+    fn new(authority: &str, domain: &str, expired: bool) -> Self {
+        let bench = Bench::new();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, authority);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let mut params = CertificateParams::new(vec![domain.to_owned()]).unwrap();
+        if expired {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        bench.write("ca.pem", &authority.pem());
+        let certificate = bench.write("server.pem", &certificate.pem());
+        let key = bench.write("server.key", &key.serialize_pem());
+        let users = USERS.map(|user| format!("\"sip:{user}@example.org\""));
+        let config = format!(
+            "accounts: [{}]\ntls: {{ certificate: \"{}\", key: \"{}\" }}\n",
+            users.join(", "),
+            certificate.display(),
+            key.display()
+        );
+        let server = Server::listening(&bench, &["tls", "ws", "wss"], &config);
+        Self { bench, server }
+    }
+
+    /// What the doctor says of a server that is reached so: by `transport`, at the port of `at`.
+    fn diagnosis(&self, transport: &str, at: &str, ca: &str, status: i32) -> String {
+        let at = self.server.at(at);
+        let path = if transport.starts_with("ws") {
+            "/sip"
+        } else {
+            ""
+        };
+        let text = format!(
+            "name: secure\nsut: {{ product: Somebody's server }}\npixit:\n  target: {{ {transport}: \"{at}{path}\" }}\n  \
+             domain: example.org\n  accounts: {{ list: [one, two, three, four] }}\n  tls: {{ ca: {ca} }}\n  timers: {{ answer: 10s, delivery: 10s, quiet: 50ms }}\n\
+             pics: {{ store.modes: [pager] }}\n"
+        );
+        self.bench.write("profile.yaml", &text);
+        diagnosis(&self.bench, status, &[at.port()])
+    }
+}
+
+#[test]
+fn a_server_over_tls_and_websocket() {
+    let secured = Secured::new("Authority", "example.org", false);
+    let mut all = String::new();
+    for transport in ["tls", "ws", "wss"] {
+        let _ = writeln!(
+            all,
+            "{}",
+            secured.diagnosis(transport, transport, "ca.pem", 0)
+        );
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn what_keeps_tls_and_websocket_from_coming_about() {
+    let right = Secured::new("Authority", "example.org", false);
+    let other = Secured::new("Another", "example.org", false);
+    right.bench.write("other.pem", &other.bench.read("ca.pem"));
+    right.bench.write("none.pem", "no certificate\n");
+    let renamed = Secured::new("Authority", "other.example", false);
+    let expired = Secured::new("Authority", "example.org", true);
+    let broken = [
+        ("Another authority.", &right, "tls", "tls", "other.pem"),
+        (
+            "Another authority, WebSocket.",
+            &right,
+            "wss",
+            "wss",
+            "other.pem",
+        ),
+        (
+            "A file without an authority.",
+            &right,
+            "tls",
+            "tls",
+            "none.pem",
+        ),
+        (
+            "The certificate of another domain.",
+            &renamed,
+            "tls",
+            "tls",
+            "ca.pem",
+        ),
+        (
+            "The certificate of another domain, WebSocket.",
+            &renamed,
+            "wss",
+            "wss",
+            "ca.pem",
+        ),
+        (
+            "A certificate of long ago.",
+            &expired,
+            "tls",
+            "tls",
+            "ca.pem",
+        ),
+        (
+            "A certificate of long ago, WebSocket.",
+            &expired,
+            "wss",
+            "wss",
+            "ca.pem",
+        ),
+        (
+            "TLS where plain SIP is spoken.",
+            &right,
+            "tls",
+            "tcp",
+            "ca.pem",
+        ),
+        (
+            "TLS where WebSocket is spoken.",
+            &right,
+            "tls",
+            "ws",
+            "ca.pem",
+        ),
+        (
+            "WebSocket where SIP is spoken.",
+            &right,
+            "ws",
+            "tcp",
+            "ca.pem",
+        ),
+        (
+            "WebSocket without TLS where it is under TLS.",
+            &right,
+            "ws",
+            "wss",
+            "ca.pem",
+        ),
+        (
+            "WebSocket under TLS where it is without.",
+            &right,
+            "wss",
+            "ws",
+            "ca.pem",
+        ),
+    ];
+    let mut all = String::new();
+    for (what, server, transport, at, ca) in broken {
+        let said = server.diagnosis(transport, at, ca, 4);
+        // What comes after the target is the same for all.
+        let target = said.lines().skip_while(|line| !line.starts_with("fails"));
+        let target: Vec<&str> = target
+            .enumerate()
+            .take_while(|(number, line)| *number == 0 || line.starts_with(' '))
+            .map(|(_, line)| line)
+            .collect();
+        let _ = writeln!(all, "{what}\n{}\n", target.join("\n"));
+    }
+    insta::assert_snapshot!(all);
 }
 
 #[test]

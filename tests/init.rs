@@ -162,6 +162,45 @@ fn a_password_that_is_not_given_is_asked_for_in_the_profile() {
 }
 
 #[test]
+fn an_application_server_with_a_few_users() {
+    let bench = Bench::new();
+    let users = ["one", "two", "three", "four"].map(|user| format!("\"sip:{user}@example.org\""));
+    let config = format!(
+        "accounts: [{}]\ntrust: {{ core: [\"127.0.0.1\"] }}\n",
+        users.join(", ")
+    );
+    let server = Server::start(&bench, &config);
+    let target = format!("udp:{}", server.udp);
+    let args = [
+        "init",
+        "--target",
+        &target,
+        "--domain",
+        "example.org",
+        "--registration",
+        "third-party",
+        "--accounts",
+        "list:one,two,three,four",
+        "--out",
+        "mine",
+        "--yes",
+    ];
+    bench.imspec(&args).expect(0);
+    let written = bench.read("mine/profile.yaml");
+    for line in [
+        "  registration: third-party\n",
+        "    list: [\"one\", \"two\", \"three\", \"four\"]\n",
+        "  delivery.trigger: on-register  #",
+    ] {
+        assert!(written.contains(line), "{line}\n{written}");
+    }
+    bench
+        .imspec(&["check", "--strict", "--profile", "mine"])
+        .expect(0);
+    bench.imspec(&["doctor", "mine"]).expect(0);
+}
+
+#[test]
 fn nobody_there_writes_nothing() {
     let bench = Bench::new();
     let port = free_port();
@@ -218,6 +257,34 @@ fn what_is_missing_or_wrong_is_said() {
             "udp:127.0.0.1:5060",
             "--accounts",
             "control",
+        ],
+        &[
+            "init",
+            "--target",
+            "udp:127.0.0.1:5060",
+            "--accounts",
+            "pattern:user-1",
+        ],
+        &[
+            "init",
+            "--target",
+            "udp:127.0.0.1:5060",
+            "--accounts",
+            "some",
+        ],
+        &[
+            "init",
+            "--outbound-proxy",
+            "udp:127.0.0.1:5060",
+            "--registration",
+            "fourth-party",
+        ],
+        &[
+            "init",
+            "--outbound-proxy",
+            "udp:127.0.0.1:5060",
+            "--transport",
+            "tcp",
         ],
     ]
     .iter()

@@ -122,6 +122,7 @@ impl Ended {
 /// The reference server as a process of its own, killed with the test.
 pub struct Server {
     child: Child,
+    ready: Value,
     pub udp: SocketAddr,
     pub control: SocketAddr,
 }
@@ -129,8 +130,18 @@ pub struct Server {
 impl Server {
     /// On free ports, with further configuration.
     pub fn start(bench: &Bench, more: &str) -> Self {
+        Self::listening(bench, &[], more)
+    }
+
+    /// The same, also over these transports.
+    pub fn listening(bench: &Bench, transports: &[&str], more: &str) -> Self {
+        let listen = ["udp", "tcp"].iter().chain(transports);
+        let listen: Vec<String> = listen
+            .map(|transport| format!("{transport}: [\"127.0.0.1:0\"]"))
+            .collect();
+        let listen = listen.join(", ");
         let config = format!(
-            "listen: {{ udp: [\"127.0.0.1:0\"], tcp: [\"127.0.0.1:0\"] }}\ncontrol: \"127.0.0.1:0\"\nstore: {{ path: \"{}\" }}\n{more}",
+            "listen: {{ {listen} }}\ncontrol: \"127.0.0.1:0\"\nstore: {{ path: \"{}\" }}\n{more}",
             bench.path("server.db").display()
         );
         let config = bench.write("server.yaml", &config);
@@ -149,7 +160,13 @@ impl Server {
             child,
             udp: ready["udp"][0].as_str().unwrap().parse().unwrap(),
             control: ready["control"].as_str().unwrap().parse().unwrap(),
+            ready,
         }
+    }
+
+    /// Where it listens for a transport.
+    pub fn at(&self, transport: &str) -> SocketAddr {
+        self.ready[transport][0].as_str().unwrap().parse().unwrap()
     }
 
     pub fn kill(&mut self) {

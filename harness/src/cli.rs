@@ -71,7 +71,7 @@ enum Sub {
     /// Find mistakes in scenarios, profiles and waivers
     Check(check::Args),
     /// Write a profile for a server, with what it shows when it is asked
-    Init(init::Args),
+    Init(Box<init::Args>),
     /// Try each thing that a profile promises, and say of what fails what to check
     Doctor(doctor::Args),
     /// Hold the adapters of a profile to what a run relies on

@@ -6,7 +6,7 @@ mod write;
 
 use serde_json::Value;
 
-use crate::sut::profile::Transport;
+use crate::sut::profile::{Registration, Transport};
 
 pub use learn::{Learnt, Seen, learn};
 pub use write::{answers, profile};
@@ -28,6 +28,12 @@ pub struct Given {
     pub bind: std::net::IpAddr,
     /// File of certificates: who vouches for the server under TLS.
     pub ca: Option<std::path::PathBuf>,
+    /// The targets are those of an outbound proxy before the server.
+    pub proxied: bool,
+    /// How users get online.
+    pub registration: Registration,
+    /// Whether the agents belong to the operator; what goes with the registration where nothing is said.
+    pub trusted: Option<bool>,
     /// How accounts come into being.
     pub accounts: Accounts,
     /// Rule for passwords, with `${user}` and `${domain}`.
@@ -51,6 +57,10 @@ pub enum Accounts {
     Control,
     /// By a program: its words.
     Command(Vec<String>),
+    /// These are all that there are, by user part.
+    List(Vec<String>),
+    /// So many, by a pattern with `${n}`.
+    Pattern(String, u32),
 }
 
 /// What reads the store.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{ExitStatus, Stop};
 use crate::catalogue::PicsKeys;
 use crate::init::{self, Accounts, Given, Learnt, Store};
-use crate::sut::profile::Transport;
+use crate::sut::profile::{Registration, Transport};
 
 /// Write a profile for a server, with what it shows when it is asked
 #[derive(clap::Args)]
@@ -20,7 +20,18 @@ pub struct Args {
     /// The domain that it serves; default: the host of the target
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// How accounts come into being: any (every user part is one), control, or command:PROGRAM
+    /// The same of an outbound proxy before the server, in the place of --target
+    #[arg(long, value_name = "[TRANSPORT:]HOST:PORT", conflicts_with = "target")]
+    outbound_proxy: Vec<String>,
+    /// How users get online: register, third-party (the harness is the S-CSCF before an application server), third-party:URI (of that
+    /// server), or command:PROGRAM, which hears `online` or `offline`, the account, the contact and the seconds
+    #[arg(long, value_name = "HOW")]
+    registration: Option<String>,
+    /// Whether the agents are users, or belong to the operator and assert identities
+    #[arg(long, value_name = "SIDE", value_parser = ["user", "trusted"])]
+    side: Option<String>,
+    /// How accounts come into being: any (every user part is one), control, command:PROGRAM, or those that there are:
+    /// list:alice,bob,1003 or pattern:user-${n}:6
     #[arg(long, value_name = "HOW")]
     accounts: Option<String>,
     /// The rule by which accounts have their passwords, such as 'secret-of-${user}'
@@ -159,7 +170,7 @@ fn probed(given: &mut Given, keys: &PicsKeys) -> Result<Learnt, Stop> {
 
 fn given(args: &Args, keys: &PicsKeys) -> Result<Given, Stop> {
     let asks = !args.yes && std::io::stdin().is_terminal();
-    let mut targets = args.target.clone();
+    let mut targets = [&args.target[..], &args.outbound_proxy].concat();
     if targets.is_empty() {
         let answer = asks
             .then(|| ask("Address of the server, [udp:|tcp:]host:port", ""))
@@ -204,8 +215,13 @@ fn given(args: &Args, keys: &PicsKeys) -> Result<Given, Stop> {
     };
     if !parsed.iter().any(|(known, _)| *known == transport) {
         return Err(invalid(format!(
-            "--transport {0}, and no --target for it: give --target {0}:HOST:PORT",
-            transport.as_str()
+            "--transport {0}, and no {1} for it: give {1} {0}:HOST:PORT",
+            transport.as_str(),
+            if args.outbound_proxy.is_empty() {
+                "--target"
+            } else {
+                "--outbound-proxy"
+            }
         )));
     }
     let bind = match args.bind {
@@ -235,6 +251,9 @@ fn given(args: &Args, keys: &PicsKeys) -> Result<Given, Stop> {
             .ca
             .as_ref()
             .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())),
+        proxied: !args.outbound_proxy.is_empty(),
+        registration: registration(args.registration.as_deref())?,
+        trusted: args.side.as_deref().map(|side| side == "trusted"),
         accounts,
         password,
         username: args.username_rule.clone(),
@@ -261,11 +280,14 @@ fn reached_into(args: &Args) -> Result<(Accounts, Store), Stop> {
         None if args.control.is_some() => Accounts::Control,
         None | Some("any" | "none") => Accounts::Any,
         Some("control") => needs_control("--accounts").map(|()| Accounts::Control)?,
-        Some(how) => Accounts::Command(command(
-            how,
-            "--accounts",
-            "any, control or command:PROGRAM",
-        )?),
+        Some(how) => match those_that_there_are(how)? {
+            Some(few) => few,
+            None => {
+                let expected =
+                    "any, control, command:PROGRAM, list:NAME,NAME… or pattern:NAME-${n}:COUNT";
+                Accounts::Command(command(how, "--accounts", expected)?)
+            }
+        },
     };
     let store = match args.store.as_deref() {
         None if args.control.is_some() => Store::Control,
@@ -274,6 +296,60 @@ fn reached_into(args: &Args) -> Result<(Accounts, Store), Stop> {
         Some(how) => Store::Command(command(how, "--store", "none, control or command:PROGRAM")?),
     };
     Ok((accounts, store))
+}
+
+/// `list:alice,bob` and `pattern:user-${n}:6`.
+fn those_that_there_are(how: &str) -> Result<Option<Accounts>, Stop> {
+    if let Some(names) = how.strip_prefix("list:") {
+        let names: Vec<String> = names
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect();
+        return Ok(Some(Accounts::List(names)));
+    }
+    let Some(pattern) = how.strip_prefix("pattern:") else {
+        return Ok(None);
+    };
+    let counted = pattern.rsplit_once(':');
+    let counted = counted.and_then(|(pattern, count)| Some((pattern, count.parse().ok()?)));
+    match counted {
+        Some((pattern, count)) if pattern.contains("${n}") => {
+            Ok(Some(Accounts::Pattern(pattern.to_owned(), count)))
+        }
+        _ => Err(invalid(format!(
+            "--accounts `{how}`: expected pattern:NAME-${{n}}:COUNT, such as pattern:user-${{n}}:6"
+        ))),
+    }
+}
+
+/// How users get online.
+fn registration(how: Option<&str>) -> Result<Registration, Stop> {
+    Ok(match how {
+        None | Some("register") => Registration::Register,
+        Some("third-party") => Registration::ThirdParty { server: None },
+        Some(how) => {
+            if let Some(uri) = how.strip_prefix("third-party:") {
+                return Ok(Registration::ThirdParty {
+                    server: Some(uri.to_owned()),
+                });
+            }
+            let words = how.strip_prefix("command:").unwrap_or_default();
+            let program: Vec<&str> = words.split_whitespace().collect();
+            if program.is_empty() {
+                return Err(invalid(format!(
+                    "--registration `{how}`: expected register, third-party, third-party:URI or command:PROGRAM"
+                )));
+            }
+            let with = |more: &[&str]| {
+                let words = program.iter().chain(more);
+                words.map(ToString::to_string).collect()
+            };
+            Registration::Command {
+                online: with(&["online", "${account}", "${contact}", "${expires}"]),
+                offline: with(&["offline", "${account}", "${contact}", "0"]),
+            }
+        }
+    })
 }
 
 /// One question; nothing where the answer is empty and there is no usual one.

@@ -291,8 +291,12 @@ fn unreached(sound: &Profile, transport: Transport, why: &str) -> Vec<String> {
         ];
     }
     if why == "no answer" {
+        let spoken = match transport {
+            Transport::Udp => String::new(),
+            _ => format!(", and that {speaks}"),
+        };
         return vec![
-            format!("`pixit.target.{name}`: host and port, and that the server runs"),
+            format!("`pixit.target.{name}`: host and port, that the server runs{spoken}"),
             format!(
                 "that a packet from `pixit.bind` ({}) finds its way there and back: routes, firewalls",
                 sound.pixit.bind

@@ -8,12 +8,12 @@ use std::time::Duration;
 use imspec_wire::digest::AuthValue;
 use serde_json::{Value, json};
 
-use super::{Given, write};
+use super::{Accounts, Given, write};
 use crate::catalogue::PicsKeys;
 use crate::doctor::visit::{Heard, Visit};
 use crate::document::Source;
 use crate::sut::places::Places;
-use crate::sut::profile::{Adapters, Profile, Provision, Transport};
+use crate::sut::profile::{Adapters, Profile, Provision, Registration, Transport};
 use crate::sut::{Instance, probe};
 
 /// How long somebody who is there takes to say so, and to answer a request.
@@ -171,19 +171,38 @@ async fn registration(given: &Given, visit: &Visit, learnt: &mut Learnt) {
     }
     credentials("auth.register", "REGISTER", given, &heard, learnt);
     if matches!(heard.status(), Some(403 | 404)) {
+        let (whose, or, question) = doubts(given);
         learnt.remarks.push((
             "accounts",
             format!(
-                "REGISTER of a user part that was made up is answered with {}: either the domain is not the server's, or \
-                 it does not take every user part for an account, and a program or the control API must make them",
+                "REGISTER of {whose} is answered with {}: either the domain is not the server's, or {or}",
                 outcome(&heard)
             ),
         ));
-        said = format!(
-            "{said}: is the domain right? Does every user part have an account (--accounts)?"
-        );
+        said = format!("{said}: is the domain right? {question}");
     }
     learnt.saw("REGISTER", said);
+}
+
+/// Who was registered in vain, what may be the reason, and what to ask oneself.
+fn doubts(given: &Given) -> (&'static str, &'static str, &'static str) {
+    match (&given.registration, &given.accounts) {
+        (Registration::ThirdParty { .. }, _) => (
+            "a user by an S-CSCF",
+            "it does not take this machine for one of its core, or it does not know the user",
+            "Does the server believe an S-CSCF on this machine?",
+        ),
+        (_, Accounts::List(_) | Accounts::Pattern(..)) => (
+            "one of these users",
+            "there is no such account",
+            "Does the server have these accounts?",
+        ),
+        _ => (
+            "a user part that was made up",
+            "it does not take every user part for an account, and a program or the control API must make them",
+            "Does every user part have an account (--accounts)?",
+        ),
+    }
 }
 
 /// Whether a message for somebody who is offline was taken.

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::{Accounts, Given, Learnt, Store};
 use crate::catalogue::{PicsKey, PicsKeys, PicsType};
+use crate::sut::profile::Registration;
 
+/// What stands before accounts that cases share.
+const SHARED: &str = "    # All accounts that there are; cases share them. What lies in them is lost: they are cleaned before each case.\n";
 /// Columns of a comment.
 const WIDTH: usize = 110;
 
@@ -33,11 +36,16 @@ pub fn profile(given: &Given, learnt: &Learnt, keys: &PicsKeys) -> String {
 fn pixit(text: &mut String, given: &Given, learnt: &Learnt) {
     text.push_str("pixit:\n");
     remarks(text, learnt, "target");
-    text.push_str("  target:\n");
+    text.push_str(if given.proxied {
+        "  # A proxy before the server; everything goes there, with a Route that names it.\n  outbound-proxy:\n"
+    } else {
+        "  target:\n"
+    });
     for (transport, target) in &given.targets {
         let _ = writeln!(text, "    {}: {}", transport.as_str(), quoted(target));
     }
     let _ = writeln!(text, "  domain: {}", quoted(&given.domain));
+    standing(text, given);
     remarks(text, learnt, "accounts");
     text.push_str("  accounts:\n");
     match &given.accounts {
@@ -48,6 +56,14 @@ fn pixit(text: &mut String, given: &Given, learnt: &Learnt) {
         Accounts::Control => text.push_str("    provision: control\n"),
         Accounts::Command(words) => {
             let _ = writeln!(text, "    provision: {{ command: {} }}", list(words));
+        }
+        Accounts::List(names) => {
+            text.push_str(SHARED);
+            let _ = writeln!(text, "    list: {}", list(names));
+        }
+        Accounts::Pattern(pattern, count) => {
+            text.push_str(SHARED);
+            let _ = writeln!(text, "    pattern: {}\n    count: {count}", quoted(pattern));
         }
     }
     match &given.password {
@@ -79,6 +95,39 @@ fn pixit(text: &mut String, given: &Given, learnt: &Learnt) {
     text.push_str(
         "  # timers: { t1: 500ms, answer: 32s, delivery: 5s, quiet: 500ms, store: 2s }\n",
     );
+}
+
+/// How users get online, and where the tester stands.
+fn standing(text: &mut String, given: &Given) {
+    match &given.registration {
+        Registration::Register => {
+            text.push_str("  # How users get online: register, third-party (the harness is an S-CSCF before an application server), or programs.\n");
+            text.push_str("  registration: register\n");
+        }
+        Registration::ThirdParty { server } => {
+            text.push_str("  # The harness is the S-CSCF of an IMS core, the server an application server behind it (3GPP TS 24.229 §5.4.1.7).\n");
+            let how = server.as_deref().map_or("third-party".to_owned(), |uri| {
+                format!("{{ third-party: {{ server: {} }} }}", quoted(uri))
+            });
+            let _ = writeln!(text, "  registration: {how}");
+        }
+        Registration::Command { online, offline } => {
+            text.push_str("  # A program brings users online and offline.\n");
+            let _ = writeln!(
+                text,
+                "  registration:\n    command:\n      online: {}\n      offline: {}",
+                list(online),
+                list(offline)
+            );
+        }
+    }
+    if let Some(trusted) = given.trusted {
+        text.push_str(
+            "  # Whether the agents are users, or belong to the operator and assert identities.\n",
+        );
+        let side = if trusted { "trusted" } else { "user" };
+        let _ = writeln!(text, "  side: {side}");
+    }
 }
 
 fn pics(text: &mut String, given: &Given, learnt: &Learnt, keys: &PicsKeys) {
@@ -265,6 +314,9 @@ mod tests {
             transport: Transport::Udp,
             bind: [127, 0, 0, 1].into(),
             ca: None,
+            proxied: false,
+            registration: Registration::Register,
+            trusted: None,
             accounts: Accounts::Any,
             password: None,
             username: None,
@@ -296,6 +348,45 @@ mod tests {
         let read = Profile::read(Source::new("profile.yaml", text), Path::new(".")).unwrap();
         assert_eq!(read.product, "Server: x \"1\"");
         assert_eq!(read.pics.len(), 1);
+    }
+
+    #[test]
+    fn wherever_the_tester_stands_it_is_a_profile() {
+        let keys = PicsKeys::bundled().unwrap();
+        let command = Registration::Command {
+            online: vec!["./presence.sh".into(), "online".into()],
+            offline: vec!["./presence.sh".into(), "offline".into()],
+        };
+        let server = Some("sip:as.example.org".to_owned());
+        let core = Registration::ThirdParty { server };
+        for (registration, trusted, accounts) in [
+            (
+                core.clone(),
+                None,
+                Accounts::List(vec!["one".into(), "1002".into()]),
+            ),
+            (
+                command.clone(),
+                Some(false),
+                Accounts::Pattern("u-${n}".into(), 6),
+            ),
+        ] {
+            let given = Given {
+                proxied: registration == command,
+                registration: registration.clone(),
+                trusted,
+                accounts,
+                ..given()
+            };
+            let text = profile(&given, &Learnt::default(), &keys);
+            let read = Profile::read(Source::new("profile.yaml", text), Path::new(".")).unwrap();
+            let standing = &read.pixit.standing;
+            assert_eq!(standing.registration, registration);
+            assert_eq!(standing.proxied, registration == command);
+            assert_eq!(standing.trusted, registration == core);
+            let few = if registration == core { 2 } else { 6 };
+            assert_eq!(read.few().unwrap().len(), few);
+        }
     }
 
     #[test]
