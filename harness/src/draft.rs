@@ -11,6 +11,8 @@
 //! - [`link`]: which requirement came from which statement, by its [fingerprint](crate::catalogue::fingerprint), and what
 //!   changed since.
 //!
+//! [`lint`] tells where the wording does not hold.
+//!
 //! A draft is a stranger's file: nothing in it makes the command panic or take more than a few times its size, and what
 //! had to be assumed to read it is said.
 
@@ -19,6 +21,7 @@ mod docx;
 mod html;
 pub mod layout;
 pub mod link;
+pub mod lint;
 mod pattern;
 pub mod render;
 mod sentence;

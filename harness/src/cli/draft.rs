@@ -1,6 +1,7 @@
 //! `imspec draft`: for those who write the specification; one file a command.
 
 pub mod extract;
+pub mod lint;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub struct Args {
 enum Sub {
     /// List the normative statements of a draft, and the requirements that came from them
     Extract(extract::Args),
+    /// Find wording that is ambiguous, cannot be tested, or contradicts the RFCs
+    Lint(lint::Args),
 }
 
 /// A draft to be read.
@@ -32,6 +35,7 @@ struct File {
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     let done = match &args.command {
         Sub::Extract(args) => extract::execute(args, out),
+        Sub::Lint(args) => lint::execute(args, out),
     };
     match done {
         Ok(status) => status,
