@@ -13,6 +13,9 @@
 //! | [`tap`], [`ctrf`] | other collectors of test results |
 //! | [`annotations`] | GitHub, at the line of the scenario |
 //! | [`pcapng`] | Wireshark |
+//! | [`statement`] | a laboratory, a standards meeting: SCTR and PCTR of ISO/IEC 9646 |
+//! | [`badge`] | a README |
+//! | [`comparison`] | who has several records: builds, or servers |
 //! | [`json`] | programs, and imspec itself later |
 //!
 //! Below them, in the order in which they build on each other: [`escape`] makes foreign text safe to show,
@@ -21,6 +24,7 @@
 //! [`ladder`] puts the messages of a case in one picture.
 
 pub mod annotations;
+pub mod badge;
 pub mod change;
 pub mod clause;
 pub mod comparison;
@@ -38,6 +42,7 @@ pub mod markdown;
 pub mod outcome;
 pub mod pcapng;
 pub mod record;
+pub mod statement;
 pub mod summary;
 pub mod tap;
 pub mod terminal;

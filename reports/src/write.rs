@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
+use crate::badge::Badge;
 use crate::record::RunRecord;
-use crate::{annotations, ctrf, html, json, junit, markdown, tap};
+use crate::{annotations, ctrf, html, json, junit, markdown, statement, tap};
 
 /// Names of the files that [`write_all`] writes, in its order.
 pub const FILES: [&str; 4] = ["run.json", "junit.xml", "summary.md", "report.html"];
@@ -54,6 +55,13 @@ pub fn render(record: &RunRecord, name: &str) -> io::Result<Vec<u8>> {
         "summary.md" => markdown::render(record),
         "results.tap" => tap::render(record),
         "ctrf.json" => ctrf::render(record).map_err(io::Error::other)?,
+        "badge.json" => Badge::of(record).json().map_err(io::Error::other)?,
+        "badge.svg" => Badge::of(record).svg(),
+        "statement.md" => statement::document(record).markdown(),
+        "statement.html" => {
+            let page = statement::document(record).html();
+            page.map_err(io::Error::other)?
+        }
         "annotations.txt" => annotations::render(record),
         "report.html" => html::render(record).map_err(io::Error::other)?,
         _ => return Err(io::Error::other(format!("no report is called {name}"))),

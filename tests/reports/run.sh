@@ -36,4 +36,5 @@ python3 tests/reports/browser.py "$folder/report.html"
 "$imspec" compare "$folder" "$failing" --as servers --format html --out "$folder/servers.html"
 # That the one is worse than the other is no news here.
 "$imspec" compare "$folder" "$failing" --as builds --format html --out "$folder/builds.html" || true
-python3 tests/reports/documents.py "$folder/servers.html" "$folder/builds.html"
+"$imspec" report "$failing" --format statement --out "$folder"
+python3 tests/reports/documents.py "$folder/servers.html" "$folder/builds.html" "$folder/statement.html"

@@ -48,6 +48,14 @@ pub enum Format {
     Ctrf,
     /// annotations.txt: commands by which GitHub shows failures at the lines of scenarios
     Github,
+    /// statement.html: the conformance statement, SCTR and PCTR of ISO/IEC 9646
+    Statement,
+    /// statement.md: the same as Markdown
+    StatementMarkdown,
+    /// badge.svg
+    Badge,
+    /// badge.json: for the endpoint badge of shields.io
+    Shields,
     /// run.json
     Json,
     /// run.json.zst
@@ -63,6 +71,10 @@ impl Format {
             Self::Tap => "results.tap",
             Self::Ctrf => "ctrf.json",
             Self::Github => "annotations.txt",
+            Self::Statement => "statement.html",
+            Self::StatementMarkdown => "statement.md",
+            Self::Badge => "badge.svg",
+            Self::Shields => "badge.json",
             Self::Json => "run.json",
             Self::Zst => "run.json.zst",
         }
