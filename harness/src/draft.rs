@@ -11,11 +11,12 @@
 //! - [`link`]: which requirement came from which statement, by its [fingerprint](crate::catalogue::fingerprint), and what
 //!   changed since.
 //!
-//! [`lint`] tells where the wording does not hold.
+//! [`lint`] tells where the wording does not hold, [`coverage`] what shows each statement.
 //!
 //! A draft is a stranger's file: nothing in it makes the command panic or take more than a few times its size, and what
 //! had to be assumed to read it is said.
 
+pub mod coverage;
 pub mod decode;
 mod docx;
 mod html;

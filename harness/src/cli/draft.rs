@@ -1,5 +1,6 @@
 //! `imspec draft`: for those who write the specification; one file a command.
 
+pub mod coverage;
 pub mod extract;
 pub mod lint;
 
@@ -20,6 +21,8 @@ pub struct Args {
 enum Sub {
     /// List the normative statements of a draft, and the requirements that came from them
     Extract(extract::Args),
+    /// Tell for each statement which requirements, scenarios and faults show it, and how servers did
+    Coverage(coverage::Args),
     /// Find wording that is ambiguous, cannot be tested, or contradicts the RFCs
     Lint(lint::Args),
 }
@@ -35,6 +38,7 @@ struct File {
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
     let done = match &args.command {
         Sub::Extract(args) => extract::execute(args, out),
+        Sub::Coverage(args) => coverage::execute(args, out),
         Sub::Lint(args) => lint::execute(args, out),
     };
     match done {

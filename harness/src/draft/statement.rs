@@ -110,8 +110,9 @@ pub(super) fn extract(clauses: &[Clause], blocks: &[Block]) -> Found {
         }
     }
     for (reason, count) in left_out {
+        let words = if count == 1 { "key word" } else { "key words" };
         finder.found.assumptions.push(format!(
-            "{count} key words in \"{reason}\" are left out: that part only informs"
+            "left out, for that part only informs: {count} {words} in \"{reason}\""
         ));
     }
     if !finder
