@@ -140,6 +140,48 @@ fn cases_share_the_few_accounts_of_a_black_box() {
     }
 }
 
+/// An application server has one next hop for all users of all cases.
+#[test]
+fn all_users_of_an_s_cscf_are_found_at_one_address() {
+    let bench = Bench::new();
+    let server = Server::start(&bench, "trust: { core: [\"127.0.0.1\"] }\n");
+    let profile = bench.black_box(server.udp, Some(server.control), "");
+    let address = format!("127.0.0.1:{}", free_port());
+    let text = std::fs::read_to_string(&profile).unwrap().replace(
+        "  domain: example.org\n",
+        &format!(
+            "  domain: example.org\n  registration: {{ third-party: {{ address: \"{address}\" }} }}\n"
+        ),
+    );
+    std::fs::write(&profile, text).unwrap();
+    let path = profile.to_str().unwrap();
+    bench
+        .imspec(&["run", "DL-0*", "--profile", path, "--out", "out"])
+        .expect(0);
+    let record = bench.record();
+    assert!(findings(&record, "nonconformity").is_empty());
+    let (mut pass, mut delivered) = (0, 0);
+    for case in cases(&record) {
+        assert_ne!(case["verdict"], "error", "{case}");
+        pass += usize::from(case["verdict"] == "pass");
+        for event in case["trace"]["events"].as_array().unwrap() {
+            let received = &event["kind"]["received"];
+            let octets = received["octets"].as_str().unwrap_or_default();
+            if octets.starts_with("MESSAGE ") {
+                delivered += 1;
+                assert_eq!(received["local"], address.as_str());
+                let user = octets["MESSAGE sip:".len()..].split('@').next().unwrap();
+                let of_role = case["trace"]["users"][received["user"].as_str().unwrap()].as_str();
+                assert!(of_role.unwrap().contains(user), "{user}");
+            }
+        }
+    }
+    assert!(
+        pass >= 3 && delivered >= 3,
+        "{pass} pass, {delivered} delivered"
+    );
+}
+
 #[test]
 fn a_server_that_loses_subject_is_caught_on_the_wire_alone() {
     let bench = Bench::new();

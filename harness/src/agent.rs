@@ -16,6 +16,7 @@ mod message;
 pub mod msrp;
 mod outgoing;
 mod ports;
+mod scscf;
 mod sdp;
 mod secrets;
 mod standing;
@@ -44,6 +45,7 @@ pub use desk::{Claim, Desk, Stamp, described};
 pub use endpoint::Endpoint;
 pub use message::{Draft, Given, with_branch};
 pub use outgoing::{Awaited, InSession, Invitation, On};
+pub use scscf::Scscf;
 pub use sdp::Described;
 pub use tags::{branch, call_id, tag};
 
@@ -76,6 +78,8 @@ pub struct Surroundings {
     pub nonce_life: Option<Duration>,
     /// Where the agents stand.
     pub standing: Arc<Standing>,
+    /// The address at which all of them are found, where they have one.
+    pub scscf: Option<Arc<Scscf>>,
 }
 
 /// All user agents of one case.
@@ -247,6 +251,9 @@ impl Agents {
         )
         .await?;
         let endpoint = Arc::new(endpoint);
+        if let Some(scscf) = &self.shared.surroundings.scscf {
+            scscf.enroll(user, endpoint.own());
+        }
         endpoints.insert(place, Arc::clone(&endpoint));
         Ok(endpoint)
     }
@@ -463,6 +470,9 @@ impl Agents {
         let deadline = Instant::now() + PARTING;
         self.until(deadline, |desk| (!desk.owes()).then_some(()))
             .await;
+        if let Some(scscf) = &self.shared.surroundings.scscf {
+            scscf.dismiss(&self.desk().case().users);
+        }
         let endpoints = std::mem::take(&mut *self.shared.endpoints.lock().await);
         for endpoint in endpoints.into_values() {
             endpoint.close();

@@ -6,7 +6,7 @@
 Without names the bundles are run, which have every variant in them; with names, each named variant alone. A line for
 each run tells what came of its cases; the exit status is 1 if anything was found. Besides, the server as it is is reached
 over one transport alone (over:tls, over:ws, over:wss), and from other places: place:core is an S-CSCF that registers
-users with an application server, place:proxy goes through Kamailio as outbound proxy, place:command has programs
+users with an application server, place:scscf has one address for all of them, place:proxy goes through Kamailio as outbound proxy, place:command has programs
 bring users online, place:pool has six accounts for all cases, place:silence and place:lapse let users go offline otherwise than by a de-registration.
 
     --alone        every variant by itself, which takes a quarter of an hour
@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -38,12 +39,14 @@ REFERENCE = os.path.join(ROOT, "scenarios", "profiles", "reference", "profile.ya
 # Transports over which the whole suite is run.
 OVER = ["over:tls", "over:ws", "over:wss"]
 # Where the tester stands, and how users come and go.
-PLACES = ["place:core", "place:proxy", "place:pool", "place:command", "place:silence", "place:lapse"]
-# A process for each registration is much for the whole suite; these show what there is to be seen. Of those who are
-# silent a storm of messages (CC-04) takes a time-out for each.
+PLACES = ["place:core", "place:scscf", "place:proxy", "place:pool", "place:command", "place:silence", "place:lapse"]
+# What shows what there is to be seen.
+SOME = ["PG-01", "PG-02", "PG-05", "MS-01", "DL-01", "DL-02", "DL-03", "DL-04", "DL-05", "DL-07", "PO-01", "IO-03"]
+# A process for each registration is much for the whole suite, and another address differs little from place:core. Of those
+# who are silent a storm of messages (CC-04) takes a time-out for each.
 PART = {
-    "place:command": ["PG-01", "PG-02", "PG-05", "MS-01", "DL-01", "DL-02", "DL-03", "DL-04", "DL-05", "DL-07", "PO-01",
-                      "IO-03"],
+    "place:command": SOME,
+    "place:scscf": SOME,
     "place:silence": [f"{group}-*" for group in "PG MS MI EX PO DL IS RB DU SE IO".split()],
 }
 # Cases that must pass wherever the tester stands.
@@ -116,6 +119,12 @@ def place(name):
         # The harness is the S-CSCF of an operator's core, the server an application server behind it.
         "core": [
             ("  transport: udp\n", "  transport: udp\n  registration: third-party\n"),
+            ("          sip: { t1_ms: 100 }\n",
+             '          sip: { t1_ms: 100 }\n          trust: { peers: true, core: ["127.0.0.1"] }\n'),
+        ],
+        # The same with one address for all users, which the server has as its next hop.
+        "scscf": [
+            ("  transport: udp\n", '  transport: udp\n  registration: { third-party: { address: "127.0.0.1:@SCSCF@" } }\n'),
             ("          sip: { t1_ms: 100 }\n",
              '          sip: { t1_ms: 100 }\n          trust: { peers: true, core: ["127.0.0.1"] }\n'),
         ],
@@ -198,7 +207,19 @@ def findings(out):
     return counts, run["findings"], broken
 
 
+def free_port():
+    """A port below those that systems give to clients: the agents of the run take thousands of these."""
+    while True:
+        port = random.randint(10000, 31999)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)), \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.bind(("127.0.0.1", port))
+            return port
+
+
 def try_variant(args, work, names):
+    if names == ["place:scscf"]:
+        return try_profile(args, work, names, {"@SCSCF@": str(free_port())})
     if names != ["place:proxy"]:
         return try_profile(args, work, names, {})
     with tempfile.TemporaryDirectory() as folder, proxy(folder) as (first, server):

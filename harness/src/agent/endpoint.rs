@@ -16,7 +16,7 @@ use super::{Inbox, Place, packet, ports, tags};
 use crate::link::{Dialer, Transport};
 
 mod connection;
-mod datagrams;
+pub(super) mod datagrams;
 
 use connection::Connection;
 
@@ -46,11 +46,38 @@ pub(super) struct Core {
     dialer: Dialer,
 }
 
+/// Who gets what arrives.
+pub(super) trait Recipient: Send + Sync {
+    /// Octets that are one message, or are meant to be one.
+    fn take(&self, way: &Way, octets: &Bytes);
+    /// Something that is no message.
+    fn remark(&self, text: String);
+}
+
+/// A device, as a recipient.
+#[derive(Debug, Clone)]
+pub(super) struct Own {
+    core: Arc<Core>,
+    inbox: Inbox,
+}
+
+impl Recipient for Own {
+    fn take(&self, way: &Way, octets: &Bytes) {
+        self.inbox.take(&self.core, way, octets);
+    }
+
+    fn remark(&self, text: String) {
+        self.inbox.remark(text);
+    }
+}
+
 /// The way on which octets travel.
 #[derive(Debug, Clone)]
 pub(super) enum Way {
     /// Datagrams to and from this address.
     Udp(SocketAddr),
+    /// The same at a socket that is not the device's alone.
+    Common(Arc<UdpSocket>, SocketAddr),
     /// A connection.
     Connected(Arc<Connection>),
 }
@@ -95,11 +122,28 @@ impl Endpoint {
             udp,
             dialer,
         });
-        let datagrams = tokio::spawn(datagrams::read(Arc::clone(&core), inbox.clone()));
-        let mut tasks = vec![datagrams.abort_handle()];
+        let own = Own {
+            core: Arc::clone(&core),
+            inbox: inbox.clone(),
+        };
+        let mut tasks = Vec::new();
+        if core.udp.is_some() {
+            let own = own.clone();
+            let datagrams = tokio::spawn(async move {
+                if let Some(socket) = &own.core.udp {
+                    datagrams::read(socket, Way::Udp, &own).await;
+                }
+            });
+            tasks.push(datagrams.abort_handle());
+        }
         if let Some(listener) = listener {
-            let streams = tokio::spawn(accept(listener, Arc::clone(&core), inbox.clone()));
-            tasks.push(streams.abort_handle());
+            // Who takes datagrams takes TCP besides.
+            let transport = match core.place.transport {
+                Transport::Udp => Transport::Tcp,
+                own => own,
+            };
+            let streams = accept(listener, transport, core.dialer.clone(), own);
+            tasks.push(tokio::spawn(streams).abort_handle());
         }
         Ok(Self {
             core,
@@ -107,6 +151,14 @@ impl Endpoint {
             tasks: Mutex::new(tasks),
             inbox,
         })
+    }
+
+    /// It, as a recipient.
+    pub(super) fn own(&self) -> Own {
+        Own {
+            core: Arc::clone(&self.core),
+            inbox: self.inbox.clone(),
+        }
     }
 
     /// Whose it is.
@@ -168,8 +220,7 @@ impl Endpoint {
         let task = tokio::spawn(connection::read(
             reader,
             Arc::clone(&connection),
-            Arc::clone(&self.core),
-            self.inbox.clone(),
+            self.own(),
         ));
         self.tasks
             .lock()
@@ -222,20 +273,16 @@ impl Core {
     }
 
     pub(super) async fn send(&self, way: &Way, octets: &Bytes) -> Result<(), String> {
-        match (way, &self.udp) {
-            (Way::Udp(remote), Some(socket)) => socket
-                .send_to(octets, remote)
-                .await
-                .map(drop)
-                .map_err(|e| e.to_string()),
-            (Way::Udp(_), None) => Err("no UDP socket".into()),
-            (Way::Connected(connection), _) => connection.send(octets).await,
-        }
+        way.send(self.udp.as_ref(), octets).await
     }
 
     pub(super) fn packet(&self, way: &Way, octets: &Bytes, retransmission: bool) -> Packet {
         let (transport, local, remote) = match way {
             Way::Udp(remote) => (Transport::Udp, self.local, *remote),
+            Way::Common(socket, remote) => {
+                let local = socket.local_addr().unwrap_or(self.local);
+                (Transport::Udp, local, *remote)
+            }
             Way::Connected(connection) => {
                 (connection.transport, connection.local, connection.remote)
             }
@@ -252,10 +299,26 @@ impl Core {
 }
 
 impl Way {
+    /// Sends octets; datagrams of a device go out at its `own` socket.
+    pub(super) async fn send(&self, own: Option<&UdpSocket>, octets: &Bytes) -> Result<(), String> {
+        let (socket, remote) = match self {
+            Self::Udp(remote) => (own.ok_or("no UDP socket")?, remote),
+            Self::Common(socket, remote) => (&**socket, remote),
+            Self::Connected(connection) => return connection.send(octets).await,
+        };
+        let sent = socket.send_to(octets, remote).await;
+        sent.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Whether datagrams travel on it.
+    pub(super) fn is_udp(&self) -> bool {
+        matches!(self, Self::Udp(_) | Self::Common(..))
+    }
+
     /// Where it leads.
     pub(super) fn remote(&self) -> SocketAddr {
         match self {
-            Self::Udp(remote) => *remote,
+            Self::Udp(remote) | Self::Common(_, remote) => *remote,
             Self::Connected(connection) => connection.remote,
         }
     }
@@ -276,12 +339,19 @@ impl Way {
     pub(super) fn towards(&self, to: SocketAddr) -> Self {
         match self {
             Self::Udp(_) => Self::Udp(to),
+            Self::Common(socket, _) => Self::Common(Arc::clone(socket), to),
             Self::Connected(connection) => Self::Connected(Arc::clone(connection)),
         }
     }
 }
 
-async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
+/// Takes connections for as long as somebody wants them.
+pub(super) async fn accept(
+    listener: TcpListener,
+    transport: Transport,
+    dialer: Dialer,
+    to: impl Recipient + Clone + 'static,
+) {
     let mut readers = tokio::task::JoinSet::new();
     let mut door = Door::new(CONNECTIONS);
     loop {
@@ -294,32 +364,32 @@ async fn accept(listener: TcpListener, core: Arc<Core>, inbox: Inbox) {
             Entry::Taken => {}
             Entry::Refused(None) => continue,
             Entry::Refused(Some(why)) => {
-                inbox.remark(why);
+                to.remark(why);
                 continue;
             }
             Entry::Last(why) => {
-                inbox.remark(why);
+                to.remark(why);
                 break;
             }
         }
-        readers.spawn(admit(stream, Arc::clone(&core), inbox.clone()));
+        readers.spawn(admit(stream, transport, dialer.clone(), to.clone()));
     }
     // Who came in before stays.
     drop(listener);
     while readers.join_next().await.is_some() {}
 }
 
-async fn admit(stream: tokio::net::TcpStream, core: Arc<Core>, inbox: Inbox) {
-    // Who takes datagrams takes TCP besides.
-    let transport = match core.place.transport {
-        Transport::Udp => Transport::Tcp,
-        own => own,
-    };
-    match core.dialer.accept(transport, stream).await {
+async fn admit(
+    stream: tokio::net::TcpStream,
+    transport: Transport,
+    dialer: Dialer,
+    to: impl Recipient,
+) {
+    match dialer.accept(transport, stream).await {
         Ok(link) => {
             let (connection, reader) = Connection::new(transport, link);
-            connection::read(reader, connection, core, inbox).await;
+            connection::read(reader, connection, to).await;
         }
-        Err(why) => inbox.remark(why),
+        Err(why) => to.remark(why),
     }
 }

@@ -168,7 +168,7 @@ async fn refuse(
     shared.desk().session_over(invited.event);
     complain(shared, endpoint.send(way, &octets).await);
     shared.news.notify_waiters();
-    if matches!(way, Way::Udp(_)) {
+    if way.is_udp() {
         until_acked(shared, endpoint, way, invited, None, &octets).await;
     }
 }

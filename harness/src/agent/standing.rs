@@ -73,11 +73,15 @@ impl Agents {
 
     /// Request-URI and own URI of an S-CSCF that registers users, where that is what the agents do.
     pub fn as_core(&self, endpoint: &Endpoint) -> Option<(String, String)> {
-        let Registration::ThirdParty { server } = &self.standing().registration else {
+        let Registration::ThirdParty { server, .. } = &self.standing().registration else {
             return None;
         };
         let server = server.clone().unwrap_or_else(|| endpoint.server());
-        Some((server, endpoint.core()))
+        let core = match &self.shared.surroundings.scscf {
+            Some(scscf) => scscf.uri(endpoint.place().transport),
+            None => endpoint.core(),
+        };
+        Some((server, core))
     }
 }
 

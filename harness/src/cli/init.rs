@@ -326,11 +326,15 @@ fn those_that_there_are(how: &str) -> Result<Option<Accounts>, Stop> {
 fn registration(how: Option<&str>) -> Result<Registration, Stop> {
     Ok(match how {
         None | Some("register") => Registration::Register,
-        Some("third-party") => Registration::ThirdParty { server: None },
+        Some("third-party") => Registration::ThirdParty {
+            server: None,
+            address: None,
+        },
         Some(how) => {
             if let Some(uri) = how.strip_prefix("third-party:") {
                 return Ok(Registration::ThirdParty {
                     server: Some(uri.to_owned()),
+                    address: None,
                 });
             }
             let words = how.strip_prefix("command:").unwrap_or_default();

@@ -119,6 +119,7 @@ impl Visit {
             logins: profile.pixit.logins.clone(),
             nonce_life: None,
             standing: Arc::clone(&profile.pixit.standing),
+            scscf: instance.scscf.clone(),
         };
         Ok(Self {
             agents: Agents::new(Arc::clone(&case), stamp, surroundings),

@@ -104,7 +104,7 @@ fn standing(text: &mut String, given: &Given) {
             text.push_str("  # How users get online: register, third-party (the harness is an S-CSCF before an application server), or programs.\n");
             text.push_str("  registration: register\n");
         }
-        Registration::ThirdParty { server } => {
+        Registration::ThirdParty { server, .. } => {
             text.push_str("  # The harness is the S-CSCF of an IMS core, the server an application server behind it (3GPP TS 24.229 §5.4.1.7).\n");
             let how = server.as_deref().map_or("third-party".to_owned(), |uri| {
                 format!("{{ third-party: {{ server: {} }} }}", quoted(uri))
@@ -358,7 +358,10 @@ mod tests {
             offline: vec!["./presence.sh".into(), "offline".into()],
         };
         let server = Some("sip:as.example.org".to_owned());
-        let core = Registration::ThirdParty { server };
+        let core = Registration::ThirdParty {
+            server,
+            address: None,
+        };
         for (registration, trusted, accounts) in [
             (
                 core.clone(),

@@ -332,6 +332,7 @@ pub(super) fn surroundings(
             .or_else(|| setting.profile.pics.get("auth.nonce_s"))
             .and_then(interpreter::period),
         standing: Arc::clone(&pixit.standing),
+        scscf: instance.scscf.clone(),
     }
 }
 

@@ -23,6 +23,7 @@ use super::profile::{
 use super::program::Program;
 use super::store::{self, Store};
 use super::whereabouts::{self, Whereabouts};
+use crate::agent::Scscf;
 use crate::link::Dialer;
 use crate::scenario::CaseUser;
 use crate::scenario::model::UserState;
@@ -115,6 +116,8 @@ pub struct Instance {
     remove: Option<Program>,
     /// Those that were made, perhaps in part, and are still to be removed.
     made: Mutex<BTreeSet<String>>,
+    /// Where its S-CSCF is found by it, where that is one address for all users.
+    pub scscf: Option<Arc<Scscf>>,
     /// Programs that bring a user online and offline, where the profile has some.
     presence: Option<(Program, Program)>,
     /// What starts and ends it, where the profile says how.
@@ -407,6 +410,18 @@ impl Instance {
         };
         let (alive, unchanging) = watch::channel(Life::Running);
         let Whereabouts { targets, dialer } = whereabouts::find(profile, places).await?;
+        let scscf = match &profile.pixit.standing.registration {
+            Registration::ThirdParty {
+                address: Some(address),
+                ..
+            } => {
+                let address = whereabouts::look_up(&fill(address)?)
+                    .await
+                    .map_err(failed)?;
+                Some(Scscf::at(address, &dialer).await.map_err(failed)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             targets,
             dialer,
@@ -418,6 +433,7 @@ impl Instance {
             clean,
             remove,
             made: Mutex::default(),
+            scscf,
             presence,
             life: process
                 .as_ref()

@@ -9,7 +9,7 @@ use imspec_wire::sip::stream::{Frame, is_keep_alive};
 use imspec_wire::sip::{Limits, StreamDecoder};
 use tokio::sync::{Mutex, Notify};
 
-use super::{Core, Inbox, Way};
+use super::{Recipient, Way};
 use crate::link::{Link, Piece, Reader, Transport, Writer};
 
 /// What is taken of a message over a connection.
@@ -71,12 +71,7 @@ impl Connection {
 }
 
 /// Reads until the connection ends.
-pub(super) async fn read(
-    mut reader: Reader,
-    connection: Arc<Connection>,
-    core: Arc<Core>,
-    inbox: Inbox,
-) {
+pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, to: impl Recipient) {
     let mut decoder = StreamDecoder::new(LIMITS);
     let way = Way::Connected(Arc::clone(&connection));
     'read: loop {
@@ -85,7 +80,7 @@ pub(super) async fn read(
                 Ok(Some(piece)) => piece,
                 Ok(None) | Err(None) => {
                     if decoder.pending() > 0 {
-                        inbox.remark(format!(
+                        to.remark(format!(
                             "{} closed the connection in the middle of a message, {} octets of which had come",
                             connection.remote,
                             decoder.pending()
@@ -94,7 +89,7 @@ pub(super) async fn read(
                     break;
                 }
                 Err(Some(why)) => {
-                    inbox.remark(why);
+                    to.remark(why);
                     break;
                 }
             },
@@ -108,7 +103,7 @@ pub(super) async fn read(
             // RFC 7118 §5: one WebSocket message is one SIP message.
             Piece::Message(octets) => {
                 if !is_keep_alive(&octets) {
-                    inbox.take(&core, &way, &octets);
+                    to.take(&way, &octets);
                 }
                 continue;
             }
@@ -117,17 +112,17 @@ pub(super) async fn read(
         loop {
             match decoder.next_frame() {
                 Ok(Some(Frame::Message(message))) => {
-                    inbox.take(&core, &way, message.octets());
+                    to.take(&way, message.octets());
                 }
                 Ok(Some(Frame::KeepAlive)) => {}
                 Ok(None) => break,
                 Err(e) => {
                     // The stream is out of step; what it held last is kept for the reader of the trace.
-                    inbox.remark(format!(
+                    to.remark(format!(
                         "the stream from {} is no SIP and was closed: {e}",
                         connection.remote
                     ));
-                    inbox.take(&core, &way, &octets);
+                    to.take(&way, &octets);
                     break 'read;
                 }
             }

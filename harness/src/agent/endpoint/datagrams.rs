@@ -1,17 +1,21 @@
-//! The UDP socket of a device.
+//! A UDP socket of agents.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
+use tokio::net::UdpSocket;
 
-use super::{Core, Inbox, Way};
+use super::{Recipient, Way};
 
 /// Largest datagram.
 const DATAGRAM: usize = 65_535;
 
-/// Reads for as long as the socket lives.
-pub(super) async fn read(core: Arc<Core>, inbox: Inbox) {
-    let Some(socket) = &core.udp else { return };
+/// Reads for as long as somebody wants it; `way` is that on which a datagram came from there.
+pub(in crate::agent) async fn read(
+    socket: &UdpSocket,
+    way: impl Fn(SocketAddr) -> Way,
+    to: &impl Recipient,
+) {
     loop {
         if socket.readable().await.is_err() {
             return;
@@ -20,9 +24,7 @@ pub(super) async fn read(core: Arc<Core>, inbox: Inbox) {
         let mut buffer = BytesMut::with_capacity(DATAGRAM);
         match socket.try_recv_buf_from(&mut buffer) {
             // Copied, so that a short message does not hold a long buffer for as long as the trace lives.
-            Ok((_, remote)) => {
-                inbox.take(&core, &Way::Udp(remote), &Bytes::copy_from_slice(&buffer));
-            }
+            Ok((_, remote)) => to.take(&way(remote), &Bytes::copy_from_slice(&buffer)),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             // An ICMP error about an earlier datagram: the transaction's time-out will tell.
             Err(_) => tokio::task::yield_now().await,

@@ -340,6 +340,7 @@ mod tests {
                 logins: None,
                 nonce_life: None,
                 standing: Arc::default(),
+                scscf: None,
             };
             let stamp = Stamp {
                 begun: Instant::now(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     ClockAdapter, Database, Offline, PolicyAdapter, ProcessAdapter, Profile, Ready, Registration,
-    StoreAdapter,
+    StoreAdapter, Transport,
 };
 use crate::catalogue::pics::{plain, same};
 use crate::catalogue::{PicsKeys, PicsType};
@@ -412,6 +412,21 @@ impl Court<'_> {
                 "`auth.register: none`, or `registration: register`",
             );
         }
+        let secure = |transport: &&Transport| !matches!(transport, Transport::Udp | Transport::Tcp);
+        if let Registration::ThirdParty {
+            address: Some(_), ..
+        } = &standing.registration
+            && let Some(transport) = self.profile.pixit.targets.keys().find(secure)
+        {
+            let title = format!(
+                "an S-CSCF with one `address` takes UDP and TCP there, and the target has {}",
+                transport.as_str()
+            );
+            let span = self.span_of(&["pixit", "registration", "third-party", "address"]);
+            let mistake = Diagnostic::error(self.source, &span, title)
+                .expected("`udp` and `tcp` alone in the target, or no `address`");
+            self.found.push(mistake);
+        }
         if standing.trusted && self.is("identity.trust", "none") && !self.can_set("identity.trust")
         {
             let side = if self.at(&["pixit", "side"]).is_some() {
@@ -738,6 +753,13 @@ mod tests {
 
     #[test]
     fn places_of_the_tester_that_cannot_be() {
+        insta::assert_snapshot!(
+            "an_s_cscf_under_tls",
+            found(
+                "name: x\nsut: { product: X }\npixit:\n  target: { udp: \"127.0.0.1:5060\", tls: \"127.0.0.1:5061\" }\n  \
+             domain: example.org\n  registration: { third-party: { address: \"127.0.0.1:5070\" } }\n"
+            )
+        );
         insta::assert_snapshot!(found(
             "name: x\nsut: { product: X }\npixit:\n  target: { udp: \"127.0.0.1:5060\" }\n  domain: example.org\n  \
              registration: third-party\n  offline: silence\n  accounts: { list: [one, two] }\n\

@@ -25,6 +25,8 @@ pub enum Registration {
     ThirdParty {
         /// URI of the application server; its address where nothing else is named.
         server: Option<String>,
+        /// Where the S-CSCF is found by it, one for all users; where the agent of each user is, if nothing is named.
+        address: Option<String>,
     },
     /// By programs.
     Command {
@@ -68,9 +70,10 @@ impl Standing {
         let mut entries = Vec::new();
         match &self.registration {
             Registration::Register => {}
-            Registration::ThirdParty { server } => {
+            Registration::ThirdParty { server, address } => {
                 entries.push(("registration", "third-party".to_owned()));
                 entries.extend(server.clone().map(|uri| ("registration.server", uri)));
+                entries.extend(address.clone().map(|at| ("registration.address", at)));
             }
             Registration::Command { .. } => entries.push(("registration", "command".to_owned())),
         }

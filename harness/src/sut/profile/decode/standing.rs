@@ -34,19 +34,26 @@ impl Decoder<'_> {
     fn registration(&mut self, node: &Node) -> Option<Registration> {
         let ways = ["register", "third-party", "command"];
         if node.as_map().is_none() {
-            let usual = Registration::ThirdParty { server: None };
+            let usual = Registration::ThirdParty {
+                server: None,
+                address: None,
+            };
             let known = [("register", Registration::Register), ("third-party", usual)];
             return self.choice(node, &known);
         }
         match self.kind(node, "way to be online", &ways)? {
             ("third-party", Some(inner)) => {
-                let keys = [optional("server")];
+                let keys = [optional("server"), optional("address")];
                 let fields = self.fields("`third-party`", &inner.span, inner, &keys)?;
                 let server = match fields.get("server") {
                     None => None,
                     Some(node) => Some(self.sip_uri(node)?),
                 };
-                Some(Registration::ThirdParty { server })
+                let address = match fields.get("address") {
+                    None => None,
+                    Some(node) => Some(self.address(node)?),
+                };
+                Some(Registration::ThirdParty { server, address })
             }
             ("command", Some(inner)) => {
                 let keys = [required("online"), required("offline")];
