@@ -274,3 +274,45 @@ fn a_build_that_is_worse_than_the_first_has_a_status_of_its_own() {
     );
     compare(&["out", "elsewhere"], 2);
 }
+
+#[test]
+fn a_run_tells_as_much_as_it_is_asked_to() {
+    let bench = Bench::new();
+    let run = |more: &[&str]| {
+        let mut args = vec!["run", "PG-01", "--out", "out"];
+        args.extend(more);
+        bench.imspec(&args).expect(0)
+    };
+    // In a pipe there is no live area, and no colour.
+    let usual = run(&[]);
+    assert_eq!(usual.stderr, "");
+    assert!(!usual.stdout.contains('\u{1b}') && usual.stdout.contains("Reports:"));
+    let verbose = run(&["--verbose"]);
+    assert!(
+        verbose
+            .stderr
+            .lines()
+            .all(|line| line.starts_with("✓ pass")),
+        "{}",
+        verbose.stderr
+    );
+    assert!(verbose.stderr.contains("PG-01[") && !verbose.stderr.contains('\u{1b}'));
+    let quiet = run(&["--quiet"]);
+    assert_eq!(quiet.stderr, "");
+    assert!(!quiet.stdout.contains("Reports:"), "{}", quiet.stdout);
+    let coloured = run(&["--color", "always"]);
+    assert!(coloured.stdout.contains("\u{1b}["), "{}", coloured.stdout);
+    bench
+        .imspec(&["run", "PG-01", "--quiet", "--verbose"])
+        .expect(2);
+    // As narrow as it is told.
+    let narrow = bench
+        .command(&["report", "out", "--ladder", "PG-01"])
+        .env("COLUMNS", "60")
+        .output();
+    let narrow = String::from_utf8(narrow.unwrap().stdout).unwrap();
+    assert!(
+        narrow.lines().all(|line| line.chars().count() <= 60),
+        "{narrow}"
+    );
+}

@@ -19,6 +19,15 @@ const JOBS: usize = 8;
 /// How much longer the second run waits for what should come.
 const PATIENCE: u32 = 2;
 
+/// What is told while a campaign goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// Something happened.
+    Event(&'a RunEvent),
+    /// A case ended and was judged.
+    Judged(&'a Judged),
+}
+
 /// What came out of a campaign.
 #[derive(Debug, Clone, Default)]
 pub struct Results {
@@ -60,14 +69,13 @@ pub async fn run(
     options: &RunOptions,
     context: judge::Context<'_>,
     stop: watch::Receiver<bool>,
-    mut show: impl FnMut(&RunEvent),
+    mut show: impl FnMut(Told<'_>),
 ) -> Result<Results, SetUpError> {
     let (events, mut inbox) = mpsc::unbounded_channel();
     let running = run::run(plan, profile, options, events, stop);
     let mut results = Results::default();
     let judging = async {
         while let Some(event) = inbox.recv().await {
-            show(&event);
             match event {
                 RunEvent::CaseFinished {
                     case,
@@ -75,10 +83,15 @@ pub async fn run(
                     duration_us,
                 } => {
                     let judged = Judged::new(case, trace, duration_us, context);
+                    show(Told::Judged(&judged));
                     results.judged.push(judged);
                 }
-                RunEvent::ClockMoved { by_s, .. } => results.store_time_s += by_s,
-                _ => {}
+                other => {
+                    if let RunEvent::ClockMoved { by_s, .. } = &other {
+                        results.store_time_s += by_s;
+                    }
+                    show(Told::Event(&other));
+                }
             }
         }
     };
@@ -97,7 +110,7 @@ pub async fn run_again(
     options: &RunOptions,
     context: judge::Context<'_>,
     stop: watch::Receiver<bool>,
-    show: impl FnMut(&RunEvent),
+    show: impl FnMut(Told<'_>),
 ) -> Result<Results, SetUpError> {
     plan.set_aside.clear();
     for lane in &mut plan.lanes {

@@ -13,6 +13,7 @@ pub mod init;
 pub mod judge;
 pub mod list;
 pub mod merge;
+mod progress;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -30,6 +31,14 @@ pub use exit::ExitStatus;
 
 /// What ends a command early: the status, and what to tell.
 type Stop = (ExitStatus, String);
+
+/// The status of a command. What ended it early is told.
+fn ended(result: Result<ExitStatus, Stop>) -> ExitStatus {
+    result.unwrap_or_else(|(status, why)| {
+        anstream::eprintln!("{}", why.trim_end());
+        status
+    })
+}
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -8,7 +8,6 @@ mod condition;
 mod housekeeping;
 mod interpreter;
 mod lane;
-mod progress;
 mod spread;
 #[cfg(test)]
 mod tests;
@@ -28,7 +27,6 @@ use crate::sut::{Instance, Profile};
 
 pub use crate::sut::SetUpError;
 pub(crate) use housekeeping::clean_accounts;
-pub use progress::Progress;
 
 /// How to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +71,15 @@ pub enum RunEvent {
         by_s: f64,
         /// To this instant.
         to: UtcTime,
+    },
+    /// What the cases of a lane that wait are waiting for.
+    Waiting {
+        /// Number of the lane.
+        lane: usize,
+        /// How many wait.
+        cases: usize,
+        /// The earliest store time at which one of them goes on.
+        until: UtcTime,
     },
     /// For the reader.
     Log {

@@ -73,6 +73,29 @@ pub fn summary(record: &RunRecord, options: &Options) -> String {
     page.finish()
 }
 
+/// One line about a case that ended, for a log.
+pub fn ended(
+    id: &str,
+    verdict: Verdict,
+    duration_us: u64,
+    reason: Option<&str>,
+    width: usize,
+) -> String {
+    let mut page = Page::new(width);
+    let style = theme::verdict(verdict, Level::Shall);
+    let sign = theme::sign(verdict, Level::Shall);
+    let mut line = vec![
+        span(style, format!("{sign} {verdict:<VERDICT$}  ")),
+        plain(id),
+        span(theme::DIM, format!("  {}", summary::duration(duration_us))),
+    ];
+    if let Some(reason) = reason {
+        line.push(plain(format!("  {reason}")));
+    }
+    page.line(0, &line);
+    page.finish().trim_end().to_owned()
+}
+
 /// The checks of a case with one of the verdicts, each with its evidence, for reports that can hold text.
 pub(crate) fn checks(case: &CaseRecord, verdicts: &[Verdict]) -> String {
     let mut page = Page::new(100);
@@ -817,6 +840,26 @@ pub(crate) mod tests {
     #[test]
     fn narrow() {
         insta::assert_snapshot!(text(&sample::record(), 60, false));
+    }
+
+    #[test]
+    fn cases_as_they_end() {
+        let record = sample::record();
+        for width in [100, 60] {
+            let lines = record.cases.iter().map(|case| {
+                let reason = case.reason.as_deref();
+                strip(&ended(
+                    &case.id,
+                    case.verdict,
+                    case.duration_us,
+                    reason,
+                    width,
+                ))
+            });
+            let lines: Vec<String> = lines.collect();
+            assert!(lines.iter().all(|it| crate::escape::width(it) <= width));
+            insta::assert_snapshot!(format!("ended_{width}"), lines.join("\n"));
+        }
     }
 
     #[test]

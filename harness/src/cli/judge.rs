@@ -33,10 +33,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
-    perform(args, out).unwrap_or_else(|(status, why)| {
-        anstream::eprintln!("{}", why.trim_end());
-        status
-    })
+    super::ended(perform(args, out))
 }
 
 fn perform(args: &Args, out: &mut dyn Write) -> Result<ExitStatus, Stop> {

@@ -9,6 +9,7 @@ use imspec_reports::record::{PlanRecord, Shard, UtcTime};
 use tokio::sync::watch;
 
 use super::conclude::{Manner, conclude};
+use super::progress::{Loudness, Progress};
 use super::{ExitStatus, Stop};
 use crate::bundled;
 use crate::campaign::{self, Results};
@@ -17,7 +18,7 @@ use crate::document::Source;
 use crate::judge::waiver::{self, Waiver};
 use crate::judge::{self, RunFacts};
 use crate::plan::{self, Plan, Selection, shard};
-use crate::run::{self, RunOptions};
+use crate::run::RunOptions;
 use crate::scenario::Scenario;
 use crate::sut::Profile;
 
@@ -56,19 +57,16 @@ pub struct Args {
     /// Only this part of the cases, as 2/5; `imspec merge` joins the records of all parts
     #[arg(long, value_name = "K/N", value_parser = shard::parse)]
     shard: Option<Shard>,
+    /// Print each case when it ends, with what it came to
+    #[arg(long, short, conflicts_with = "quiet")]
+    verbose: bool,
     #[command(flatten)]
     manner: Manner,
 }
 
 /// Runs the command.
 pub fn execute(args: &Args, out: &mut dyn Write) -> ExitStatus {
-    match prepare(args).and_then(|prepared| perform(args, prepared, out)) {
-        Ok(status) => status,
-        Err((status, why)) => {
-            anstream::eprintln!("{}", why.trim_end());
-            status
-        }
-    }
+    super::ended(prepare(args).and_then(|prepared| perform(args, prepared, out)))
 }
 
 /// Everything that can be wrong before anything is run.
@@ -206,7 +204,11 @@ fn perform(args: &Args, prepared: Prepared, out: &mut dyn Write) -> Result<ExitS
         profile: &profile,
         options: &options,
         context,
-        quiet: args.manner.quiet,
+        loudness: match (args.manner.quiet, args.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Usual,
+        },
     };
     let again = (!args.once).then_some(again);
     let (results, interrupted) = runtime.block_on(bench.drive(plan, again))?;
@@ -230,10 +232,14 @@ struct Bench<'a> {
     profile: &'a Profile,
     options: &'a RunOptions,
     context: judge::Context<'a>,
-    quiet: bool,
+    loudness: Loudness,
 }
 
 impl Bench<'_> {
+    fn progress(&self, cases: usize) -> Progress {
+        Progress::new(cases, self.loudness)
+    }
+
     /// Runs a plan, and of a second one, made where it is needed, those cases that were late in it. Gives also
     /// what ended the run early.
     async fn drive(
@@ -250,14 +256,14 @@ impl Bench<'_> {
             // Keeps the sender alive: a dropped one would look like a request to stop.
             std::future::pending::<()>().await;
         });
-        let mut progress = run::Progress::new(plan.cases().count(), self.quiet);
+        let mut progress = self.progress(plan.cases().count());
         let first = campaign::run(
             plan,
             self.profile,
             self.options,
             self.context,
             stopped.clone(),
-            |event| progress.show(event),
+            |told| progress.show(told),
         )
         .await;
         progress.finish();
@@ -268,7 +274,7 @@ impl Bench<'_> {
             && !late.is_empty()
             && !*stopped.borrow()
         {
-            let mut progress = run::Progress::new(late.len(), self.quiet);
+            let mut progress = self.progress(late.len());
             let second = campaign::run_again(
                 again(),
                 &late,
@@ -276,7 +282,7 @@ impl Bench<'_> {
                 self.options,
                 self.context,
                 stopped.clone(),
-                |event| progress.show(event),
+                |told| progress.show(told),
             )
             .await;
             progress.finish();

@@ -170,6 +170,7 @@ impl Timeline {
 
     /// Wakes whoever is due, and moves the clock. Runs until it is dropped.
     pub(super) async fn drive(self: Arc<Self>) {
+        let mut told = None;
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -178,6 +179,13 @@ impl Timeline {
                 Next::Idle => changed.await,
                 Next::Wake(waits) => self.wake(waits),
                 Next::SleepUntil(until) => {
+                    if told.replace(until) != Some(until) {
+                        self.events.tell(RunEvent::Waiting {
+                            lane: self.lane,
+                            cases: self.state().schedule.waiting(),
+                            until,
+                        });
+                    }
                     let us = u64::try_from(until.unix_us.saturating_sub(self.now().unix_us))
                         .unwrap_or(0);
                     tokio::select! {
