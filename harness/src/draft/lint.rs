@@ -14,7 +14,7 @@ mod unsaid;
 mod values;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde_json::{Value, json};
@@ -73,8 +73,6 @@ pub struct Finding {
     pub also: Vec<Span>,
     /// Index of the block.
     pub block: usize,
-    /// What tells it from others of its rule.
-    key: String,
 }
 
 impl Finding {
@@ -117,6 +115,7 @@ pub fn lint(draft: &Draft) -> Vec<Finding> {
         bound,
         said,
         findings: Vec::new(),
+        known: BTreeMap::new(),
     };
     for find in [
         words::find,
@@ -144,6 +143,8 @@ struct Page<'a> {
     /// Everything that stands in parts that bind.
     said: String,
     findings: Vec<Finding>,
+    /// Index of each finding, by rule and key.
+    known: BTreeMap<(&'static str, String), usize>,
 }
 
 /// A place in a block.
@@ -158,6 +159,20 @@ struct Place {
 impl<'a> Page<'a> {
     fn block(&self, index: usize) -> &'a Block {
         &self.draft.blocks[index]
+    }
+
+    /// Indices of the blocks of a clause: they stand together.
+    fn of_clause(&self, clause: usize) -> Range<usize> {
+        let blocks = &self.draft.blocks;
+        let start = blocks.partition_point(|it| it.clause < clause);
+        start..blocks.partition_point(|it| it.clause <= clause)
+    }
+
+    /// Indices of the blocks that stand right below one.
+    fn below(&self, index: usize) -> Vec<usize> {
+        let clause = self.of_clause(self.block(index).clause);
+        let is_below = |at: &usize| self.block(*at).above.last() == Some(&index);
+        (index + 1..clause.end).filter(is_below).collect()
     }
 
     /// Where a pattern is, in blocks that hold a statement.
@@ -198,14 +213,12 @@ impl<'a> Page<'a> {
         title: impl Into<String>,
     ) -> &mut Finding {
         let span = self.block(place.block).prose.span(place.at.clone());
-        let known = self
-            .findings
-            .iter()
-            .position(|it| it.rule == rule && it.key == key);
-        if let Some(at) = known {
+        let key = (rule.id, key.to_owned());
+        if let Some(at) = self.known.get(&key).copied() {
             self.findings[at].also.push(span);
             return &mut self.findings[at];
         }
+        self.known.insert(key, self.findings.len());
         self.findings.push(Finding {
             rule,
             title: title.into(),
@@ -214,7 +227,6 @@ impl<'a> Page<'a> {
             span,
             also: Vec::new(),
             block: place.block,
-            key: key.to_owned(),
         });
         let last = self.findings.len() - 1;
         &mut self.findings[last]

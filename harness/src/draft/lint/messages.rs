@@ -138,9 +138,7 @@ fn listed(page: &mut Page<'_>, index: usize) {
     if !HEADERS.is_match(text) {
         return;
     }
-    let below: Vec<usize> = (0..page.draft.blocks.len())
-        .filter(|at| page.block(*at).above.last() == Some(&index))
-        .collect();
+    let below = page.below(index);
     let names: Vec<(String, Place)> = below
         .iter()
         .map(|at| {

@@ -129,10 +129,10 @@ fn conditions(page: &mut Page<'_>) {
         else {
             continue;
         };
-        let other = page.draft.blocks.iter().enumerate().any(|(index, block)| {
-            block.clause == clause
-                && (index != statement.block || sentence::sentences(block.text()).len() > 1)
-                && HAS_NOT.is_match(block.text())
+        let other = page.of_clause(clause).any(|index| {
+            let text = page.block(index).text();
+            (index != statement.block || sentence::sentences(text).len() > 1)
+                && HAS_NOT.is_match(text)
         });
         if !other {
             let title = format!("`{}`: and if not?", own.text);

@@ -38,16 +38,37 @@ pub(super) fn find(page: &mut Page<'_>) {
     spellings(page);
     names(page);
     people(page);
-    states(page);
-    entities(page);
-    terms(page);
+    let mut definitions = Definitions {
+        lower: page.said.to_lowercase(),
+        known: BTreeMap::new(),
+    };
+    states(page, &mut definitions);
+    entities(page, &mut definitions);
+    terms(page, &mut definitions);
 }
 
-/// Whether the text says what something means.
-fn is_defined(page: &Page<'_>, term: &str) -> bool {
-    let lower = page.said.to_lowercase();
-    let term = term.to_lowercase();
-    lower.match_indices(&term).any(|(at, _)| {
+/// What the text says that something means.
+struct Definitions {
+    /// The text in small letters.
+    lower: String,
+    known: BTreeMap<String, bool>,
+}
+
+impl Definitions {
+    fn has(&mut self, term: &str) -> bool {
+        let term = term.to_lowercase();
+        if let Some(known) = self.known.get(&term) {
+            return *known;
+        }
+        let defined = is_defined(&self.lower, &term);
+        self.known.insert(term, defined);
+        defined
+    }
+}
+
+/// Whether a text in small letters says what a term means.
+fn is_defined(lower: &str, term: &str) -> bool {
+    lower.match_indices(term).any(|(at, _)| {
         let behind = lower[at + term.len()..]
             .trim_start_matches(['"', '”', '\'', '’', ')'])
             .trim_start();
@@ -109,6 +130,7 @@ fn spellings(page: &mut Page<'_>) {
         for (word, place) in firsts {
             let other = firsts
                 .range(format!("{word}\u{1}")..)
+                .take_while(|(other, _)| other.starts_with(word))
                 .find(|(other, _)| are_spellings(word, other));
             if let Some((_, second)) = other {
                 let title = format!("`{}` and `{}`: one term or two?", place.text, second.text);
@@ -207,7 +229,7 @@ fn people(page: &mut Page<'_>) {
     }
 }
 
-fn states(page: &mut Page<'_>) {
+fn states(page: &mut Page<'_>, definitions: &mut Definitions) {
     static STATES: Pattern = Pattern::new(
         r"(?i)\b(?:is|are|being|becomes?|comes?|back)\s+(?:in an? )?(?:not |un)?(?:offline|online|available|reachable|active|inactive|idle|absent|busy)\b",
     );
@@ -228,7 +250,7 @@ fn states(page: &mut Page<'_>) {
             .find_map(|start| word.strip_prefix(start))
             .unwrap_or(&word)
             .to_owned();
-        if !decides || is_defined(page, &word) || !seen.insert(key.clone()) {
+        if !decides || definitions.has(&word) || !seen.insert(key.clone()) {
             continue;
         }
         page.add(&STATE, &key, &place, format!("`{word}` is not defined"))
@@ -243,7 +265,7 @@ fn states(page: &mut Page<'_>) {
     }
 }
 
-fn entities(page: &mut Page<'_>) {
+fn entities(page: &mut Page<'_>, definitions: &mut Definitions) {
     static PARTS: Pattern = Pattern::new(r"\b[a-z]+ (?:[a-z]+ )?(?:entity|subsystem|repository)\b");
     const NO_NAME: [&str; 22] = [
         "the",
@@ -278,7 +300,7 @@ fn entities(page: &mut Page<'_>) {
             .count();
         let name = words[words.len() - 1 - named..].join(" ");
         place.at.start = place.at.end - name.len();
-        if named > 0 && !is_defined(page, &name) {
+        if named > 0 && !definitions.has(&name) {
             page.add(&ENTITY, &name, &place, format!("`{name}` is nowhere described"))
                 .readings(["a part of the server", "a machine of its own, whose failure is not the server's"])
                 .suggest("require what can be seen (it survives a restart, nobody else can read it), not where it is kept");
@@ -286,7 +308,7 @@ fn entities(page: &mut Page<'_>) {
     }
 }
 
-fn terms(page: &mut Page<'_>) {
+fn terms(page: &mut Page<'_>, definitions: &mut Definitions) {
     const ENOUGH: usize = 3;
     static EACH: Pattern = Pattern::new(r"(?i)\b(?:each|every) (?:[a-z]+(?:ed|ing|en)) [a-z]+\b");
     for place in page.in_statements(&EACH) {
@@ -296,8 +318,8 @@ fn terms(page: &mut Page<'_>) {
             .map_or("", |(_, term)| term)
             .to_lowercase();
         // A term comes again; other words that stand together do so by chance.
-        let often = page.said.to_lowercase().matches(&term).count() >= ENOUGH;
-        if often && !is_defined(page, &term) {
+        let often = || definitions.lower.matches(&term).nth(ENOUGH - 1).is_some();
+        if often() && !definitions.has(&term) {
             page.add(&TERM, &term, &place, format!("`{term}` is not defined"))
                 .readings([
                     "every one that arrives, refused ones, too",

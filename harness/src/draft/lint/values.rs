@@ -172,6 +172,7 @@ fn moments(page: &mut Page<'_>) {
                 .suggest("write: in UTC, to the second, by the server's clock");
         }
     }
+    let has_deadline = page.speaks_of(&DEADLINE);
     for at in 0..page.draft.statements.len() {
         let statement = &page.draft.statements[at];
         let Some(own) = statement
@@ -198,7 +199,7 @@ fn moments(page: &mut Page<'_>) {
                 ])
                 .suggest("say: an attempt that began before may be ended");
         }
-        if !DEADLINE.is_match(&statement.text) && !page.speaks_of(&DEADLINE) {
+        if !has_deadline {
             let place = Place {
                 block: index,
                 at: start..start + condition.len(),

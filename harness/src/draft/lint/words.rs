@@ -195,12 +195,7 @@ fn vague(page: &mut Page<'_>) {
 
 /// Whether a list stands below a block, and of how many items.
 fn list_below(page: &Page<'_>, block: usize) -> (bool, usize) {
-    let below = page
-        .draft
-        .blocks
-        .iter()
-        .filter(|it| it.above.last() == Some(&block))
-        .count();
+    let below = page.below(block).len();
     let inline = page
         .block(block)
         .text()
