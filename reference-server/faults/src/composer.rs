@@ -1,6 +1,6 @@
 //! The border of delivery: what recipients are sent.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +30,27 @@ pub(crate) const FAULTS: &[Fault] = &[
                 rewrite::body(&octets, &[b"[Offline message] ", octets.body()].concat())
             } else {
                 octets.octets().clone()
+            }
+        })
+    }),
+    Fault::new(
+        "subject-of-the-last",
+        "F-380",
+        &["DM-DRV-05"],
+        "A message without a Subject is delivered with that of the last one that had one.",
+    )
+    .seed(|parts| {
+        let last = Memory::<HashMap<String, String>>::default();
+        delivering(parts, move |stored, _, octets| {
+            let account = stored.message.account.clone();
+            let mut last = last.get();
+            if let Some(subject) = rewrite::text(&octets, "Subject") {
+                last.insert(account, subject);
+                return octets.octets().clone();
+            }
+            match last.get(&account) {
+                Some(subject) => rewrite::with_field(&octets, "Subject", subject),
+                None => octets.octets().clone(),
             }
         })
     }),

@@ -142,6 +142,25 @@ pub(crate) const FAULTS: &[Fault] = &[
         responding(parts, as_it_was)
     }),
     Fault::new(
+        "removes-by-call",
+        "F-381",
+        &["RFC3261-10.3-order"],
+        "A REGISTER removes no binding that one with another Call-ID made.",
+    )
+    .seed(|parts| {
+        let made_by = Memory::<HashMap<String, String>>::default();
+        registering(parts, move |register, contact| {
+            let call = rewrite::text(register, "Call-ID")?;
+            let mut made_by = made_by.get();
+            if rewrite::text(register, "Expires").as_deref() != Some("0") {
+                made_by.insert(contact.to_owned(), call);
+                return None;
+            }
+            (made_by.get(contact)? != &call)
+                .then(|| rewrite::without(register, &["Contact", "Expires"]))
+        })
+    }),
+    Fault::new(
         "lifetime-of-request-first",
         "F-366",
         &["RFC3261-10.3-expires"],

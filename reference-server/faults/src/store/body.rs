@@ -154,6 +154,31 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "cuts-signature",
+        "F-378",
+        &["DM-STORE-03"],
+        "A text is stored up to the line of two dashes and a space that begins a signature.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let body = request.body();
+            let end = body.windows(7).position(|octets| octets == b"\r\n-- \r\n");
+            rewrite::body(request, end.and_then(|end| body.get(..end)).unwrap_or(body))
+        })
+    }),
+    Fault::new(
+        "one-octet-is-none",
+        "F-379",
+        &["DM-STORE-03"],
+        "Of a body of one octet nothing is stored.",
+    )
+    .seed(|parts| {
+        requests(parts, |request| {
+            let body = request.body();
+            rewrite::body(request, if body.len() == 1 { b"" } else { body })
+        })
+    }),
+    Fault::new(
         "length-of-sixteen-bits",
         "F-333",
         &["DM-STORE-03"],

@@ -252,8 +252,22 @@ pub(crate) const FAULTS: &[Fault] = &[
         "A message is removed as soon as its delivery was tried.",
     )
     .seed(|parts| {
-        spoil(parts, |parts| OneTry {
+        spoil(parts, |parts| FewTries {
             inner: Arc::clone(&parts.store),
+            most: 1,
+            tried: Memory::default(),
+        })
+    }),
+    Fault::new(
+        "third-failure-loses",
+        "F-377",
+        &["DM-DRV-01"],
+        "A message whose delivery failed three times is removed.",
+    )
+    .seed(|parts| {
+        spoil(parts, |parts| FewTries {
+            inner: Arc::clone(&parts.store),
+            most: 3,
             tried: Memory::default(),
         })
     }),
@@ -789,12 +803,13 @@ impl Spoil for Three {
     }
 }
 
-struct OneTry {
+struct FewTries {
     inner: Arc<dyn Store>,
-    tried: Memory<HashSet<i64>>,
+    most: u32,
+    tried: Memory<HashMap<i64, u32>>,
 }
 
-impl Spoil for OneTry {
+impl Spoil for FewTries {
     fn inner(&self) -> &Arc<dyn Store> {
         &self.inner
     }
@@ -809,7 +824,13 @@ impl Spoil for OneTry {
                 let Some(next) = self.inner.next_message(account, after).await? else {
                     return Ok(None);
                 };
-                if self.tried.get().insert(next.number) {
+                let may = {
+                    let mut tried = self.tried.get();
+                    let times = tried.entry(next.number).or_default();
+                    *times += 1;
+                    *times <= self.most
+                };
+                if may {
                     return Ok(Some(next));
                 }
                 after = next.number;
