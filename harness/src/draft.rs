@@ -4,7 +4,7 @@
 //! octets ─[decode]→ text ─[layout]→ blocks ─[statement]→ statements ─[link]→ requirements
 //! ```
 //!
-//! - [`decode`]: octets become text, whatever the encoding, the line ends, the format; [`html`] and [`docx`] are
+//! - [`decode`]: octets become text, whatever the encoding, the line ends, the format; `html` and `docx` are
 //!   turned into plain text with marks of Markdown, so that everything behind reads one kind of text.
 //! - [`layout`]: clauses, paragraphs, bullets with their nesting, notes.
 //! - [`statement`]: every sentence that binds somebody, with key word, actor and conditions.

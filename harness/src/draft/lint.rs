@@ -1,7 +1,7 @@
 //! Defects of wording: what two readers may take in two ways, what no tester can see, what contradicts the protocols that
 //! the text builds on, and what it leaves unsaid.
 //!
-//! The rules are about kinds of defects and know no particular text. What they know of protocols are facts, in [`facts`].
+//! The rules are about kinds of defects and know no particular text. What they know of protocols are facts, in `facts`.
 
 mod facts;
 mod formats;
