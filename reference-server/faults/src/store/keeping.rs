@@ -134,6 +134,20 @@ pub(crate) const FAULTS: &[Fault] = &[
         })
     }),
     Fault::new(
+        "half-a-life-after-restart",
+        "F-382",
+        &["DM-EXP-30", "DM-DRV-04"],
+        "What waited through a restart is gone when half of its time is over.",
+    )
+    .needs(&[Need::Wire, Need::Restart, Need::Clock])
+    .seed(|parts| {
+        spoil(parts, |parts| HalfALife {
+            inner: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+            old: Memory::default(),
+        })
+    }),
+    Fault::new(
         "drops-repeated-subjects",
         "F-373",
         &["DM-TRIG-01", "DM-DRV-08"],
@@ -526,6 +540,36 @@ impl<F: Fn(u64, &StoredMessage) -> bool + Send + Sync + 'static> Spoil for Recov
             }
             Ok(())
         })
+    }
+}
+
+/// Remembers what was there when the server was started again.
+struct HalfALife {
+    inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    old: Memory<HashSet<i64>>,
+}
+
+impl Spoil for HalfALife {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn recover_sessions(&self, keep_held: bool) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.inner.recover_sessions(keep_held).await?;
+            let there = self.inner.messages(None).await?;
+            self.old.get().extend(there.iter().map(|stored| stored.number));
+            Ok(())
+        })
+    }
+
+    fn read(&self, stored: StoredMessage) -> Option<StoredMessage> {
+        let is_over = stored.message.mark.as_ref().is_some_and(|mark| {
+            let half = i64::try_from(mark.seconds / 2).unwrap_or(i64::MAX);
+            mark.at.plus_seconds(-half) < self.clock.now()
+        });
+        (!is_over || !self.old.get().contains(&stored.number)).then_some(stored)
     }
 }
 

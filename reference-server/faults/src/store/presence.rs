@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imspec_reference_server::Parts;
+use imspec_reference_server::clock::Clock;
 use imspec_reference_server::store::{
     Answer, Binding, Inserted, NewMessage, Piece, Store, StoredMessage,
 };
@@ -40,6 +41,18 @@ pub(crate) const FAULTS: &[Fault] = &[
         "Whoever has registered two devices gets nothing of what waits.",
     )
     .seed(|parts| spoil(parts, |parts| OneDevice(Arc::clone(&parts.store)))),
+    Fault::new(
+        "short-visits-get-nothing",
+        "F-383",
+        &["DM-DRV-01"],
+        "Whoever has registered for less than a minute gets nothing of what waits.",
+    )
+    .seed(|parts| {
+        spoil(parts, |parts| LongVisits {
+            inner: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+        })
+    }),
     Fault::new(
         "one-recipient-at-a-time",
         "F-272",
@@ -191,6 +204,32 @@ impl Spoil for OneDevice {
                 }
             }
             Ok(next)
+        })
+    }
+}
+
+struct LongVisits {
+    inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Spoil for LongVisits {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    fn next_message<'a>(
+        &'a self,
+        account: &'a str,
+        after: i64,
+    ) -> Answer<'a, Option<StoredMessage>> {
+        Box::pin(async move {
+            let bindings = self.inner.bindings(account).await?;
+            let soon = self.clock.now().plus_seconds(60);
+            if bindings.iter().all(|binding| binding.expires_at < soon) {
+                return Ok(None);
+            }
+            self.inner.next_message(account, after).await
         })
     }
 }
