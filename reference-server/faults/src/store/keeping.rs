@@ -559,7 +559,9 @@ impl Spoil for HalfALife {
         Box::pin(async move {
             self.inner.recover_sessions(keep_held).await?;
             let there = self.inner.messages(None).await?;
-            self.old.get().extend(there.iter().map(|stored| stored.number));
+            self.old
+                .get()
+                .extend(there.iter().map(|stored| stored.number));
             Ok(())
         })
     }
