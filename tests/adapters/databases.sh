@@ -19,10 +19,6 @@ trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; wait "$pid" 2
 nobody=()
 [ "$(id -u)" != 0 ] || nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups env "HOME=$folder")
 
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 until_it_works() { # NAME COMMAND…
     local name=$1
     shift
@@ -40,7 +36,7 @@ read -r IMSPEC_PASSWORD IMSPEC_WEAK < <(python3 -c 'import secrets; print(secret
 export IMSPEC_PASSWORD IMSPEC_WEAK
 
 pg=$(printf '%s\n' /usr/lib/postgresql/*/bin | tail -n 1)
-pg_port=$(free_port)
+read -r pg_port my_port < <(python3 "$here/../free_ports.py" 2)
 mkdir "$folder/pg" "$folder/maria"
 [ "$(id -u)" != 0 ] || chown nobody:nogroup "$folder/pg" "$folder/maria"
 printf '%s\n' "$IMSPEC_PASSWORD" >"$folder/pg.password"
@@ -63,7 +59,6 @@ wait "$making"
 "${nobody[@]}" "$pg/postgres" -D "$folder/pg/data" -c listen_addresses=127.0.0.1 -c port="$pg_port" \
     -c unix_socket_directories="$folder/pg" -c fsync=off -c timezone=Europe/Vienna >>"$folder/postgres.log" 2>&1 &
 pids+=($!)
-my_port=$(free_port)
 "${nobody[@]}" mariadbd --no-defaults --datadir="$folder/maria/data" --bind-address=127.0.0.1 \
     --port="$my_port" --socket="$folder/maria/socket" --pid-file="$folder/maria/pid" \
     --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=0 --default-time-zone=+02:00 \

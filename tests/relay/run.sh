@@ -57,10 +57,7 @@ password=$(<"$folder/password")
 
 # Starts Kamailio at free ports. Between finding them and taking them somebody else may: then others are tried.
 start_relay() {
-    read -r tcp tls < <(python3 -c '
-import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-print(*(one.getsockname()[1] for one in held))')
+    read -r tcp tls < <(python3 tests/free_ports.py 2)
     sed "s#@TCP@#$tcp#; s#@TLS@#$tls#; s#@DIR@#$folder#; s#@PASSWORD@#$password#" \
         tests/relay/kamailio.cfg >"$folder/kamailio.cfg"
     kamailio -f "$folder/kamailio.cfg" -m 256 -M 16 -DD -E >"$folder/kamailio.log" 2>&1 &

@@ -24,20 +24,8 @@ cleanup() {
 trap 'cleanup; rm -rf "$folder"' EXIT
 cd "$folder"
 
-# At a port for UDP and TCP that is free now. SIPp takes none by itself that it would tell.
-free_port() {
-    python3 -c '
-import random, socket
-while True:
-    port = random.randint(20000, 31999)
-    try:
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            socket.socket(socket.AF_INET, kind).bind(("127.0.0.1", port))
-        break
-    except OSError:
-        pass
-print(port)'
-}
+# SIPp takes no port by itself that it would tell.
+free_port() { python3 "$here/../free_ports.py"; }
 
 # SIPp in one role: ROLE CALLS ARGUMENT…
 sipp_as() {

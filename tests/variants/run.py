@@ -22,7 +22,6 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import re
 import socket
 import subprocess
@@ -53,6 +52,9 @@ PART = {
 ENOUGH = 1000
 # Longer than any run takes where nothing hangs.
 PATIENCE = 240
+
+sys.path.insert(0, os.path.dirname(HERE))
+from free_ports import free_ports  # noqa: E402
 
 
 def shown(value):
@@ -167,8 +169,7 @@ def place(name):
 @contextlib.contextmanager
 def proxy(folder):
     """Kamailio before a server; gives the ports of both."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        ports = one.getsockname()[1], other.getsockname()[1]
+    ports = free_ports(2)
     with open(os.path.join(HERE, "proxy.cfg"), encoding="utf-8") as template:
         text = template.read().replace("@PROXY@", str(ports[0])).replace("@SERVER@", str(ports[1]))
     config, log = os.path.join(folder, "proxy.cfg"), os.path.join(folder, "proxy.log")
@@ -207,19 +208,9 @@ def findings(out):
     return counts, run["findings"], broken
 
 
-def free_port():
-    """A port below those that systems give to clients: the agents of the run take thousands of these."""
-    while True:
-        port = random.randint(10000, 31999)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)), \
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            datagrams.bind(("127.0.0.1", port))
-            return port
-
-
 def try_variant(args, work, names):
     if names == ["place:scscf"]:
-        return try_profile(args, work, names, {"@SCSCF@": str(free_port())})
+        return try_profile(args, work, names, {"@SCSCF@": str(free_ports()[0])})
     if names != ["place:proxy"]:
         return try_profile(args, work, names, {})
     with tempfile.TemporaryDirectory() as folder, proxy(folder) as (first, server):

@@ -18,7 +18,7 @@ if [ "$(id -u)" = 0 ]; then
     chown nobody:nogroup "$folder/run" "$folder/mail" "$folder"
 fi
 IMSPEC_PASSWORD=$(python3 -c 'import secrets; print(secrets.token_hex(8))')
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(python3 "$(dirname "$0")/../../free_ports.py")
 IMSPEC_IMAP=127.0.0.1:$port
 export IMSPEC_PASSWORD IMSPEC_IMAP
 cat >"$folder/dovecot.conf" <<CONF
