@@ -65,6 +65,7 @@ pub mod guard;
 pub mod message_id;
 pub mod msrp;
 mod pager;
+mod peer;
 pub mod policy;
 mod proxy;
 mod reach;

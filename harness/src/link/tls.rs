@@ -13,9 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
 use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -24,11 +21,12 @@ use tokio_rustls::rustls::pki_types::{
 };
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
-    ServerConfig, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, Error, RootCertStore, ServerConfig,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use webpki::EndEntityCert;
+
+pub mod peer;
 
 /// Where systems keep the authorities that everybody believes.
 const SYSTEM: [&str; 3] = [
@@ -124,11 +122,14 @@ impl Trust {
             None => ServerName::from(target.ip()),
         };
         let mut config = ClientConfig::clone(&ready.client);
-        let verifier = Verifier {
+        let verifier = peer::Server {
             provider: Arc::clone(&ready.provider),
-            roots: Arc::clone(&ready.roots),
-            names: self.names.clone(),
-            address: (!self.strict).then_some(target.ip()),
+            question: Expected {
+                provider: Arc::clone(&ready.provider),
+                roots: Arc::clone(&ready.roots),
+                names: self.names.clone(),
+                address: (!self.strict).then_some(target.ip()),
+            },
         };
         config
             .dangerous()
@@ -360,23 +361,22 @@ const MISNAMED: &str = "check `pixit.target` and `pixit.domain`, or name whom to
 
 /// Takes a certificate that a known authority signed, that is valid now, and of which one name is expected.
 #[derive(Debug)]
-struct Verifier {
+struct Expected {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
     names: Vec<String>,
     address: Option<IpAddr>,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl peer::Question for Expected {
+    fn answer(
         &self,
-        end_entity: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _: &[u8],
+        name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let parsed = ParsedCertificate::try_from(end_entity)?;
+    ) -> Result<(), Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(
             &parsed,
@@ -386,61 +386,35 @@ impl ServerCertVerifier for Verifier {
             algorithms,
         )?;
         // RFC 5922 §7.1: where the certificate names SIP domains by URI, those are its names, else those of DNS.
-        let domains = sip_domains(end_entity);
+        let domains = sip_domains(certificate);
         let is_domain = |name: &String| {
             domains
                 .iter()
                 .any(|domain| domain.eq_ignore_ascii_case(name))
         };
         if self.names.iter().any(is_domain) {
-            return Ok(ServerCertVerified::assertion());
+            return Ok(());
         }
         let expected = self
             .names
             .iter()
             .filter_map(|name| ServerName::try_from(name.as_str()).ok())
             .chain(self.address.map(ServerName::from));
-        for name in expected {
-            let is_dns = matches!(name, ServerName::DnsName(_));
-            if (domains.is_empty() || !is_dns) && verify_server_name(&parsed, &name).is_ok() {
-                return Ok(ServerCertVerified::assertion());
+        for expected in expected {
+            let is_dns = matches!(expected, ServerName::DnsName(_));
+            if (domains.is_empty() || !is_dns) && verify_server_name(&parsed, &expected).is_ok() {
+                return Ok(());
             }
         }
         if !domains.is_empty() {
             return Err(Error::InvalidCertificate(
                 CertificateError::NotValidForNameContext {
-                    expected: server_name.to_owned(),
+                    expected: name.to_owned(),
                     presented: domains,
                 },
             ));
         }
-        verify_server_name(&parsed, server_name).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        verify_server_name(&parsed, name)
     }
 }
 

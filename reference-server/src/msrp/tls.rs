@@ -10,17 +10,12 @@ use imspec_wire::sip::typed::Host;
 use rcgen::CertifiedKey;
 use ring::digest;
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
-use tokio_rustls::rustls::crypto::{
-    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
-};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
-};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use crate::peer::Peer;
 
 /// The value of `a=fingerprint` (RFC 8122 §5): a hash, and what it gives for a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,9 +132,12 @@ impl Tls {
         host: &Host,
         fingerprints: Vec<Fingerprint>,
     ) -> io::Result<client::TlsStream<TcpStream>> {
-        let verifier = Pinned {
-            fingerprints,
+        // Not an authority but the session description vouches for the peer.
+        let verifier = Peer {
             provider: Arc::clone(&self.provider),
+            is_known: move |certificate: &[u8]| {
+                fingerprints.iter().any(|wanted| wanted.is_of(certificate))
+            },
         };
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
@@ -156,63 +154,6 @@ impl Tls {
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await
-    }
-}
-
-/// Takes the certificate whose fingerprint came in the session description, and no other: the SDP, not
-/// an authority, vouches for it.
-#[derive(Debug)]
-struct Pinned {
-    fingerprints: Vec<Fingerprint>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if self
-            .fingerprints
-            .iter()
-            .any(|wanted| wanted.is_of(certificate))
-        {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(Error::General(
-                "the certificate is not the one that was announced".to_owned(),
-            ))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 

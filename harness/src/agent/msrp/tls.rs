@@ -8,20 +8,16 @@ use std::sync::{Arc, LazyLock};
 use ring::digest::{self, digest};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
+use tokio_rustls::rustls::client::danger::ServerCertVerifier as _;
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime,
 };
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::link::tls::peer;
 
 /// The certificate of all agents of this run.
 static IDENTITY: LazyLock<Result<Identity, String>> = LazyLock::new(Identity::draw);
@@ -98,13 +94,15 @@ pub(super) async fn connect(
     authority: Option<&Path>,
 ) -> Result<TlsStream<TcpStream>, String> {
     let identity = identity()?;
-    let verifier = Verifier {
+    let verifier = peer::Server {
         provider: Arc::clone(&identity.provider),
-        authority: match authority {
-            Some(path) if fingerprints.is_empty() => Some(authorities(path, identity)?),
-            _ => None,
+        question: Voucher {
+            authority: match authority {
+                Some(path) if fingerprints.is_empty() => Some(authorities(path, identity)?),
+                _ => None,
+            },
+            fingerprints,
         },
-        fingerprints,
     };
     let config = ClientConfig::builder_with_provider(Arc::clone(&identity.provider))
         .with_safe_default_protocol_versions()
@@ -126,9 +124,7 @@ pub(super) async fn connect(
 /// which session it comes for.
 pub(super) async fn accept(stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
     let identity = identity()?;
-    let clients = Arc::new(AnyClient {
-        provider: Arc::clone(&identity.provider),
-    });
+    let clients = Arc::new(peer::AnyClient::new(Arc::clone(&identity.provider)));
     let config = ServerConfig::builder_with_provider(Arc::clone(&identity.provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
@@ -161,25 +157,24 @@ fn authorities(path: &Path, identity: &Identity) -> Result<Arc<WebPkiServerVerif
         .map_err(|e| failed(&e))
 }
 
+/// Who vouches for a certificate: the SDP by its fingerprint, else an authority.
 #[derive(Debug)]
-struct Verifier {
-    provider: Arc<CryptoProvider>,
+struct Voucher {
     fingerprints: Vec<(String, Vec<u8>)>,
     authority: Option<Arc<WebPkiServerVerifier>>,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl peer::Question for Voucher {
+    fn answer(
         &self,
-        end_entity: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         if !self.fingerprints.is_empty() {
-            return if is_announced(end_entity, &self.fingerprints) {
-                Ok(ServerCertVerified::assertion())
+            return if is_announced(certificate, &self.fingerprints) {
+                Ok(())
             } else {
                 Err(Error::General(
                     "the certificate is not the one of `a=fingerprint` in the SDP".into(),
@@ -187,93 +182,13 @@ impl ServerCertVerifier for Verifier {
             };
         }
         match &self.authority {
-            Some(authority) => authority.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+            Some(authority) => authority
+                .verify_server_cert(certificate, intermediates, name, &[], now)
+                .map(|_| ()),
             None => Err(Error::General(
                 "no SDP announces the certificate by `a=fingerprint`, and the profile names no authority (`pixit.msrp.ca`)"
                     .into(),
             )),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
-#[derive(Debug)]
-struct AnyClient {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ClientCertVerifier for AnyClient {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
