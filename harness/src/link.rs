@@ -17,10 +17,10 @@ use tokio_rustls::TlsStream;
 
 pub mod locate;
 pub mod tls;
-mod websocket;
+pub(crate) mod websocket;
 
 use tls::{Explain, Secured, Trust};
-use websocket::Carrier;
+use websocket::{Carrier, Subprotocol};
 
 /// How long connecting and writing may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -95,6 +95,11 @@ impl Transport {
             // RFC 7118 §5.2: one name for both.
             Self::Ws | Self::Wss => ";transport=ws",
         }
+    }
+
+    /// Whether it is under TLS.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
     }
 
     /// Whether it is WebSocket: message by message, and over connections of the client's alone.
@@ -193,7 +198,8 @@ impl Dialer {
     ) -> Result<websocket::Halves, websocket::Failure> {
         let address = target.to_string();
         let place = self.places.get(&transport).unwrap_or(&address);
-        let shaken = websocket::connect(carrier, transport == Transport::Wss, place);
+        let secure = transport == Transport::Wss;
+        let shaken = websocket::connect(carrier, secure, place, Subprotocol::Sip);
         timeout(PATIENCE, shaken).await.unwrap_or_else(|_| {
             let why = format!(
                 "no WebSocket handshake with {target} within {} s: check that this is the server's port for WebSocket",

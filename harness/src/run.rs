@@ -8,6 +8,7 @@ mod condition;
 mod housekeeping;
 mod interpreter;
 mod lane;
+mod owed;
 mod spread;
 #[cfg(test)]
 mod tests;

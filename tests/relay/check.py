@@ -3,7 +3,7 @@
 
     check.py RUN.JSON TRANSPORT RELAY PASSWORD-FILE PART
 
-Every case must have passed. Every MSRP frame of the agents must have gone over one connection to the relay,
+Every case must have passed. By WebSocket the agents' own URIs must be such as RFC 7977 has them. Every MSRP frame of the agents must have gone over one connection to the relay,
 with paths as RFC 4976 wants them: what a relay has granted stands before the other end's path in what an agent
 sends, and the relay before everybody else in the From-Path of what he gets. And there must be enough of
 everything, so that an empty run does not look like a good one; PART says of what: `relay` is the scenarios of
@@ -12,6 +12,7 @@ this folder, `suite` those of the suite.
 
 import base64
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -47,7 +48,7 @@ class Check:
     def __init__(self, transport, relay):
         self.transport = transport
         self.relay = relay
-        scheme = "msrps" if transport == "tls" else "msrp"
+        scheme = "msrps" if transport in ("tls", "wss") else "msrp"
         self.authority = f"{scheme}://{relay}/"
         self.seen = Counter()
         self.wrong = []
@@ -78,6 +79,9 @@ class Check:
             self.seen["granted"] += 1
             self.expect(method == "200", name, at, "Use-Path in something that is no 200")
             granted[to[-1]] = fields["Use-Path"].split()
+            by_websocket = self.transport in ("ws", "wss")
+            self.expect(by_websocket == bool(re.fullmatch(r"msrps?://\w+\.invalid:2855/\w+;ws", to[-1])), name, at,
+                        f"{to[-1]} is no URI of a client over {self.transport}")
         if method in ("SEND", "REPORT"):
             self.seen[f"{way} {method} +"] += flag == "+"
             if way == "sent":

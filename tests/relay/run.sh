@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # MSRP that nobody here wrote: Kamailio as a relay (RFC 4976) between the user agents of imspec and whoever
-# they talk to: the reference server behind the relay, and one another. Once over TCP and once over TLS.
+# they talk to: the reference server behind the relay, and one another. Over TCP, over TLS, and by WebSocket over
+# either (RFC 7977).
 # README.md tells which scenarios are run and which cannot be.
 #
 #   tests/relay/run.sh [IMSPEC]
 #
-# Needs kamailio, kamailio-tls-modules, openssl and python3.
+# Needs kamailio, kamailio-tls-modules, kamailio-websocket-modules, openssl and python3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 imspec=${1:-${CARGO_TARGET_DIR:-target}/release/imspec}
@@ -18,6 +19,7 @@ for tool in kamailio openssl python3; do
     command -v "$tool" >/dev/null || need "$tool" "$tool"
 done
 modules=$(dirname "$(find /usr/lib* -path '*/kamailio/modules/msrp.so' -print -quit 2>/dev/null)")
+[ -f "$modules/websocket.so" ] || need "the WebSocket module of kamailio" kamailio-websocket-modules
 [ -f "$modules/tls.so" ] || need "the TLS module of kamailio" kamailio-tls-modules
 [ -x "$imspec" ] || { echo "relay: no $imspec: cargo build --release" >&2; exit 2; }
 
@@ -83,11 +85,11 @@ done
 
 # The profile of the reference server with the relay in it. The timers are those of a machine that has other
 # things to do, too: they cost time only where something does not come.
-profile() { # profile SCHEME PORT SECURE
+profile() { # profile URI SECURE [MORE]
     sed "s#^name: reference#name: relay#
-s#^  transport: udp#&\n  msrp: { relay: { uri: \"$1://127.0.0.1:$2;tcp\", user: imspec, password: \"$password\" }, ca: \"$folder/ca.pem\" }#
+s#^  transport: udp#&\n  msrp: { relay: { uri: \"$1\", user: imspec, password: \"$password\"${3:-} }, ca: \"$folder/ca.pem\" }#
 s#^  timers: .*#  timers: { t1: 100ms, answer: 30s, delivery: 30s, quiet: 500ms, store: 10s }#
-s#^          sip: { t1_ms: 100 }#&\n          session: { linger_ms: 3000 }\n          delivery: { msrps: $3 }#" \
+s#^          sip: { t1_ms: 100 }#&\n          session: { linger_ms: 3000 }\n          delivery: { msrps: $2 }#" \
         scenarios/profiles/reference/profile.yaml >"$folder/profile.yaml"
 }
 
@@ -111,10 +113,12 @@ run() { # run TRANSPORT PORT PART ARGUMENTS…
     rm -rf "$folder/reports"
 }
 
-for transport in tcp tls; do
+for transport in tcp tls ws wss; do
     case $transport in
-        tcp) port=$tcp && profile msrp "$port" false ;;
-        tls) port=$tls && profile msrps "$port" true ;;
+        tcp) port=$tcp && profile "msrp://127.0.0.1:$port;tcp" false ;;
+        tls) port=$tls && profile "msrps://127.0.0.1:$port;tcp" true ;;
+        ws) port=$tcp && profile "msrp://127.0.0.1:$port;ws" false ", resource: /msrp" ;;
+        wss) port=$tls && profile "msrps://127.0.0.1:$port;ws" true ", resource: /msrp" ;;
     esac
     run "$transport" "$port" relay --scenarios tests/relay/scenarios
     run "$transport" "$port" suite "${suite[@]}"

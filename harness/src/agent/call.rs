@@ -222,6 +222,7 @@ mod tests {
             own: "msrp://127.0.0.1:7000/own;tcp".into(),
             relays: Vec::new(),
             listens: "127.0.0.1:7000".parse().unwrap(),
+            told: None,
             secure: false,
             fingerprint: None,
             id: 42,

@@ -1,9 +1,10 @@
-//! MSRP of the user agents (RFC 4975): listeners, connections over TCP and TLS, sessions, and what goes
-//! through them both ways.
+//! MSRP of the user agents (RFC 4975): listeners, connections over TCP and TLS, to a relay also over WebSocket
+//! (RFC 7977), sessions, and what goes through them both ways.
 //!
 //! Each device of a user has one listener for each kind of connection, opened when it is first needed. As in
 //! SIP everything is noted as it happens; what a message says is not kept beyond what the trace needs.
 
+mod carrier;
 mod connection;
 mod content;
 mod ledger;
@@ -30,8 +31,9 @@ use tokio::time::{Instant, timeout};
 use super::Shared;
 use super::door::{Door, Entry};
 use super::sdp::{Ground, place_of};
-use crate::link;
-use crate::sut::profile::Msrp as Setting;
+use crate::link::websocket::{self, Subprotocol};
+use crate::link::{self, Transport};
+use crate::sut::profile::{Msrp as Setting, Relay};
 
 pub use content::{Content, Drawn};
 pub use session::{Conduct, Session};
@@ -41,6 +43,7 @@ pub(super) use connection::Connection;
 pub(super) use receive::unfinished;
 pub(super) use ship::ship;
 
+use carrier::{Reader, Writer};
 use connection::{Ending, Opened};
 
 /// How long connecting may take, TLS included.
@@ -162,6 +165,7 @@ pub(super) async fn open(
         own,
         relays: Vec::new(),
         listens,
+        told: None,
         secure,
         fingerprint: if secure {
             Some(tls::own_fingerprint()?)
@@ -223,7 +227,7 @@ pub(super) async fn dial(
     step: Option<&str>,
 ) -> Result<Arc<Connection>, String> {
     let target = match &shared.msrp.setting.relay {
-        Some(relay) if session.is_relayed() => Target::of(&relay.uri),
+        Some(relay) if session.is_relayed() => Target::of(relay),
         _ => {
             let (remote, cema) = session
                 .remote()
@@ -233,6 +237,7 @@ pub(super) async fn dial(
                 host: remote.path.first().host().to_string(),
                 secure: remote.secure,
                 fingerprints: remote.fingerprints,
+                resource: None,
             }
         }
     };
@@ -247,16 +252,41 @@ struct Target {
     host: String,
     secure: bool,
     fingerprints: Vec<(String, Vec<u8>)>,
+    /// The path of its resource, where it is reached by WebSocket.
+    resource: Option<String>,
 }
 
 impl Target {
-    /// A place that only an authority can vouch for.
-    fn of(uri: &msrp::Uri) -> Self {
+    /// A relay, for which only an authority can vouch.
+    fn of(relay: &Relay) -> Self {
+        let uri = &relay.uri;
         Self {
             place: place_of(uri),
             host: uri.host().to_string(),
             secure: uri.is_secure(),
             fingerprints: Vec::new(),
+            resource: relay.is_websocket().then(|| relay.resource.clone()),
+        }
+    }
+
+    /// Makes of a connection what MSRP goes through: TLS where it is wanted, WebSocket where it is wanted.
+    async fn open(self, stream: TcpStream, setting: &Setting) -> Result<Opened, String> {
+        let (stream, socket) = Opened::keep(stream).map_err(|e| e.to_string())?;
+        let resource = self.resource.map(|path| format!("{}{path}", self.place));
+        if !self.secure {
+            return match resource {
+                None => Ok(plain(stream, socket)),
+                Some(at) => by_messages(stream, &at, Transport::Ws, socket, None).await,
+            };
+        }
+        let authority = setting.ca.as_deref();
+        let stream = tls::connect(stream, &self.host, self.fingerprints, authority).await?;
+        match resource {
+            None => Ok(secured(stream, socket)),
+            Some(at) => {
+                let certificate = tls::certificate(&stream);
+                by_messages(stream, &at, Transport::Wss, socket, certificate).await
+            }
         }
     }
 }
@@ -269,22 +299,16 @@ async fn reach(
     target: Target,
     step: Option<&str>,
 ) -> Result<Arc<Connection>, String> {
-    let place = &target.place;
+    let place = target.place.clone();
     let dialled = timeout(PATIENCE, async {
-        let mut addresses = tokio::net::lookup_host(place)
+        let mut addresses = tokio::net::lookup_host(&place)
             .await
             .map_err(|e| e.to_string())?;
         let address = addresses.next().ok_or("the name has no address")?;
         let stream = link::connect(bind, address)
             .await
             .map_err(|e| e.to_string())?;
-        let (stream, socket) = Opened::keep(stream).map_err(|e| e.to_string())?;
-        if !target.secure {
-            return Ok(plain(stream, socket));
-        }
-        let authority = shared.msrp.setting.ca.as_deref();
-        let stream = tls::connect(stream, &target.host, target.fingerprints, authority).await?;
-        Ok(secured(stream, socket))
+        target.open(stream, &shared.msrp.setting).await
     });
     let opened = match dialled.await {
         Ok(opened) => opened,
@@ -462,11 +486,11 @@ async fn welcome(
 fn plain(stream: TcpStream, socket: std::net::TcpStream) -> Opened {
     let (reader, writer) = stream.into_split();
     Opened {
-        reader: Box::new(reader),
-        writer: Box::new(writer),
+        reader: Reader::stream(reader),
+        writer: Writer::stream(writer),
         socket,
         certificate: None,
-        secure: false,
+        transport: Transport::Tcp,
     }
 }
 
@@ -474,12 +498,32 @@ fn secured(stream: tokio_rustls::TlsStream<TcpStream>, socket: std::net::TcpStre
     let certificate = tls::certificate(&stream);
     let (reader, writer) = tokio::io::split(stream);
     Opened {
-        reader: Box::new(reader),
-        writer: Box::new(writer),
+        reader: Reader::stream(reader),
+        writer: Writer::stream(writer),
         socket,
         certificate,
-        secure: true,
+        transport: Transport::Tls,
     }
+}
+
+/// Shakes hands for WebSocket with the relay whose resource is `at`.
+async fn by_messages(
+    stream: impl websocket::Carrier + 'static,
+    at: &str,
+    transport: Transport,
+    socket: std::net::TcpStream,
+    certificate: Option<Vec<u8>>,
+) -> Result<Opened, String> {
+    let carrier = Box::new(stream);
+    let shaken = websocket::connect(carrier, transport.is_secure(), at, Subprotocol::Msrp);
+    let (incoming, outgoing) = shaken.await.map_err(|(why, _)| why)?;
+    Ok(Opened {
+        reader: Reader::Messages(incoming),
+        writer: Writer::messages(outgoing),
+        socket,
+        certificate,
+        transport,
+    })
 }
 
 impl Session {
@@ -519,8 +563,12 @@ impl Session {
 
 /// The URI of a session.
 fn uri_at(at: SocketAddr, id: &str, secure: bool) -> String {
-    let scheme = if secure { "msrps" } else { "msrp" };
-    format!("{scheme}://{at}/{id};tcp")
+    format!("{}://{at}/{id};tcp", scheme(secure))
+}
+
+/// The scheme of MSRP URIs.
+fn scheme(secure: bool) -> &'static str {
+    if secure { "msrps" } else { "msrp" }
 }
 
 /// An identifier that nobody can guess.
@@ -551,6 +599,7 @@ mod tests {
             path: "msrps://127.0.0.1:7000/own;tcp".into(),
             own: "msrps://127.0.0.1:7000/own;tcp".into(),
             relays: Vec::new(),
+            told: None,
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: true,
             fingerprint: None,

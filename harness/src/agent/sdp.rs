@@ -82,7 +82,13 @@ impl Described {
             Protocol::Tcp
         };
         let mut media = match &self.port {
-            None => MediaBuilder::message(ground.listens.port(), protocol),
+            None => {
+                let port = ground
+                    .told
+                    .as_ref()
+                    .map_or(ground.listens.port(), |(_, port)| *port);
+                MediaBuilder::message(port, protocol)
+            }
             Some(port) => MediaBuilder::raw(format!("message {port} {} *", protocol.name())),
         };
         media = media.attribute(
@@ -116,12 +122,13 @@ impl Described {
             .fold(media, |media, line| media.line(format!("a={line}")))
     }
 
-    fn head(&self, builder: Builder) -> Builder {
+    fn head(&self, ground: &Ground, builder: Builder) -> Builder {
+        let host = ground.told.as_ref().map(|(host, _)| host);
         let builder = match &self.subject {
             Some(subject) => builder.set('s', subject),
             None => builder,
         };
-        match &self.address {
+        match self.address.as_ref().or(host) {
             Some(address) => builder.set(
                 'c',
                 imspec_wire::sdp::Address::from(address.as_str()).to_string(),
@@ -142,6 +149,8 @@ pub(super) struct Ground {
     pub(super) relays: Vec<msrp::Uri>,
     /// Where it takes connections; behind a relay, its end of the connection to that.
     pub(super) listens: SocketAddr,
+    /// Host and port that the SDP tells in its place.
+    pub(super) told: Option<(String, u16)>,
     /// Under TLS.
     pub(super) secure: bool,
     /// `a=fingerprint` of the certificate that whoever connects to the first hop of `path` sees.
@@ -154,7 +163,10 @@ pub(super) struct Ground {
 pub(super) fn offer(described: &Described, ground: &Ground, version: u64) -> Bytes {
     let setup = described.offered_setup();
     described
-        .head(Builder::new(ground.id, version, ground.listens.ip()))
+        .head(
+            ground,
+            Builder::new(ground.id, version, ground.listens.ip()),
+        )
         .media(described.media(ground, setup, "sendonly"))
         .octets()
 }
@@ -179,7 +191,7 @@ pub(super) fn answer(
             .map(|setup| answerer_role(Some(setup), Role::Active).setup());
         Some(described.media(ground, setup, "recvonly"))
     });
-    described.head(builder).octets()
+    described.head(ground, builder).octets()
 }
 
 /// What we are once our offer was answered: who opens the connection.
@@ -271,7 +283,13 @@ impl Remote {
 
 /// Host and port of a URI; RFC 4975 §15.4 registers the port that holds where none is written.
 pub(super) fn place_of(uri: &msrp::Uri) -> String {
-    format!("{}:{}", uri.host(), uri.port().unwrap_or(2855))
+    let (host, port) = host_and_port(uri);
+    format!("{host}:{port}")
+}
+
+/// The same in two.
+pub(super) fn host_and_port(uri: &msrp::Uri) -> (String, u16) {
+    (uri.host().to_string(), uri.port().unwrap_or(2855))
 }
 
 /// `SHA-256 AB:CD:…` (RFC 8122 §5).
@@ -296,6 +314,7 @@ mod tests {
             path: "msrp://127.0.0.1:7000/own;tcp".into(),
             own: "msrp://127.0.0.1:7000/own;tcp".into(),
             relays: Vec::new(),
+            told: None,
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: false,
             fingerprint: None,

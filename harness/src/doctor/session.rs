@@ -44,7 +44,8 @@ impl Doctor<'_> {
                 let (what, check) = match relay {
                     Some(_) => (
                         "relay",
-                        "`pixit.msrp.relay`: its URI, user and password; `pixit.msrp.ca` for msrps",
+                        "`pixit.msrp.relay`: its URI (`;tcp`, or `;ws` for WebSocket), user and password; `pixit.msrp.ca` \
+                         for msrps",
                     ),
                     None => ("session", "`pixit.msrp.bind`: an address of this machine"),
                 };

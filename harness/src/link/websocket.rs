@@ -1,5 +1,5 @@
-//! SIP over WebSocket (RFC 7118), as the client: the handshake that asks for the subprotocol `sip`, one SIP
-//! message in each WebSocket message, and answers to pings.
+//! WebSocket as the client, for SIP (RFC 7118) and for MSRP (RFC 7977): the handshake that asks for the
+//! subprotocol, one message of it in each WebSocket message, and answers to pings.
 
 use std::fmt;
 
@@ -14,23 +14,66 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-/// The subprotocol of SIP (RFC 7118 §4.1).
-const SUBPROTOCOL: &str = "sip";
+/// What is spoken over a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subprotocol {
+    /// RFC 7118
+    Sip,
+    /// RFC 7977
+    Msrp,
+}
+
+impl Subprotocol {
+    /// As the handshake has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+            Self::Msrp => "msrp",
+        }
+    }
+
+    /// Where the profile has the path of the resource.
+    fn resource(self) -> &'static str {
+        match self {
+            Self::Sip => "the path in `pixit.target`",
+            Self::Msrp => "`pixit.msrp.relay.resource`, the path",
+        }
+    }
+
+    /// What a server is that does not agree to it.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Sip => {
+                "the server's 101 does not agree to the subprotocol `sip` (RFC 7118 §4.1): check that it is a SIP server"
+            }
+            Self::Msrp => {
+                "the relay's 101 does not agree to the subprotocol `msrp` (RFC 7977 §4.1): check that it is an MSRP relay"
+            }
+        }
+    }
+}
+
 /// The largest message that is taken, and the largest frame of one.
 const LARGEST: usize = 17 * 1024 * 1024;
 
 /// What WebSocket runs over: TCP, or TLS over it.
-pub(super) trait Carrier: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Carrier for T {}
 
 type Socket = WebSocketStream<Box<dyn Carrier>>;
 
 /// What comes.
-pub(super) struct Incoming(SplitStream<Socket>);
+pub(crate) struct Incoming {
+    stream: SplitStream<Socket>,
+    spoken: Subprotocol,
+}
 
 /// What goes.
-pub(super) struct Outgoing(SplitSink<Socket, Message>);
+pub(crate) struct Outgoing {
+    sink: SplitSink<Socket, Message>,
+    spoken: Subprotocol,
+}
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,16 +88,17 @@ impl fmt::Debug for Outgoing {
 }
 
 /// Both ways of a connection.
-pub(super) type Halves = (Incoming, Outgoing);
+pub(crate) type Halves = (Incoming, Outgoing);
 
 /// Why there is no connection, and the error of what it runs over where that is the reason.
-pub(super) type Failure = (String, Option<std::io::Error>);
+pub(crate) type Failure = (String, Option<std::io::Error>);
 
 /// Shakes hands with the server at `place`, which is `host:port` with the path of the resource.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     carrier: Box<dyn Carrier>,
     secure: bool,
     place: &str,
+    spoken: Subprotocol,
 ) -> Result<Halves, Failure> {
     let scheme = if secure { "wss" } else { "ws" };
     let uri = format!("{scheme}://{place}");
@@ -64,7 +108,7 @@ pub(super) async fn connect(
         .map_err(|e| (format!("`{uri}` cannot be asked for: {e}"), None))?;
     request.headers_mut().insert(
         "Sec-WebSocket-Protocol",
-        HeaderValue::from_static(SUBPROTOCOL),
+        HeaderValue::from_static(spoken.name()),
     );
     let config = WebSocketConfig::default()
         .max_message_size(Some(LARGEST))
@@ -72,21 +116,21 @@ pub(super) async fn connect(
     let (socket, _) = client_async_with_config(request, carrier, Some(config))
         .await
         .map_err(|error| {
-            let why = format!("no WebSocket at {uri}: {}", meaning(&error));
+            let why = format!("no WebSocket at {uri}: {}", meaning(&error, spoken));
             match error {
                 Error::Io(below) => (why, Some(below)),
                 _ => (why, None),
             }
         })?;
-    let (outgoing, incoming) = socket.split();
-    Ok((Incoming(incoming), Outgoing(outgoing)))
+    let (sink, stream) = socket.split();
+    Ok((Incoming { stream, spoken }, Outgoing { sink, spoken }))
 }
 
 impl Incoming {
     /// The next message, `None` at the end. Nothing is lost where the future is dropped.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, String> {
         loop {
-            match self.0.next().await {
+            match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(Some(text.into())),
                 Some(Ok(Message::Binary(octets))) => return Ok(Some(octets)),
                 // A ping is answered by the next read.
@@ -95,33 +139,40 @@ impl Incoming {
                     Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed),
                 )
                 | None => return Ok(None),
-                Some(Err(error)) => return Err(meaning(&error)),
+                Some(Err(error)) => return Err(meaning(&error, self.spoken)),
             }
         }
     }
 }
 
 impl Outgoing {
-    pub(super) async fn send(&mut self, octets: &Bytes) -> Result<(), String> {
-        // RFC 7118 §4.2: text where it is UTF-8, which scripts in browsers like better.
+    pub(crate) async fn send(&mut self, octets: &Bytes) -> Result<(), String> {
+        // RFC 7118 §4.2, RFC 7977 §4.2: text where it is UTF-8, as what scripts in browsers say.
         let message = match Utf8Bytes::try_from(octets.clone()) {
             Ok(text) => Message::Text(text),
             Err(_) => Message::Binary(octets.clone()),
         };
-        self.0.send(message).await.map_err(|e| meaning(&e))
+        let sent = self.sink.send(message).await;
+        sent.map_err(|e| meaning(&e, self.spoken))
+    }
+
+    /// Says that nothing more comes. What is still to be read may be read.
+    pub(crate) async fn close(&mut self) {
+        // Who has gone already need not be told.
+        let _ = self.sink.close().await;
     }
 }
 
-fn meaning(error: &Error) -> String {
+fn meaning(error: &Error, spoken: Subprotocol) -> String {
     match error {
         Error::Http(response) => format!(
-            "the server answers the handshake with {}, not with 101: check the path in `pixit.target`, and whether it \
-             wants an Origin or credentials of HTTP",
-            response.status()
+            "the server answers the handshake with {}, not with 101: check {}, and whether it wants an Origin or \
+             credentials of HTTP",
+            response.status(),
+            spoken.resource()
         ),
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
-            "the server's 101 does not agree to the subprotocol `sip` (RFC 7118 §4.1): check that it is a SIP server"
-                .to_owned()
+            spoken.refusal().to_owned()
         }
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {
             "it was closed in the middle of the handshake: check that this is the server's port for WebSocket"

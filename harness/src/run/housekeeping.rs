@@ -59,10 +59,19 @@ pub(crate) async fn clean_accounts(
         timeline: &Timeline::new(0, Arc::clone(instance), events),
         policy: &BTreeMap::new(),
     };
-    let clean = house.clean(&lease, &BTreeMap::new()).await;
+    let clean = house.clean(&lease, &Left::default()).await;
     // What they are used for now leaves something in them.
     lease.begin();
     clean
+}
+
+/// What a case has left behind, by role.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Contacts that may still be registered.
+    pub(super) bound: BTreeMap<String, Vec<String>>,
+    /// How many messages may still come.
+    pub(super) owed: BTreeMap<String, usize>,
 }
 
 /// What is needed to put things in order around a case.
@@ -75,16 +84,21 @@ pub(super) struct House<'a> {
 }
 
 impl House<'_> {
-    /// Cleans the accounts of a lease that need it. `bound`: what the case at hand has registered, by role.
+    /// Cleans the accounts of a lease that need it: those that a case has used, and those in which something has
+    /// turned up since they were clean. `left`: by the case at hand.
     ///
     /// # Errors
     /// Which account cannot be cleaned, and why. It is given to nobody any more.
-    pub(super) async fn clean(
-        &self,
-        lease: &Lease,
-        bound: &BTreeMap<String, Vec<String>>,
-    ) -> Result<(), String> {
-        let unclean = lease.unclean();
+    pub(super) async fn clean(&self, lease: &Lease, left: &Left) -> Result<(), String> {
+        let mut unclean = lease.unclean();
+        for user in &self.case.users {
+            if lease.has(&user.name)
+                && !unclean.contains(&user.name)
+                && self.instance.shows_something_of(user).await
+            {
+                unclean.push(user.name.clone());
+            }
+        }
         let users = self.case.users.iter();
         let users: Vec<CaseUser> = users
             .filter(|user| unclean.contains(&user.name))
@@ -118,8 +132,9 @@ impl House<'_> {
         );
         let mut failed = None;
         for user in users {
-            let contacts = bound.get(&user.role).map_or(&[][..], Vec::as_slice);
-            match interpreter.sweep(&user, contacts).await {
+            let bound = left.bound.get(&user.role).map_or(&[][..], Vec::as_slice);
+            let owed = left.owed.get(&user.role).copied().unwrap_or_default();
+            match interpreter.sweep(&user, bound, owed).await {
                 Ok(()) => lease.is_clean(&user.name),
                 Err(why) => {
                     lease.retire(&user.name, &why);
@@ -133,10 +148,10 @@ impl House<'_> {
     }
 
     /// Puts things in order behind a case: cleans the accounts of a lease, removes what was made.
-    pub(super) async fn leave(&self, lease: Option<&Lease>, bound: &BTreeMap<String, Vec<String>>) {
+    pub(super) async fn leave(&self, lease: Option<&Lease>, left: &Left) {
         let tell = |line| self.setting.events.tell(RunEvent::Log { line });
         if let Some(lease) = lease
-            && let Err(why) = self.clean(lease, bound).await
+            && let Err(why) = self.clean(lease, left).await
         {
             tell(format!(
                 "{why}; cases that need it are inconclusive from here on"

@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::housekeeping::{self, House};
+use super::housekeeping::{self, House, Left};
 use super::interpreter::{self, Interpreter};
+use super::owed::owed;
 use super::timeline::Timeline;
 use super::{Events, RunEvent, RunOptions};
 use crate::agent::{Agents, Stamp, Surroundings};
@@ -211,7 +212,7 @@ async fn run_case(
     let surroundings = surroundings(setting, &instance, &policy);
     let agents = Agents::new(Arc::clone(&case), stamp, surroundings);
     let mut lease = None;
-    let mut bound = BTreeMap::new();
+    let mut left = Left::default();
     let house = House {
         setting,
         case: &case,
@@ -250,7 +251,7 @@ async fn run_case(
             if let Some(lease) = &lease
                 && interpreter.provide().await.is_ok()
             {
-                if let Err(why) = house.clean(lease, &BTreeMap::new()).await {
+                if let Err(why) = house.clean(lease, &Left::default()).await {
                     return Some(Halt::Impossible(why));
                 }
                 lease.begin();
@@ -263,7 +264,7 @@ async fn run_case(
             ended = work => ended,
             halt = halted => Some(halt),
         };
-        bound.extend(interpreter.all_bound());
+        left.bound = interpreter.all_bound();
         halt
     };
     let is_over = halt.is_none();
@@ -275,10 +276,9 @@ async fn run_case(
         agents.leave().await;
     }
     let trace = agents.finish().await;
+    left.owed = owed(&case, &trace);
     // Who is interrupted takes the time to remove what was made, and to clean nothing.
-    house
-        .leave(lease.as_ref().filter(|_| is_over), &bound)
-        .await;
+    house.leave(lease.as_ref().filter(|_| is_over), &left).await;
     drop(lease);
     drop(activity);
     let duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod peer;
+mod pool;
 mod relay;
 mod sessions;
 mod switch;
@@ -67,7 +68,7 @@ fn planned(profile: &Profile, scenario: &str) -> Plan {
         settable: &profile.settable(),
         domain: &profile.pixit.domain,
         transport: profile.pixit.transport.as_str(),
-        few: None,
+        few: profile.few(),
         seed: fastrand::u64(..),
     };
     let plan = plan::plan(&scenarios, &Selection::all(), &context);

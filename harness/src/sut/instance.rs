@@ -194,6 +194,23 @@ impl Instance {
         self.life.clone()
     }
 
+    /// Whether [`Self::clean`] does something.
+    pub fn cleans_by_program(&self) -> bool {
+        self.clean.is_some()
+    }
+
+    /// Whether the store can be seen, and shows something in the account of this user.
+    pub async fn shows_something_of(&self, user: &CaseUser) -> bool {
+        match &self.store {
+            // What cannot be read is said where it matters.
+            Some(store) => store
+                .read(&store::Account::of(user))
+                .await
+                .is_ok_and(|records| !records.is_empty()),
+            None => false,
+        }
+    }
+
     /// Whether [`Self::restart`] can work.
     pub fn can_restart(&self) -> bool {
         self.process.is_some()

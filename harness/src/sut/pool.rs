@@ -85,6 +85,11 @@ impl Pool {
 }
 
 impl Lease {
+    /// Whether this one is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
     /// Those in which something may be left.
     pub fn unclean(&self) -> Vec<String> {
         let state = self.pool.state();

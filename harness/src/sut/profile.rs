@@ -95,16 +95,28 @@ pub struct Msrp {
 pub struct Relay {
     /// Where it takes AUTH.
     pub uri: Uri,
+    /// The path at its web server, where it is reached by WebSocket.
+    pub resource: String,
     /// User.
     pub user: String,
     /// Password. It stands in no record.
     pub password: String,
 }
 
+impl Relay {
+    /// Whether it is reached by WebSocket (RFC 7977 §5.2.1).
+    pub fn is_websocket(&self) -> bool {
+        self.uri
+            .transport()
+            .is_some_and(|transport| transport.eq_ignore_ascii_case("ws"))
+    }
+}
+
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Relay")
             .field("uri", &self.uri.as_str())
+            .field("resource", &self.resource)
             .field("user", &self.user)
             .field("password", &MASK)
             .finish()
@@ -597,6 +609,9 @@ impl Profile {
         );
         if let Some(relay) = &pixit.msrp.relay {
             entries.push(("msrp.relay.uri", relay.uri.as_str().into()));
+            if relay.is_websocket() {
+                entries.push(("msrp.relay.resource", relay.resource.clone().into()));
+            }
             entries.push(("msrp.relay.user", relay.user.clone().into()));
             entries.push(("msrp.relay.password", MASK.into()));
         }

@@ -1,4 +1,4 @@
-//! One MSRP connection of an agent, over TCP or TLS: what is written, what waits for a response, and how it
+//! One MSRP connection of an agent: what is written, what waits for a response, and how it
 //! ends, on purpose or not. What arrives is taken apart in [`super::receive`].
 
 use std::collections::HashMap;
@@ -11,27 +11,25 @@ use imspec_reports::record::EventKind;
 use imspec_reports::record::trace::{ConnectionChange, Elided, Packet, Protocol};
 use imspec_wire::msrp::Head;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::Shared;
 use super::Owner;
+use super::carrier::{Reader, Writer};
 use super::ship::Waiting;
+use crate::link::Transport;
 
 /// How long the other end may take no octet of what we write.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Answers that may wait until a chunk of ours is out.
 const ANSWERS: usize = 4096;
 
-type Writer = Box<dyn AsyncWrite + Send + Unpin>;
-/// The half of a connection that is read.
-pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
-
 /// A connection.
 pub(in super::super) struct Connection {
     owner: Owner,
-    pub(super) secure: bool,
+    /// What carries it.
+    pub(super) transport: Transport,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     /// The certificate that the other end showed, in DER.
@@ -82,7 +80,7 @@ pub(super) struct Opened {
     pub(super) writer: Writer,
     pub(super) socket: std::net::TcpStream,
     pub(super) certificate: Option<Vec<u8>>,
-    pub(super) secure: bool,
+    pub(super) transport: Transport,
 }
 
 impl Opened {
@@ -107,7 +105,7 @@ impl Connection {
         let (answers, queue) = mpsc::channel(ANSWERS);
         let connection = Arc::new(Self {
             owner,
-            secure: opened.secure,
+            transport: opened.transport,
             local: opened.socket.local_addr()?,
             remote: opened.socket.peer_addr()?,
             certificate: opened.certificate,
@@ -147,7 +145,7 @@ impl Connection {
             user: self.owner.user.clone(),
             device: self.owner.device.clone(),
             protocol: Protocol::Msrp,
-            transport: if self.secure { "tls" } else { "tcp" }.to_owned(),
+            transport: self.transport.as_str().to_owned(),
             local: self.local.to_string(),
             remote: self.remote.to_string(),
             octets: octets.into(),
@@ -236,40 +234,58 @@ impl Connection {
         self.writer.lock().await
     }
 
-    /// Writes octets; `writer` is what [`Self::writing`] gave.
+    /// Writes a frame; `writer` is what [`Self::writing`] gave.
     pub(super) async fn write(
         &self,
         writer: &mut Option<Writer>,
         octets: &[u8],
     ) -> Result<(), String> {
-        let late = || format!("the other end reads nothing for {} s", PATIENCE.as_secs());
+        self.write_part(writer, octets).await?;
+        self.finish(writer).await
+    }
+
+    /// Writes octets of a frame. Where frames go one by one, they wait for [`Self::finish`].
+    pub(super) async fn write_part(
+        &self,
+        writer: &mut Option<Writer>,
+        octets: &[u8],
+    ) -> Result<(), String> {
         let mut rest = octets;
         loop {
-            let stream = writer.as_mut().ok_or("the connection is closed")?;
-            let step = async {
-                if rest.is_empty() {
-                    stream.flush().await.map(|()| 0)
-                } else {
-                    stream.write(rest).await
-                }
-            };
-            let failed = tokio::select! {
-                done = tokio::time::timeout(PATIENCE, step) => match done {
-                    Ok(Ok(_)) if rest.is_empty() => return Ok(()),
-                    Ok(Ok(0)) => "the connection is closed".to_owned(),
-                    Ok(Ok(written)) => {
-                        rest = &rest[written..];
-                        continue;
-                    }
-                    Ok(Err(e)) => e.to_string(),
-                    Err(_) => late(),
-                },
-                () = self.until_over() => "the connection is closed".to_owned(),
-            };
-            // Half a frame may be out: nothing can follow it.
-            *writer = None;
-            return Err(failed);
+            let written = self
+                .in_time(writer, async |writer| writer.write(rest).await)
+                .await?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            rest = &rest[written..];
         }
+    }
+
+    /// The frame ends here, complete or not.
+    pub(super) async fn finish(&self, writer: &mut Option<Writer>) -> Result<(), String> {
+        self.in_time(writer, async |writer| writer.finish().await)
+            .await
+    }
+
+    /// Does something with the writer, unless the connection ends or the other end reads nothing for too long.
+    async fn in_time<T>(
+        &self,
+        writer: &mut Option<Writer>,
+        work: impl AsyncFnOnce(&mut Writer) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let open = writer.as_mut().ok_or("the connection is closed")?;
+        let why = tokio::select! {
+            done = tokio::time::timeout(PATIENCE, work(open)) => match done {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(why)) => why,
+                Err(_) => format!("the other end reads nothing for {} s", PATIENCE.as_secs()),
+            },
+            () = self.until_over() => "the connection is closed".to_owned(),
+        };
+        // Half a frame may be out: nothing can follow it.
+        *writer = None;
+        Err(why)
     }
 
     /// Waits until the connection is over.
@@ -319,10 +335,10 @@ impl Connection {
             // Without lingering the kernel ends the connection with RST.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
-        if let Some(mut stream) = self.writer.lock().await.take()
+        if let Some(mut writer) = self.writer.lock().await.take()
             && !reset
         {
-            let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), writer.close()).await;
         }
     }
 

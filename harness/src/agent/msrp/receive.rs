@@ -8,16 +8,17 @@ use bytes::{Bytes, BytesMut};
 use imspec_reports::record::EventKind;
 use imspec_reports::record::trace::{Direction, Elided, Transfer};
 use imspec_wire::msrp::{self, Builder, Chunk, Decoder, Head, Limits, Method, Piece, Status};
-use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::super::Shared;
 use super::super::desk::Desk;
-use super::connection::{Connection, Ending, Reader};
-use super::content::{PIECE, SHORT};
+use super::carrier::Reader;
+use super::connection::{Connection, Ending};
+use super::content::SHORT;
 use super::session::{Arrived, Mischief, Session, answers};
-use super::{Report, fresh};
+use super::{Report, fresh, scheme};
+use crate::link::Piece as Heard;
 
 /// What is taken of a frame before its body; the body is not held.
 const LIMITS: Limits = Limits {
@@ -64,33 +65,49 @@ enum Kind {
 /// Reads until the connection ends.
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, shared: Weak<Shared>) {
     let mut decoder = Decoder::new(LIMITS);
-    let mut buffer = vec![0; PIECE];
     let mut frame = None;
+    let mut one_by_one = true;
     'read: loop {
-        let length = tokio::select! {
-            read = reader.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => break,
-                Ok(length) => length,
+        let heard = tokio::select! {
+            heard = reader.next() => match heard {
+                Ok(Some(heard)) => heard,
+                Ok(None) => break,
+                Err(why) => {
+                    note(&shared, format!("the connection to {} broke: {why}", connection.remote));
+                    break;
+                }
             },
             () = connection.until_over() => break,
         };
-        decoder.push(&buffer[..length]);
+        let (Heard::Octets(octets) | Heard::Message(octets)) = &heard;
+        decoder.push(octets);
+        let mut frames = 0;
         loop {
             let piece = match decoder.next_piece() {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(e) => {
-                    garbage(&connection, &shared, &buffer[..length], &e.to_string());
+                    garbage(&connection, &shared, octets.clone(), &e.to_string());
                     break 'read;
                 }
             };
             let Some(shared) = shared.upgrade() else {
                 break 'read;
             };
+            frames += usize::from(matches!(piece, Piece::End(_)));
             if !taken(&shared, &connection, &mut frame, piece).await {
                 break 'read;
             }
             shared.news.notify_waiters();
+        }
+        let is_one = frames == 1 && decoder.is_between_frames();
+        if one_by_one && matches!(heard, Heard::Message(_)) && !is_one {
+            one_by_one = false;
+            let relay = connection.remote;
+            let text = format!(
+                "a WebSocket message of {relay} is not one MSRP frame, as RFC 7977 §5.1 wants it"
+            );
+            note(&shared, text);
         }
     }
     if let (Some(frame), Some(shared)) = (frame, shared.upgrade()) {
@@ -499,11 +516,17 @@ fn cut_off(shared: &Shared, connection: &Connection, frame: &Frame) {
     desk.note(None, EventKind::Note { text });
 }
 
-fn garbage(connection: &Connection, shared: &Weak<Shared>, octets: &[u8], why: &str) {
+fn note(shared: &Weak<Shared>, text: String) {
+    if let Some(shared) = shared.upgrade() {
+        shared.desk().note(None, EventKind::Note { text });
+        shared.news.notify_waiters();
+    }
+}
+
+fn garbage(connection: &Connection, shared: &Weak<Shared>, octets: Bytes, why: &str) {
     let Some(shared) = shared.upgrade() else {
         return;
     };
-    let octets = Bytes::copy_from_slice(octets);
     let mut desk = shared.desk();
     desk.note(None, EventKind::Received(connection.packet(octets, None)));
     let text = format!(
@@ -542,7 +565,7 @@ fn own_uri(connection: &Connection, head: &Head) -> Option<msrp::Uri> {
     match head.to_path() {
         Ok(path) => Some(path.first().clone()),
         Err(_) => {
-            let scheme = if connection.secure { "msrps" } else { "msrp" };
+            let scheme = scheme(connection.transport.is_secure());
             msrp::Uri::parse(format!("{scheme}://{};tcp", connection.local).as_bytes()).ok()
         }
     }

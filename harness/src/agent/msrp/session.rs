@@ -465,6 +465,7 @@ mod tests {
             path: "msrp://127.0.0.1:7000/own;tcp".into(),
             own: "msrp://127.0.0.1:7000/own;tcp".into(),
             relays: Vec::new(),
+            told: None,
             listens: "127.0.0.1:7000".parse().unwrap(),
             secure: false,
             fingerprint: None,

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::super::Shared;
 use super::super::desk::{Desk, Moment};
 use super::super::message::Given;
+use super::carrier::Writer;
 use super::connection::{Connection, Ending};
 use super::content::{Content, PIECE, SHORT};
 use super::ledger::NOTED;
@@ -535,7 +536,10 @@ impl Out<'_> {
         let packet = self.connection.packet(octets.clone(), None);
         let mut writer = self.connection.writing().await;
         self.note(EventKind::Sent(packet));
-        let written = self.write(&mut writer, &octets).await;
+        let mut written = self.write(&mut writer, &octets).await;
+        if written.is_ok() {
+            written = self.connection.finish(&mut writer).await;
+        }
         drop(writer);
         self.complain(written);
     }
@@ -678,6 +682,7 @@ impl Out<'_> {
             }
             self.write(&mut writer, &end).await?;
         }
+        self.connection.finish(&mut writer).await?;
         drop(writer);
         Self::gone(parcel, planned, whole);
         Ok(event)
@@ -714,17 +719,14 @@ impl Out<'_> {
         going(&mut self.left, length)
     }
 
-    async fn write(
-        &self,
-        writer: &mut Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>>,
-        octets: &[u8],
-    ) -> Result<(), String> {
+    /// Writes octets of a frame, in the pieces that the scenario wants.
+    async fn write(&self, writer: &mut Option<Writer>, octets: &[u8]) -> Result<(), String> {
         if self.connection.is_stalled() {
             return Err("the scenario has stopped this connection".into());
         }
         let size = self.writes.unwrap_or(octets.len()).max(1);
         for piece in octets.chunks(size) {
-            self.connection.write(writer, piece).await?;
+            self.connection.write_part(writer, piece).await?;
             if self.writes.is_some() {
                 // Each write is to be a segment of its own, not one of many that the kernel puts together.
                 tokio::task::yield_now().await;

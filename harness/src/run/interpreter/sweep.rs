@@ -7,6 +7,7 @@ use imspec_reports::record::{EventKind, StoredMessage};
 use imspec_wire::sip::typed::Contact;
 use tokio::time::{Instant, sleep};
 
+use super::super::owed;
 use super::presence::Wish;
 use super::{Flow, Interpreter, Trouble};
 use crate::agent::{Draft, Outgoing, Showing};
@@ -23,7 +24,8 @@ const HUSH: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Interpreter<'_> {
-    /// Cleans the account of a user of this case, which has no steps. `bound`: contacts that may still be registered.
+    /// Cleans the account of a user of this case, which has no steps. `bound`: contacts that may still be registered;
+    /// `owed`: how many messages the server has taken for him that nobody has seen.
     ///
     /// # Errors
     /// What cannot be removed, in words.
@@ -31,18 +33,18 @@ impl Interpreter<'_> {
         &self,
         user: &CaseUser,
         bound: &[String],
+        owed: usize,
     ) -> Result<(), String> {
+        let kept = self.settled(user, owed).await?;
         let by_program = self.instance.clean(&user.uri()).await;
         if let Some(cleaned) = by_program {
             cleaned.map_err(|why| format!("it could not be cleaned: {why}"))?;
         } else {
-            match self.kept(user).await? {
-                Some(0) => {}
-                Some(_) => self.fetch(user, None).await.map_err(said)?,
-                None => {
-                    let last = self.leave_a_last(user, bound).await?;
-                    self.fetch(user, last).await.map_err(said)?;
-                }
+            if kept.is_none() {
+                let last = self.leave_a_last(user, bound).await?;
+                self.fetch(user, last, owed).await.map_err(said)?;
+            } else if kept != Some(0) {
+                self.fetch(user, None, owed).await.map_err(said)?;
             }
             self.unbind(user, bound).await?;
         }
@@ -51,6 +53,23 @@ impl Interpreter<'_> {
                 "{kept} messages stay in it; give `pixit.accounts.clean`, a program that removes them"
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// How many messages are in the store once it shows what is owed, or would have shown it by now. Where it cannot be
+    /// seen and a program cleans the account, only time tells that nothing more comes into it.
+    async fn settled(&self, user: &CaseUser, owed: usize) -> Result<Option<usize>, String> {
+        let store = self.profile.pixit.timers.store;
+        let deadline = Instant::now() + store;
+        loop {
+            let kept = self.kept(user).await?;
+            if kept.is_none() && owed > 0 && self.instance.cleans_by_program() {
+                sleep(store).await;
+            }
+            if kept.is_none_or(|kept| kept >= owed) || Instant::now() >= deadline {
+                return Ok(kept);
+            }
+            sleep(LOOK).await;
         }
     }
 
@@ -118,9 +137,15 @@ impl Interpreter<'_> {
     }
 
     /// Registers the user and takes what comes, until nothing does. `last`: what waits behind all others, if anything
-    /// is known to.
-    async fn fetch(&self, user: &CaseUser, last: Option<String>) -> Result<(), Trouble> {
+    /// is known to; `owed`: how many others there may be.
+    async fn fetch(
+        &self,
+        user: &CaseUser,
+        last: Option<String>,
+        owed: usize,
+    ) -> Result<(), Trouble> {
         self.bring_online(user, LIFETIME).await?;
+        let owed = owed + usize::from(last.is_some());
         let timers = self.profile.pixit.timers;
         // What was lost on its way comes again after T1 (RFC 3261 §17.1.2.2).
         let hush = timers.quiet.max(HUSH).max(timers.t1 * 2);
@@ -138,8 +163,12 @@ impl Interpreter<'_> {
             let left = self.kept(user).await.map_err(Trouble::Impossible)?;
             let done = match left {
                 Some(kept) => kept == 0,
-                // The first one may take as long as any delivery, and so may one of which is known that it waits.
-                None if count == before || last.as_ref().is_some_and(|text| !self.has(text)) => {
+                // The first one may take as long as any delivery, and so may each of which is known that it waits.
+                None if self.arrived(user) < owed
+                    || last
+                        .as_ref()
+                        .map_or(count == before, |text| !self.has(text)) =>
+                {
                     now - latest >= timers.delivery.max(hush)
                 }
                 None => now - latest >= hush,
@@ -231,6 +260,12 @@ impl Interpreter<'_> {
             Flow::On => Ok(()),
             Flow::End(why) => Err(Trouble::Impossible(why)),
         }
+    }
+
+    /// How many messages have come to him here.
+    fn arrived(&self, user: &CaseUser) -> usize {
+        let desk = self.agents.desk();
+        owed::arrived(&user.role, desk.trace())
     }
 
     /// Whether a message with this text has come.

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use imspec_wire::sip::typed::{Contact, To};
@@ -27,6 +29,10 @@ pub(super) struct Quirks {
     pub(super) mangle: bool,
     /// Sends garbage before each delivery.
     pub(super) garbage: bool,
+    /// Accepts a message whose body begins with `late` at once, and has it so much later: others overtake it.
+    pub(super) late: Duration,
+    /// A folder in which it shows what is stored: a file for each user part, a line for each message.
+    pub(super) shown: Option<PathBuf>,
 }
 
 /// The peer; it ends with the test's runtime.
@@ -39,6 +45,8 @@ pub(super) struct Peer {
 struct Books {
     quirks: Quirks,
     stored: HashMap<String, Vec<Bytes>>,
+    /// The last contact of whom is online.
+    bound: HashMap<String, String>,
     seen: HashMap<String, Bytes>,
     /// Deliveries to be repeated when their answer comes, by Call-ID.
     again: HashMap<String, (SocketAddr, Bytes)>,
@@ -47,6 +55,10 @@ struct Books {
 /// Octets, and where they go: back, or to a Contact.
 enum Out {
     Back(Bytes),
+    Later {
+        to: String,
+        body: Bytes,
+    },
     To {
         address: SocketAddr,
         tcp: bool,
@@ -89,6 +101,17 @@ async fn datagrams(socket: Arc<UdpSocket>, books: Arc<Mutex<Books>>) {
         for out in outs {
             match out {
                 Out::Back(octets) => drop(socket.send_to(&octets, from).await),
+                Out::Later { to, body } => {
+                    let (socket, books) = (Arc::clone(&socket), Arc::clone(&books));
+                    tokio::spawn(async move {
+                        let after = books.lock().unwrap().quirks.late;
+                        tokio::time::sleep(after).await;
+                        let outs = books.lock().unwrap().arrived(&to, body);
+                        for out in outs {
+                            forward(&socket, out).await;
+                        }
+                    });
+                }
                 to @ Out::To { .. } => forward(&socket, to).await,
             }
         }
@@ -108,6 +131,7 @@ async fn serve(mut stream: TcpStream, socket: Arc<UdpSocket>, books: Arc<Mutex<B
             for out in outs {
                 match out {
                     Out::Back(octets) => drop(stream.write_all(&octets).await),
+                    Out::Later { .. } => {}
                     to @ Out::To { .. } => forward(&socket, to).await,
                 }
             }
@@ -166,6 +190,10 @@ impl Books {
         }
         let to = request.typed::<To>().unwrap().unwrap().uri.to_string();
         let (status, deliveries) = match method {
+            "MESSAGE" if request.body().starts_with(b"late") => {
+                let body = Bytes::copy_from_slice(request.body());
+                (202, vec![Out::Later { to, body }])
+            }
             "MESSAGE" => {
                 self.stored
                     .entry(to)
@@ -183,14 +211,47 @@ impl Books {
             .collect()
     }
 
+    /// What came late is stored, or goes to whom is online by now.
+    fn arrived(&mut self, to: &str, body: Bytes) -> Vec<Out> {
+        self.stored.entry(to.to_owned()).or_default().push(body);
+        self.show(to);
+        match self.bound.get(to).cloned() {
+            Some(contact) => self.deliver(&contact, to),
+            None => Vec::new(),
+        }
+    }
+
     fn deliveries(&mut self, register: &Message, to: &str) -> Vec<Out> {
+        let ends = register
+            .header("Expires")
+            .is_some_and(|expires| expires.text() == "0");
+        self.bound.remove(to);
         let Some(Ok(Contact::Address(contact))) = register.typed::<Contact>() else {
             return Vec::new();
         };
         let contact = contact.uri.to_string();
+        if ends {
+            return Vec::new();
+        }
+        self.bound.insert(to.to_owned(), contact.clone());
+        self.deliver(&contact, to)
+    }
+
+    /// Shows what is stored for somebody.
+    fn show(&self, to: &str) {
+        let Some(folder) = &self.quirks.shown else {
+            return;
+        };
+        let user = to.trim_start_matches("sip:").split('@').next().unwrap();
+        let stored = self.stored.get(to).map_or(0, Vec::len);
+        std::fs::write(folder.join(user), "{}\n".repeat(stored)).unwrap();
+    }
+
+    fn deliver(&mut self, contact: &str, to: &str) -> Vec<Out> {
         let tcp = contact.contains("transport=tcp");
         let address = contact.split(['@', ';']).nth(1).unwrap().parse().unwrap();
         let mut bodies = self.stored.remove(to).unwrap_or_default();
+        self.show(to);
         if self.quirks.newest_first {
             bodies.reverse();
         }
@@ -204,7 +265,7 @@ impl Books {
                 body
             };
             let id = format!("{:x}", fastrand::u64(..));
-            let octets = Builder::request("MESSAGE", &contact)
+            let octets = Builder::request("MESSAGE", contact)
                 .header(
                     "Via",
                     format!(

@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use futures_util::{SinkExt, StreamExt};
 use imspec_reports::record::trace::{Direction, Protocol};
 use imspec_reports::record::{EventKind, Outcome};
 use imspec_wire::msrp::{Frame, Limits, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 use super::switch::{Habit, Switch};
 use super::{kinds, packet, profile, text, trace_of};
@@ -18,21 +22,27 @@ use super::{kinds, packet, profile, text, trace_of};
 #[derive(Clone)]
 struct Relay {
     local: SocketAddr,
+    /// How its clients reach it.
+    transport: &'static str,
     /// Who was granted which URI.
     clients: Arc<Mutex<HashMap<String, mpsc::UnboundedSender<String>>>>,
 }
 
 impl Relay {
-    async fn start() -> Self {
+    async fn start(transport: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self {
             local: listener.local_addr().unwrap(),
+            transport,
             clients: Arc::default(),
         };
         let own = relay.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(own.clone().serve(stream));
+                match transport {
+                    "ws" => tokio::spawn(own.clone().serve_messages(stream)),
+                    _ => tokio::spawn(own.clone().serve(stream)),
+                };
             }
         });
         relay
@@ -76,6 +86,37 @@ impl Relay {
         }
     }
 
+    /// One frame a message (RFC 7977 §5.1): what is more or less would not be read.
+    #[expect(
+        clippy::result_large_err,
+        reason = "what the crate for WebSocket wants"
+    )]
+    async fn serve_messages(self, stream: TcpStream) {
+        let agree = |request: &Request, mut response: Response| {
+            let wanted = request.headers()["Sec-WebSocket-Protocol"].clone();
+            assert_eq!(wanted, "msrp");
+            let headers = response.headers_mut();
+            headers.insert("Sec-WebSocket-Protocol", wanted);
+            Ok(response)
+        };
+        let socket = accept_hdr_async(stream, agree).await.unwrap();
+        let (mut sink, mut source) = socket.split();
+        let (out, mut queue) = mpsc::unbounded_channel::<String>();
+        tokio::spawn(async move {
+            while let Some(frame) = queue.recv().await {
+                if sink.send(Message::text(frame)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        while let Some(Ok(message)) = source.next().await {
+            if let Message::Text(text) = message {
+                let frame = Frame::parse(text.as_bytes().to_vec(), &Limits::default()).unwrap();
+                self.take(&frame, text.as_str(), &out);
+            }
+        }
+    }
+
     fn take(&self, frame: &Frame, octets: &str, out: &mpsc::UnboundedSender<String>) {
         let id = frame.transaction_id();
         let Some(method) = frame.method() else { return };
@@ -89,7 +130,7 @@ impl Relay {
             out.send(frame).unwrap();
         };
         if method.as_str() == "AUTH" {
-            let own = self.uri("");
+            let own = frame.to_path().unwrap().to_string();
             if frame.authorization().is_none() {
                 let challenge = "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"";
                 let line = format!("401 Unauthorized|WWW-Authenticate: {challenge}\r\n");
@@ -126,13 +167,22 @@ impl Relay {
 
 #[tokio::test]
 async fn what_two_agents_behind_a_relay_say_goes_through_it() {
-    let (switch, relay) = (Switch::start(Habit::Good).await, Relay::start().await);
+    two_agents_behind(Relay::start("tcp").await).await;
+}
+
+#[tokio::test]
+async fn what_two_agents_behind_a_relay_say_goes_through_it_by_websocket() {
+    two_agents_behind(Relay::start("ws").await).await;
+}
+
+async fn two_agents_behind(relay: Relay) {
+    let switch = Switch::start(Habit::Good).await;
+    let reached = format!("msrp://{};{}", relay.local, relay.transport);
     let profile = profile(&format!(
         "name: relay\nsut: {{ product: relay }}\npixit:\n  target: {{ udp: \"{}\" }}\n  domain: example.org\n  \
          timers: {{ t1: 2s, answer: 20s, delivery: 20s, quiet: 50ms }}\n  \
          msrp: {{ relay: {{ uri: \"{}\", user: u, password: p }} }}\n",
-        switch.udp,
-        relay.uri("")
+        switch.udp, reached
     ));
     let trace = trace_of(
         &profile,
@@ -166,7 +216,8 @@ async fn what_two_agents_behind_a_relay_say_goes_through_it() {
     assert!(
         frames
             .iter()
-            .all(|packet| packet.remote == relay.local.to_string())
+            .all(|packet| packet.remote == relay.local.to_string()
+                && packet.transport == relay.transport)
     );
     let granted = |user: &str| {
         let of_user = frames.iter().filter(|packet| packet.user == user);

@@ -444,7 +444,12 @@ impl Decoder<'_> {
     }
 
     fn relay(&mut self, node: &Node) -> Option<Relay> {
-        let keys = [required("uri"), required("user"), required("password")];
+        let keys = [
+            required("uri"),
+            required("user"),
+            required("password"),
+            optional("resource"),
+        ];
         let fields = self.fields("`relay`", &node.span, node, &keys)?;
         let uri = fields.get("uri").and_then(|node| {
             let text = self.text(node)?;
@@ -454,15 +459,47 @@ impl Decoder<'_> {
                 let expected = "such as `msrps://relay.example.org:2855;tcp`";
                 self.wrong(&node.span, title, expected);
             }
-            uri.ok()
+            let uri = uri.ok()?;
+            let transport = uri.transport().unwrap_or_default();
+            if !["tcp", "ws"].contains(&transport.to_ascii_lowercase().as_str()) {
+                let title = format!("the agents reach no relay by `{transport}`");
+                self.wrong(&node.span, title, "expected `;tcp`, or `;ws` for WebSocket");
+                return None;
+            }
+            Some(uri)
         });
         let user = fields.get("user").and_then(|node| self.text(node));
         let password = fields.get("password").and_then(|node| self.text(node));
-        Some(Relay {
+        let resource = match fields.get("resource") {
+            None => "/".to_owned(),
+            Some(node) => self.path_of_resource(node)?,
+        };
+        let relay = Relay {
             uri: uri?,
+            resource,
             user: user?,
             password: password?,
-        })
+        };
+        if let (Some(node), false) = (fields.get("resource"), relay.is_websocket()) {
+            let title = format!(
+                "{} is not reached by WebSocket, and has no resource",
+                relay.uri
+            );
+            self.wrong(&node.span, title, "leave it out, or write `;ws` in `uri`");
+            return None;
+        }
+        Some(relay)
+    }
+
+    /// The path of a resource of WebSocket.
+    fn path_of_resource(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        if !text.starts_with('/') || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            let title = format!("`{text}` is no path of a resource");
+            self.wrong(&node.span, title, "such as `/msrp`");
+            return None;
+        }
+        Some(text)
     }
 
     fn timers(&mut self, node: &Node) -> Option<Timers> {
@@ -1716,12 +1753,37 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_is_reached_by_websocket_has_a_resource() {
+        let relay = "{ uri: \"msrps://relay.example.org:443;ws\", user: alice, password: s3cret }";
+        let resource = |relay: &str| {
+            let profile = read(&with_msrp(&format!("{{ relay: {relay} }}"))).unwrap();
+            let relay = profile.pixit.msrp.relay.clone().unwrap();
+            assert!(relay.is_websocket());
+            relay.resource
+        };
+        assert_eq!(resource(relay), "/");
+        let elsewhere = relay.replace(" }", ", resource: /msrp }");
+        assert_eq!(resource(&elsewhere), "/msrp");
+    }
+
+    #[test]
     fn mistakes_about_a_relay_are_shown() {
         let relay = "{ uri: \"msrp://relay.example.org:2855;tcp\", user: alice, password: s3cret }";
         let all = [
             "{ relay: { uri: \"sip:relay.example.org\", user: alice } }".to_owned(),
             "{ relay: \"msrp://relay.example.org:2855;tcp\" }".to_owned(),
             format!("{{ connection: tls, relay: {relay} }}"),
+            format!("{{ relay: {} }}", relay.replace("tcp", "sctp")),
+            format!(
+                "{{ relay: {} }}",
+                relay.replace(" }", ", resource: /msrp }")
+            ),
+            format!(
+                "{{ relay: {} }}",
+                relay
+                    .replace("tcp", "ws")
+                    .replace(" }", ", resource: msrp }")
+            ),
         ]
         .map(|msrp| complaint(&with_msrp(&msrp)));
         insta::assert_snapshot!(all.join("\n"));
