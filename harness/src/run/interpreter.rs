@@ -10,7 +10,7 @@ mod session;
 mod steer;
 mod sweep;
 
-pub(in crate::run) use steer::{known_waits, period};
+pub(in crate::run) use steer::{known_downtime, known_waits, period};
 mod templates;
 
 use std::collections::{BTreeMap, HashMap};

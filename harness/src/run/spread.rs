@@ -4,13 +4,17 @@
 //! instant of store time at which some of them are at work holds back the others of the lane. Cases that
 //! wait equally long stay together, so that few lanes have to visit the same instant.
 
-use super::interpreter::known_waits;
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::interpreter::{known_downtime, known_waits};
 use crate::plan::Lane;
 
 /// Fewer cases than this are not worth a server of their own.
 const SMALL: usize = 24;
 
-/// Cuts lanes into as many parts as there can be servers, the largest first.
+/// Cuts lanes into as many parts as there can be servers. What no clock makes shorter begins first, so that
+/// nothing has to wait for it at the end; then the largest.
 pub(super) fn spread(lanes: Vec<Lane>, instances: usize) -> Vec<Lane> {
     let mut parts = Vec::new();
     for lane in lanes {
@@ -36,6 +40,13 @@ pub(super) fn spread(lanes: Vec<Lane>, instances: usize) -> Vec<Lane> {
             cases = rest;
         }
     }
-    parts.sort_by_key(|lane| std::cmp::Reverse(lane.cases.len()));
+    parts.sort_by_cached_key(|lane| (Reverse(downtime(lane)), Reverse(lane.cases.len())));
     parts
+}
+
+fn downtime(lane: &Lane) -> Duration {
+    lane.cases
+        .iter()
+        .map(|case| known_downtime(&case.steps))
+        .sum()
 }

@@ -18,7 +18,7 @@ use imspec_reports::record::trace::{Packet, StoreResult};
 use imspec_reports::record::{Event, EventKind, Outcome, Trace};
 use tokio::sync::{mpsc, watch};
 
-use super::{RunEvent, RunOptions, SetUpError, run};
+use super::{RunEvent, RunOptions, SetUpError, run, spread};
 use crate::catalogue::{Catalogue, PicsKeys};
 use crate::document::Source;
 use crate::plan::{self, Plan, Selection};
@@ -827,4 +827,30 @@ steps:
     assert_eq!(set["expire.default.pm"], 60, "by the step");
     assert_eq!(control.policy().await.unwrap(), before);
     server.stop().await;
+}
+
+#[test]
+fn what_no_clock_makes_shorter_begins_first_then_the_largest() {
+    let profile = profile(
+        "name: peer\nsut: { product: peer }\npixit:\n  target: { udp: \"127.0.0.1:5060\" }\n  domain: example.org\n\
+         adapters:\n  process: { command: [server] }\n",
+    );
+    let users = "users: { alice: online, bob: offline }\n";
+    let message = "  - message: { from: alice, to: bob, save: it }\n";
+    let mut lanes = Vec::new();
+    for (matrix, step) in [
+        ("", "  - restart: clean\n"),
+        ("", "  - restart: { how: kill, down: 601s }\n"),
+        ("", "  - restart: { how: kill, down: 2s }\n"),
+        ("matrix: { body: [a, b, c] }\n", ""),
+        ("", "  - restart: { how: kill, down: 3s }\n"),
+    ] {
+        lanes.extend(planned(&profile, &format!("{users}{matrix}steps:\n{message}{step}")).lanes);
+    }
+    let names: Vec<_> = spread::spread(lanes.clone(), 2)
+        .iter()
+        .map(|lane| lanes.iter().position(|other| other == lane).unwrap())
+        .collect();
+    // A long time is caught up with by moving the clock.
+    assert_eq!(names, [4, 2, 3, 0, 1]);
 }

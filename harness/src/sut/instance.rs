@@ -33,8 +33,9 @@ const REACH: Duration = Duration::from_secs(4);
 /// Attempts to start a server, because a port that was free may be taken a moment later.
 const STARTS: usize = 3;
 
-/// How long a server whose clock is moved through itself stays down in real time at most.
-const SHORT: Duration = Duration::from_secs(5);
+/// How long a server whose clock is moved through itself stays down in real time at most; what is longer is
+/// caught up with when it is up again.
+pub const SHORT: Duration = Duration::from_secs(5);
 
 /// The store adapter of a profile.
 fn store_of(profile: &Profile, places: &Places) -> Result<Option<Box<dyn Store>>, SetUpError> {

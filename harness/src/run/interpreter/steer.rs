@@ -12,6 +12,7 @@ use crate::scenario::duration;
 use crate::scenario::model::{PolicyValue, Restart, Step, Verb, Wait, WhenStep};
 use crate::scenario::template::Piece;
 use crate::sut::clock::{micros, signed};
+use crate::sut::instance::SHORT;
 
 /// Time that a case has, at least and at most, to act after it was woken: a tenth of the wait.
 const REACTION: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -245,6 +246,24 @@ pub(in crate::run) fn known_waits(steps: &[Step]) -> Duration {
         }
     }
     total
+}
+
+/// The sum of the times for which the SUT is kept down that pass in real time, whatever its clock can do.
+pub(in crate::run) fn known_downtime(steps: &[Step]) -> Duration {
+    steps
+        .iter()
+        .map(|step| match &step.verb {
+            Verb::Restart(restart) => restart
+                .down
+                .as_ref()
+                .and_then(literal)
+                .and_then(duration::parse_ms)
+                .map(Duration::from_millis)
+                .filter(|down| *down <= SHORT)
+                .unwrap_or_default(),
+            _ => Duration::ZERO,
+        })
+        .sum()
 }
 
 fn literal(template: &Template) -> Option<&str> {
