@@ -145,7 +145,7 @@ def place(name):
              '  outbound-proxy: { udp: "127.0.0.1:@PROXY@", tcp: "127.0.0.1:@PROXY@" }\n'),
             ('"127.0.0.1:${port.sip}"', '"127.0.0.1:@SERVER@"'),
             ("    ports: [sip, control, msrp, msrps]\n", "    ports: [control, msrp, msrps]\n"),
-            ("    instances: 8\n", "    instances: 1\n"),
+            ("    instances: 12\n", "    instances: 1\n"),
         ],
         # Programs bring users online and offline.
         "command": [
