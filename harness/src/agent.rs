@@ -201,18 +201,21 @@ impl Agents {
             .max()
     }
 
-    /// What carries a stream: TCP where the server is reached over it, else TLS. Any other transport is itself.
+    /// What carries a request that wants a connection: TCP where the server is reached over it, else TLS, else WebSocket.
+    /// Any other transport is itself.
     pub fn carried_by(&self, transport: Transport) -> Transport {
-        let targets = &self.shared.surroundings.targets;
-        match transport {
-            Transport::Tcp
-                if !targets.contains_key(&Transport::Tcp)
-                    && targets.contains_key(&Transport::Tls) =>
-            {
-                Transport::Tls
-            }
-            own => own,
+        if transport != Transport::Tcp {
+            return transport;
         }
+        let own = [
+            Transport::Tcp,
+            Transport::Tls,
+            Transport::Wss,
+            Transport::Ws,
+        ];
+        let targets = &self.shared.surroundings.targets;
+        let carrier = own.into_iter().find(|own| targets.contains_key(own));
+        carrier.unwrap_or(transport)
     }
 
     /// The socket of a device, opened now if it is not yet.
@@ -232,12 +235,7 @@ impl Agents {
             return Ok(Arc::clone(endpoint));
         }
         let target = self.shared.surroundings.targets.get(&transport).copied();
-        let target = target.ok_or_else(|| {
-            format!(
-                "the profile has no `pixit.target.{}`, the transport that is wanted here",
-                transport.as_str()
-            )
-        })?;
+        let target = target.ok_or_else(|| self.lacks(transport))?;
         let inbox = Inbox {
             shared: Arc::downgrade(&self.shared),
             place: place.clone(),
@@ -256,6 +254,17 @@ impl Agents {
         }
         endpoints.insert(place, Arc::clone(&endpoint));
         Ok(endpoint)
+    }
+
+    /// Why nothing can be sent over a transport.
+    fn lacks(&self, wanted: Transport) -> String {
+        let targets = &self.shared.surroundings.targets;
+        let own: Vec<_> = targets.keys().map(|own| own.as_str()).collect();
+        let (own, wanted) = (own.join(" and "), wanted.as_str());
+        format!(
+            "this is about {wanted}, and the profile reaches the server over {own} alone: give `pixit.target.{wanted}`, too, if \
+             the server has it"
+        )
     }
 
     /// A device gets another address, and is found at the old one no more.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imspec_reports::record::{StoredMessage, UtcTime};
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ impl Control {
         let request = self
             .client
             .get(self.url(&format!("/v1/messages?account={}", escape(account))));
-        match self.ask(request).await? {
+        match self.ask_again(request).await? {
             // No such account: nothing can lie in it.
             (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
             answer => {
@@ -75,12 +75,12 @@ impl Control {
             .client
             .post(self.url("/v1/accounts"))
             .json(&json!({ "add": add }));
-        taken(self.ask(request).await?)
+        taken(self.ask_again(request).await?)
     }
 
     /// The store clock now.
     pub(crate) async fn clock(&self) -> Result<UtcTime, String> {
-        self.ask(self.client.get(self.url("/v1/clock")))
+        self.ask_again(self.client.get(self.url("/v1/clock")))
             .await
             .and_then(found)
             .and_then(|body| now_of(&body))
@@ -100,7 +100,7 @@ impl Control {
 
     /// What the provider has chosen, by PICS key.
     pub(crate) async fn policy(&self) -> Result<BTreeMap<String, Value>, String> {
-        self.ask(self.client.get(self.url("/v1/policy")))
+        self.ask_again(self.client.get(self.url("/v1/policy")))
             .await
             .and_then(found)
             .and_then(|body| parse(&body))
@@ -112,22 +112,46 @@ impl Control {
         values: &BTreeMap<String, Value>,
     ) -> Result<(), SetError> {
         let request = self.client.patch(self.url("/v1/policy")).json(values);
-        taken(self.ask(request).await?)
+        taken(self.ask_again(request).await?)
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
+    /// The same for a request that does no more when it comes twice: where a server closes a connection just as
+    /// something is sent over it, it is sent once more, over another one (RFC 9110 §9.2.2).
+    async fn ask_again(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {
+        let Some(first) = request.try_clone() else {
+            return self.ask(request).await;
+        };
+        match first.send().await {
+            Ok(response) => self.read(response).await,
+            // Who does not answer in time, or cannot be reached, is not asked twice.
+            Err(error) if error.is_timeout() || error.is_connect() => {
+                Err(self.failed(&root(&error)))
+            }
+            Err(_) => self.ask(request).await,
+        }
+    }
+
     /// Status and body. A status that is neither a success nor 404 nor 422 is an error with the server's sentence.
     async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {
-        let failed = |e: &dyn std::fmt::Display| format!("control API at {}: {e}", self.base);
-        let mut response = request.send().await.map_err(|e| failed(&root(&e)))?;
+        let response = request.send().await;
+        let response = response.map_err(|error| self.failed(&root(&error)))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: Response) -> Result<(StatusCode, Vec<u8>), String> {
         let status = response.status();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&root(&e)))? {
+        loop {
+            let chunk = response.chunk().await;
+            let Some(chunk) = chunk.map_err(|error| self.failed(&root(&error)))? else {
+                break;
+            };
             if body.len() + chunk.len() > LARGEST {
-                return Err(failed(&format!("an answer of more than {LARGEST} octets")));
+                return Err(self.failed(&format!("an answer of more than {LARGEST} octets")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -135,7 +159,11 @@ impl Control {
         if status.is_success() || plain.contains(&status) {
             return Ok((status, body));
         }
-        Err(failed(&format!("{status}: {}", sentence(&body))))
+        Err(self.failed(&format!("{status}: {}", sentence(&body))))
+    }
+
+    fn failed(&self, why: &str) -> String {
+        format!("control API at {}: {why}", self.base)
     }
 }
 
@@ -217,6 +245,11 @@ struct Messages {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -233,6 +266,56 @@ mod tests {
         assert!(taken((StatusCode::OK, Vec::new())).is_ok());
         let why = found((StatusCode::UNPROCESSABLE_ENTITY, body)).unwrap_err();
         assert!(why.starts_with("422 Unprocessable Entity: "), "{why}");
+    }
+
+    /// A server that hangs up on the first request that comes, and answers the others; gives its address, and the first
+    /// lines of what came once somebody asks.
+    async fn hangs_up_once() -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut buffer = vec![0; 4096];
+                let length = stream.read(&mut buffer).await.unwrap();
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                let came = {
+                    let mut lines = lines.lock().unwrap();
+                    lines.push(text.lines().next().unwrap().to_owned());
+                    lines.len()
+                };
+                if came > 1 {
+                    let body = "{\"now\":\"2026-01-01T00:00:00Z\"}";
+                    let head =
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json";
+                    let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        (base, seen)
+    }
+
+    #[tokio::test]
+    async fn what_may_come_twice_is_asked_again_where_the_server_hangs_up() {
+        let (base, seen) = hangs_up_once().await;
+        let control = Control::new(&base).unwrap();
+        assert!(control.clock().await.is_ok());
+        assert_eq!(*seen.lock().unwrap(), ["GET /v1/clock HTTP/1.1"; 2]);
+        let (base, seen) = hangs_up_once().await;
+        let control = Control::new(&base).unwrap();
+        assert!(control.set_policy(&BTreeMap::new()).await.is_ok());
+        assert_eq!(*seen.lock().unwrap(), ["PATCH /v1/policy HTTP/1.1"; 2]);
+    }
+
+    #[tokio::test]
+    async fn a_clock_is_not_moved_twice() {
+        let (base, seen) = hangs_up_once().await;
+        let control = Control::new(&base).unwrap();
+        let why = control.advance(1000).await.unwrap_err();
+        assert!(why.starts_with("control API at http://127.0.0.1:"), "{why}");
+        assert_eq!(*seen.lock().unwrap(), ["POST /v1/clock/advance HTTP/1.1"]);
     }
 
     #[test]

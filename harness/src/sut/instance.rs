@@ -33,6 +33,9 @@ const REACH: Duration = Duration::from_secs(4);
 /// Attempts to start a server, because a port that was free may be taken a moment later.
 const STARTS: usize = 3;
 
+/// How late a store may show a message that has shown others at once.
+const SOON: Duration = Duration::from_millis(200);
+
 /// How long a server whose clock is moved through itself stays down in real time at most; what is longer is
 /// caught up with when it is up again.
 pub const SHORT: Duration = Duration::from_secs(5);
@@ -117,6 +120,8 @@ pub struct Instance {
     remove: Option<Program>,
     /// Those that were made, perhaps in part, and are still to be removed.
     made: Mutex<BTreeSet<String>>,
+    /// The longest that the store has taken so far to show a message, where it has shown one.
+    lag: Mutex<Option<Duration>>,
     /// Where its S-CSCF is found by it, where that is one address for all users.
     pub scscf: Option<Arc<Scscf>>,
     /// Programs that bring a user online and offline, where the profile has some.
@@ -193,6 +198,20 @@ impl Instance {
     /// How the server is; [`Life::Running`] for ever when imspec did not start it.
     pub fn life(&self) -> watch::Receiver<Life> {
         self.life.clone()
+    }
+
+    /// The store has shown a message so long after it was asked for it.
+    pub fn has_shown(&self, after: Duration) {
+        let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        *lag = (*lag).max(Some(after));
+    }
+
+    /// How late the store may still show something that it has not shown yet: ten times as late as it ever did, but no
+    /// later than the profile has it.
+    pub fn lateness(&self) -> Duration {
+        let most = self.profile.pixit.timers.store;
+        let lag = *self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        lag.map_or(most, |lag| (lag * 10).max(SOON).min(most))
     }
 
     /// Whether [`Self::clean`] does something.
@@ -451,6 +470,7 @@ impl Instance {
             clean,
             remove,
             made: Mutex::default(),
+            lag: Mutex::default(),
             scscf,
             presence,
             life: process

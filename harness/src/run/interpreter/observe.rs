@@ -115,7 +115,8 @@ impl Interpreter<'_> {
             return Ok(Done::on());
         };
         let within = self.length(step.within.as_ref(), self.profile.pixit.timers.store, path)?;
-        let deadline = Instant::now() + within;
+        let begun = Instant::now();
+        let deadline = begun + within;
         let mut pause = LOOK.0;
         let mut noted: Option<(u32, StoreResult)> = None;
         let event = loop {
@@ -139,6 +140,9 @@ impl Interpreter<'_> {
                     self.agents.note(Some(path), kind)
                 }
             };
+            if fits && !step.messages.is_empty() {
+                self.instance.has_shown(begun.elapsed());
+            }
             if fits || last {
                 break event;
             }

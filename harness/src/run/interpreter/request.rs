@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Done, Flow, Interpreter, Trouble, statuses};
 use crate::agent::{self, Draft, Ending, Endpoint, Given, Outgoing, Shape, Showing};
 use crate::evidence::packet_of;
+use crate::link::Transport;
 use crate::scenario::model::{
     Content, CredentialsChoice, Expect, HeaderValue, MessageStep, Raw, StatusPattern,
 };
@@ -62,13 +63,21 @@ impl Interpreter<'_> {
         if self.agents.standing().proxied {
             return Err(Trouble::Impossible(
                 "what a proxy makes of octets that are sent as they are says nothing about the server \
-                 (`pixit.outbound-proxy`)"
+                 (`pixit.outbound-proxy`): a profile that reaches the server itself shows it"
                     .into(),
             ));
         }
         let user = self.user(&step.user)?;
         let transport = self.transport(step.transport.as_ref(), path)?;
         let endpoint = self.endpoint(user, &step.device, transport).await?;
+        let own = endpoint.place().transport;
+        if transport == Some(Transport::Tcp) && own.is_websocket() {
+            return Err(Trouble::Impossible(format!(
+                "these are octets of a stream, and over {} a message is a message: give `pixit.target.tcp` or `tls`, too, if \
+                 the server has it",
+                own.as_str()
+            )));
+        }
         let timers = &self.profile.pixit.timers;
         // Octets that nothing is expected of may rightly get no answer at all.
         let within = match &step.expect {
@@ -134,7 +143,11 @@ impl Interpreter<'_> {
                     let only = only.map_or_else(String::new, |status| {
                         format!(", and {status} is all that came: the server has it and does not finish it")
                     });
-                    Flow::End(format!("no final response within {after_ms} ms{only}"))
+                    let broke = self.broke(&path);
+                    let broke = broke.map_or_else(String::new, |what| format!(": {what}"));
+                    Flow::End(format!(
+                        "no final response within {after_ms} ms{only}{broke}"
+                    ))
                 };
                 Ok(Done {
                     outcome: Outcome::TimedOut { after_ms },
@@ -165,6 +178,22 @@ impl Interpreter<'_> {
             .filter(|event| event.step.as_deref() == Some(path))
             .filter_map(crate::evidence::message_of)
             .find_map(|message| message.status().filter(|status| *status < 200))
+    }
+
+    /// What is noted of a connection since a step last sent something: that the server closed it, or that what came is
+    /// no SIP.
+    fn broke(&self, path: &str) -> Option<String> {
+        let desk = self.agents.desk();
+        let events = desk.trace().events.iter().rev();
+        let since = events.take_while(|event| {
+            let sent = matches!(event.kind, EventKind::Sent(_));
+            !(sent && event.step.as_deref() == Some(path))
+        });
+        let mut notes = since.filter(|event| event.step.is_none());
+        notes.find_map(|event| match &event.kind {
+            EventKind::Note { text } if text.contains("closed") => Some(text.clone()),
+            _ => None,
+        })
     }
 
     /// Whether the server is known to want credentials, by a PICS key that says so.

@@ -59,7 +59,7 @@ impl Interpreter<'_> {
     /// How many messages are in the store once it shows what is owed, or would have shown it by now. Where it cannot be
     /// seen and a program cleans the account, only time tells that nothing more comes into it.
     async fn settled(&self, user: &CaseUser, owed: usize) -> Result<Option<usize>, String> {
-        let store = self.profile.pixit.timers.store;
+        let store = self.instance.lateness();
         let deadline = Instant::now() + store;
         loop {
             let kept = self.kept(user).await?;

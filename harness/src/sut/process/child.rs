@@ -71,7 +71,11 @@ impl Child {
         for (name, content) in &command.files {
             place_file(&places, folder.path(), name, content)?;
         }
-        let log = Arc::new(Log::new(&folder.path().join("sut.log")));
+        // A server may print what it was given, and whoever reads why it died need not know it.
+        let secrets = command.env.iter().filter(|(name, _)| is_secret(name));
+        let secrets = secrets.filter_map(|(_, value)| places.fill(value).ok());
+        let secrets = secrets.filter(|value| !value.is_empty()).collect();
+        let log = Arc::new(Log::new(&folder.path().join("sut.log"), secrets));
         let process = Self {
             command: command.clone(),
             places,
@@ -297,6 +301,14 @@ fn place_file(
         FileContent::Copy(path) => std::fs::read(path).map_err(|e| failed(path, &e))?,
     };
     std::fs::write(&target, octets).map_err(|e| failed(&target, &e))
+}
+
+/// Whether the name of a variable says that its value is nobody's business.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["PASS", "PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 #[cfg(all(test, unix))]

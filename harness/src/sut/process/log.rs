@@ -25,6 +25,8 @@ pub(super) struct Log {
     lines: broadcast::Sender<String>,
     /// Streams that are still open.
     open: watch::Sender<usize>,
+    /// What is not shown to anybody.
+    secrets: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,8 @@ struct Kept {
 }
 
 impl Log {
-    pub(super) fn new(path: &Path) -> Self {
+    /// What goes into that file. `secrets` are not told with the last lines.
+    pub(super) fn new(path: &Path, secrets: Vec<String>) -> Self {
         let kept = Kept {
             tail: VecDeque::new(),
             file: std::fs::File::create(path).ok(),
@@ -45,6 +48,7 @@ impl Log {
             kept: Mutex::new(kept),
             lines: broadcast::Sender::new(256),
             open: watch::Sender::new(0),
+            secrets,
         }
     }
 
@@ -59,11 +63,9 @@ impl Log {
         if kept.tail.is_empty() {
             return "(it printed nothing)".into();
         }
-        kept.tail
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("\n")
+        let lines: Vec<_> = kept.tail.iter().map(String::as_str).collect();
+        let shown = |text: String, secret: &String| text.replace(secret, "***");
+        self.secrets.iter().fold(lines.join("\n"), shown)
     }
 
     /// Reads a stream to its end, in a task of its own.
