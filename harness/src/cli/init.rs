@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "SIDE", value_parser = ["user", "trusted"])]
     side: Option<String>,
     /// How accounts come into being: any (every user part is one), control, command:PROGRAM, or those that there are:
-    /// list:alice,bob,1003 or pattern:user-${n}:6
+    /// list:alice,bob,1003 or pattern:NAME:COUNT, where the number stands in NAME as $ and n in braces
     #[arg(long, value_name = "HOW")]
     accounts: Option<String>,
     /// The rule by which accounts have their passwords, such as 'secret-of-${user}'
@@ -121,6 +121,12 @@ fn perform(args: &Args, out: &mut dyn Write) -> Result<(), Stop> {
     // A reader that went away has what it wanted, here and below.
     for seen in &learnt.seen {
         let _ = writeln!(out, "{:<22} {}", seen.what, seen.said);
+    }
+    // What keeps the profile from being of use, and has to be given.
+    let wanted = learnt.remarks.iter();
+    let wanted = wanted.filter(|(section, _)| *section == "accounts");
+    for (number, (_, remark)) in wanted.enumerate() {
+        let _ = writeln!(out, "{}note: {remark}", if number == 0 { "\n" } else { "" });
     }
     let text = init::profile(&given, &learnt, &keys);
     let broken = |why: std::io::Error| invalid(format!("{}: {why}", file.display()));

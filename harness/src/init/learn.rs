@@ -39,7 +39,7 @@ pub struct Learnt {
     pub server: Option<String>,
     /// PICS key → value, and how it was learnt.
     pub pics: Vec<(String, Value, String)>,
-    /// What a reader of the profile should know, by section: `target`, `accounts`.
+    /// What a reader of the profile should know, by section: `target`, `registration`, `accounts`.
     pub remarks: Vec<(&'static str, String)>,
 }
 
@@ -165,7 +165,7 @@ async fn registration(given: &Given, visit: &Visit, learnt: &mut Learnt) {
     if let Some(granted) = heard.granted().filter(|_| heard.is_good()) {
         said = format!("{said}, for {granted} s");
         learnt.remarks.push((
-            "accounts",
+            "registration",
             format!("a registration of {EXPIRES} s was granted for {granted} s"),
         ));
     }
@@ -280,7 +280,7 @@ fn credentials(key: &str, method: &str, given: &Given, heard: &Heard, learnt: &m
     if given.password.is_none() {
         learnt.remarks.push((
             "accounts",
-            format!("{method} was answered with {}: the server asks who it is. Give a password, and declare {key}: digest", outcome(heard)),
+            format!("{method} was answered with {}: the server asks who it is. Give a password (--password-rule), and declare {key}: digest", outcome(heard)),
         ));
         return;
     }
@@ -288,7 +288,8 @@ fn credentials(key: &str, method: &str, given: &Given, heard: &Heard, learnt: &m
         learnt.remarks.push((
             "accounts",
             format!(
-                "{method} with the password of this rule was answered with {}",
+                "{method} with the password of this rule was answered with {}: the rule must give what the server has, and \
+                 the accounts must be there (--accounts)",
                 outcome(heard)
             ),
         ));

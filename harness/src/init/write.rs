@@ -46,6 +46,7 @@ fn pixit(text: &mut String, given: &Given, learnt: &Learnt) {
     }
     let _ = writeln!(text, "  domain: {}", quoted(&given.domain));
     standing(text, given);
+    remarks(text, learnt, "registration");
     remarks(text, learnt, "accounts");
     text.push_str("  accounts:\n");
     match &given.accounts {
