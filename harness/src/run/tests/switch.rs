@@ -96,7 +96,8 @@ impl Desk {
             Some("INVITE") if self.habit == Habit::Forges => {
                 let text = String::from_utf8_lossy(message.octets()).into_owned();
                 let (before, after) = text.split_once("a=fingerprint:SHA-256 ").unwrap();
-                let forged = format!("{before}a=fingerprint:SHA-256 00{}", &after[2..]);
+                // Four octets of it: the right one begins with a single zero now and then.
+                let forged = format!("{before}a=fingerprint:SHA-256 00:00:00:00{}", &after[11..]);
                 let forged = Message::parse(forged).unwrap();
                 self.onward(&forged).await;
             }
